@@ -1,0 +1,160 @@
+"""Every size of every model, in frozen dataclasses that travel inside the weights file as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, TypeVar
+
+from sonant.errors import ConfigError
+
+PadMode = Literal["constant", "reflect"]
+Norm = Literal["none", "weight_norm", "time_group_norm"]
+
+ConfigType = TypeVar("ConfigType", bound="JsonConfig")
+
+
+@dataclass(frozen=True)
+class JsonConfig:
+    """A dataclass that reads and writes JSON and refuses keys it does not know."""
+
+    @classmethod
+    def from_dict(cls: type[ConfigType], values: dict[str, Any]) -> ConfigType:
+        """Build a config from plain values; lists become tuples.
+
+        Raises:
+            ConfigError: if a key is unknown or a required one is missing.
+        """
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ConfigError(f"unknown key in {cls.__name__}: {', '.join(unknown)}")
+        plain = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        try:
+            return cls(**plain)
+        except TypeError as error:
+            raise ConfigError(f"{cls.__name__}: {error}") from None
+
+    @classmethod
+    def from_json(cls: type[ConfigType], text: str) -> ConfigType:
+        """Read what `to_json` wrote."""
+        return cls.from_dict(json.loads(text))
+
+    def to_json(self) -> str:
+        """The config as one line of JSON, keys in the order of declaration."""
+        return json.dumps(asdict(self))
+
+
+@dataclass(frozen=True)
+class CodecConfig(JsonConfig):
+    """Sizes of a codec: SEANet encoder and decoder (paper, section 3.1) and RVQ (section 3.2).
+
+    `ratios` are in decoder order; the encoder uses them reversed. Bandwidths are in kbit/s.
+    A model with `segment` (seconds) codes each segment on its own, `overlap` being the
+    fraction of a segment shared with the next; `normalize` divides each segment by its volume.
+    """
+
+    name: str
+    sample_rate: int
+    channels: int = 1
+    causal: bool = True
+    pad_mode: PadMode = "constant"
+    norm: Norm = "weight_norm"
+    dimension: int = 128
+    n_filters: int = 32
+    ratios: tuple[int, ...] = (8, 5, 4, 2)
+    kernel_size: int = 7
+    last_kernel_size: int = 7
+    residual_kernel_size: int = 3
+    n_residual_layers: int = 1
+    dilation_base: int = 2
+    compress: int = 2
+    true_skip: bool = False
+    lstm_layers: int = 2
+    n_q: int = 32
+    bins: int = 1024
+    bandwidths: tuple[float, ...] = (1.5, 3.0, 6.0, 12.0, 24.0)
+    normalize: bool = False
+    segment: float | None = None
+    overlap: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.bins & (self.bins - 1):
+            raise ConfigError(f"bins must be a power of two, not {self.bins}")
+        if self.pad_mode not in ("constant", "reflect"):
+            raise ConfigError(f"pad_mode must be constant or reflect, not {self.pad_mode!r}")
+        if self.norm not in ("none", "weight_norm", "time_group_norm"):
+            raise ConfigError(f"unknown norm {self.norm!r}")
+        if self.segment is None and (not self.causal or self.norm == "time_group_norm"):
+            raise ConfigError("a model that is not causal needs segments")
+        if max(map(self.codebooks_for, self.bandwidths)) > self.n_q:
+            raise ConfigError(f"{max(self.bandwidths)} kbps need more than {self.n_q} codebooks")
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per frame."""
+        return math.prod(self.ratios)
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second, as a real number."""
+        return self.sample_rate / self.hop_length
+
+    @property
+    def bits_per_code(self) -> int:
+        """Bits of one code without entropy coding."""
+        return self.bins.bit_length() - 1
+
+    @property
+    def bottleneck_channels(self) -> int:
+        """Channels at the lowest rate, the width of the LSTM."""
+        return self.n_filters * 2 ** len(self.ratios)
+
+    @property
+    def segment_length(self) -> int | None:
+        """Samples per segment, or None for a model without segments."""
+        return None if self.segment is None else int(self.segment * self.sample_rate)
+
+    @property
+    def segment_stride(self) -> int | None:
+        """Samples from the start of one segment to that of the next."""
+        if self.segment_length is None:
+            return None
+        return max(1, int((1 - self.overlap) * self.segment_length))
+
+    def frames_for(self, samples: int) -> int:
+        """Frames that code `samples` samples of one segment: the ceiling, exact in integers."""
+        return -(-samples // self.hop_length)
+
+    def codebooks_for(self, bitrate: float) -> int:
+        """Codebooks used at `bitrate` kbit/s: floor of the rate over that of one codebook."""
+        return int(bitrate * 1000 * self.hop_length / (self.bits_per_code * self.sample_rate) + 1e-9)
+
+    def bitrate_of(self, codebooks: int) -> float:
+        """Rate in kbit/s of `codebooks` codebooks without entropy coding."""
+        return codebooks * self.bits_per_code * self.frame_rate / 1000
+
+    def check_bitrate(self, bitrate: float) -> int:
+        """Codebooks for a bitrate this model offers.
+
+        Raises:
+            ConfigError: if the model was not made for `bitrate`.
+        """
+        if bitrate not in self.bandwidths:
+            offered = ", ".join(f"{b:g}" for b in self.bandwidths)
+            raise ConfigError(f"{self.name} has no {bitrate:g} kbps; choose one of {offered}")
+        return self.codebooks_for(bitrate)
+
+
+@dataclass(frozen=True)
+class LanguageModelConfig(JsonConfig):
+    """Sizes of the small Transformer over codes (paper, section 3.3). `past_context` in frames."""
+
+    name: str
+    n_q: int
+    bins: int = 1024
+    dim: int = 200
+    num_layers: int = 5
+    num_heads: int = 8
+    feed_forward: int = 800
+    past_context: int = 262

@@ -1,0 +1,225 @@
+"""Names of the weights: ours, those of the official checkpoints, those of 🤗 Transformers.
+
+Inside Sonant a codec's weights are a flat dictionary of arrays with readable names (`encoder.0`,
+`decoder.4.narrow`, …), weight normalisation folded, codebooks stacked `[n_q, bins, D]`. The number
+after the network is the layer's place in the chain, as in `sonant.nn.seanet`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sonant.config import CodecConfig
+from sonant.errors import WeightsError
+
+Array = NDArray[np.float32]
+Weights = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One convolution or recurrent layer: its name here and in the official layout."""
+
+    name: str
+    official: str
+    transposed: bool = False
+
+
+def convolutions(config: CodecConfig) -> Iterator[Layer]:
+    """Every convolution of a codec, encoder first, in the order of the signal."""
+    for network in ("encoder", "decoder"):
+        ours, theirs = 0, 0
+
+        def layer(transposed: bool = False, part: str = "", their_part: str = "") -> Layer:
+            kind = "convtr" if transposed else "conv"
+            official = f"{network}.model.{theirs}{their_part}.{kind}.{kind}"
+            return Layer(f"{network}.{ours}{part}", official, transposed)
+
+        def residual_units() -> Iterator[Layer]:
+            nonlocal ours, theirs
+            for _ in range(config.n_residual_layers):
+                yield layer(part=".narrow", their_part=".block.1")
+                yield layer(part=".widen", their_part=".block.3")
+                if not config.true_skip:
+                    yield layer(part=".shortcut", their_part=".shortcut")
+                ours, theirs = ours + 1, theirs + 1
+
+        yield layer()
+        ours, theirs = 1, 1
+        if network == "decoder":
+            ours, theirs = 2, 1 + bool(config.lstm_layers)
+        for _ in config.ratios:
+            if network == "encoder":
+                yield from residual_units()
+            theirs += 1
+            yield layer(transposed=network == "decoder")
+            ours, theirs = ours + 1, theirs + 1
+            if network == "decoder":
+                yield from residual_units()
+        if network == "encoder":
+            ours, theirs = ours + 1, theirs + bool(config.lstm_layers)
+        theirs += 1
+        yield layer()
+
+
+def recurrences(config: CodecConfig) -> Iterator[Layer]:
+    """The LSTM of the encoder and that of the decoder."""
+    if config.lstm_layers:
+        units = len(config.ratios) * config.n_residual_layers
+        here = 1 + units + len(config.ratios)
+        there = 1 + units + 2 * len(config.ratios)
+        yield Layer(f"encoder.{here}", f"encoder.model.{there}.lstm")
+        yield Layer("decoder.1", "decoder.model.1.lstm")
+
+
+def lstm_parts(config: CodecConfig) -> Iterator[str]:
+    """The tensors of one LSTM, as PyTorch names them."""
+    for layer in range(config.lstm_layers):
+        for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            yield f"{part}_l{layer}"
+
+
+def _fold(g: Array, v: Array) -> Array:
+    """Weight normalisation undone: g · v / ‖v‖ over all but the first axis."""
+    norm = np.sqrt(np.square(v.astype(np.float64)).sum(axis=(1, 2), keepdims=True))
+    return (v * (g / norm)).astype(np.float32)
+
+
+def _norm_and_direction(weight: Array) -> tuple[Array, Array]:
+    norm = np.sqrt(np.square(weight.astype(np.float64)).sum(axis=(1, 2), keepdims=True))
+    return norm.astype(np.float32), weight
+
+
+class _Reader:
+    """A mapping whose missing keys are a sentence."""
+
+    def __init__(self, tensors: Mapping[str, Array]) -> None:
+        self._tensors = tensors
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._tensors
+
+    def __getitem__(self, key: str) -> Array:
+        try:
+            return np.asarray(self._tensors[key], dtype=np.float32)
+        except KeyError:
+            raise WeightsError(f"the weights lack {key}; they are of another model") from None
+
+    def convolution(self, name: str) -> Array:
+        """The folded weight under any way of storing weight normalisation."""
+        for g, v in (
+            ("weight_g", "weight_v"),
+            ("parametrizations.weight.original0", "parametrizations.weight.original1"),
+        ):
+            if f"{name}.{v}" in self:
+                return _fold(self[f"{name}.{g}"], self[f"{name}.{v}"])
+        return self[f"{name}.weight"]
+
+
+def from_official(tensors: Mapping[str, Array], config: CodecConfig) -> Weights:
+    """Official checkpoint names (with or without weight normalisation) to ours.
+
+    Raises:
+        WeightsError: if a tensor is missing.
+    """
+    read, weights = _Reader(tensors), {}
+    for layer in convolutions(config):
+        weights[f"{layer.name}.weight"] = read.convolution(layer.official)
+        weights[f"{layer.name}.bias"] = read[f"{layer.official}.bias"]
+        if config.norm == "time_group_norm":
+            norm = layer.official.rsplit(".", 1)[0] + ".norm"
+            weights[f"{layer.name}.norm.weight"] = read[f"{norm}.weight"]
+            weights[f"{layer.name}.norm.bias"] = read[f"{norm}.bias"]
+    for layer in recurrences(config):
+        for part in lstm_parts(config):
+            weights[f"{layer.name}.{part}"] = read[f"{layer.official}.{part}"]
+    books = [read[f"quantizer.vq.layers.{k}._codebook.embed"] for k in range(config.n_q)]
+    weights["codebooks"] = np.stack(books)
+    return weights
+
+
+def to_official(weights: Mapping[str, Array], config: CodecConfig) -> Weights:
+    """Our names to those of the official checkpoints, weight normalisation as g and v."""
+    tensors: Weights = {}
+    for layer in convolutions(config):
+        weight, name = weights[f"{layer.name}.weight"], layer.official
+        if config.norm == "time_group_norm":
+            tensors[f"{name}.weight"] = weight
+            norm = name.rsplit(".", 1)[0] + ".norm"
+            tensors[f"{norm}.weight"] = weights[f"{layer.name}.norm.weight"]
+            tensors[f"{norm}.bias"] = weights[f"{layer.name}.norm.bias"]
+        else:
+            tensors[f"{name}.weight_g"], tensors[f"{name}.weight_v"] = _norm_and_direction(weight)
+        tensors[f"{name}.bias"] = weights[f"{layer.name}.bias"]
+    for layer in recurrences(config):
+        for part in lstm_parts(config):
+            tensors[f"{layer.official}.{part}"] = weights[f"{layer.name}.{part}"]
+    for k, book in enumerate(weights["codebooks"]):
+        prefix = f"quantizer.vq.layers.{k}._codebook"
+        tensors[f"{prefix}.embed"] = book
+        tensors[f"{prefix}.embed_avg"] = book
+        tensors[f"{prefix}.cluster_size"] = np.ones(len(book), np.float32)
+        tensors[f"{prefix}.inited"] = np.ones(1, np.float32)
+    return tensors
+
+
+def _transformers_name(official: str) -> str:
+    """The official layout to that of 🤗 Transformers, key by key."""
+    name = official.replace(".model.", ".layers.")
+    name = name.replace(".conv.conv.", ".conv.").replace(".convtr.convtr.", ".conv.")
+    name = name.replace(".conv.norm.", ".norm.").replace(".convtr.norm.", ".norm.")
+    name = name.replace("quantizer.vq.layers.", "quantizer.layers.")
+    return name.replace("._codebook.", ".codebook.")
+
+
+def to_transformers(weights: Mapping[str, Array], config: CodecConfig) -> Weights:
+    """Our names to those of `transformers.EncodecModel`, weight normalisation as parametrised."""
+    renamed = {_transformers_name(k): v for k, v in to_official(weights, config).items()}
+    g, v = ".weight_g", ".weight_v"
+    p = ".parametrizations.weight.original"
+    return {key.replace(g, p + "0").replace(v, p + "1"): value for key, value in renamed.items()}
+
+
+def from_transformers(tensors: Mapping[str, Array], config: CodecConfig) -> Weights:
+    """Names of 🤗 Transformers to ours.
+
+    Raises:
+        WeightsError: if a tensor is missing.
+    """
+    official: dict[str, Array] = {}
+    for layer in convolutions(config):
+        name = _transformers_name(layer.official + ".")[:-1]
+        for part in (".weight", ".weight_g", ".weight_v", ".bias"):
+            if name + part in tensors:
+                official[layer.official + part] = tensors[name + part]
+        for k, part in enumerate((".weight_g", ".weight_v")):
+            if (parametrised := f"{name}.parametrizations.weight.original{k}") in tensors:
+                official[layer.official + part] = tensors[parametrised]
+        for part in (".norm.weight", ".norm.bias"):
+            norm = name.removesuffix(".conv") + part
+            if norm in tensors:
+                official[layer.official.rsplit(".", 1)[0] + part] = tensors[norm]
+    for layer in recurrences(config):
+        for part in lstm_parts(config):
+            key = f"{layer.official}.{part}"
+            if _transformers_name(key) in tensors:
+                official[key] = tensors[_transformers_name(key)]
+    for k in range(config.n_q):
+        key = f"quantizer.vq.layers.{k}._codebook.embed"
+        if _transformers_name(key) in tensors:
+            official[key] = tensors[_transformers_name(key)]
+    return from_official(official, config)
+
+
+def is_transformers(tensors: Mapping[str, Array]) -> bool:
+    """Whether the names are those of 🤗 Transformers."""
+    return any(key.startswith("encoder.layers.") for key in tensors)
+
+
+def is_official(tensors: Mapping[str, Array]) -> bool:
+    """Whether the names are those of the official checkpoints."""
+    return any(key.startswith("encoder.model.") for key in tensors)

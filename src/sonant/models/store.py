@@ -1,0 +1,48 @@
+"""The weights file: safetensors, float16, with the model's config in its metadata."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from sonant.config import CodecConfig
+from sonant.errors import WeightsError
+from sonant.models.layouts import Weights
+
+CONFIG_KEY = "sonant.codec"
+
+
+def save_weights(path: Path, weights: Weights, config: CodecConfig) -> None:
+    """Write a codec's weights in float16, atomically."""
+    halves = {name: np.ascontiguousarray(array.astype(np.float16)) for name, array in weights.items()}
+    temporary = path.with_suffix(".partial")
+    save_file(halves, temporary, metadata={CONFIG_KEY: config.to_json()})
+    os.replace(temporary, path)
+
+
+def load_weights(path: Path) -> tuple[Weights, CodecConfig]:
+    """Read a weights file as float32 arrays, with its config.
+
+    Raises:
+        WeightsError: if it is damaged or holds no Sonant codec.
+    """
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            weights = {key: file.get_tensor(key).astype(np.float32) for key in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: cannot read the weights ({error})") from None
+    if CONFIG_KEY not in metadata:
+        raise WeightsError(f"{path}: holds no Sonant codec; `sonant models` lists what can be used")
+    return weights, CodecConfig.from_json(metadata[CONFIG_KEY])
+
+
+def weights_hash(path: Path) -> str:
+    """SHA-256 of a weights file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

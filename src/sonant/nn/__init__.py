@@ -1,0 +1,1 @@
+"""The PyTorch networks. Everything is channels-last: `[batch, time, channels]`."""

@@ -1,0 +1,38 @@
+"""Encoder, quantiser and decoder as one trainable network."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from sonant.config import CodecConfig
+from sonant.nn.quantizer import Quantized, ResidualVectorQuantizer
+from sonant.nn.seanet import SEANetDecoder, SEANetEncoder
+
+
+class CodecNetwork(nn.Module):
+    """The EnCodec network of one segment; audio is `[B, T, channels]`, channels last."""
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = SEANetEncoder(config)
+        self.decoder = SEANetDecoder(config)
+        self.quantizer = ResidualVectorQuantizer(config.dimension, config.n_q, config.bins)
+
+    def forward(self, audio: Tensor, n_q: int) -> tuple[Tensor, Quantized]:
+        """Code and decode `audio`; `n_q` = 0 leaves the latents as they are."""
+        latents = self.encoder(audio)
+        if n_q:
+            quantized = self.quantizer(latents, n_q)
+        else:
+            quantized = Quantized(latents, latents.new_zeros(0), latents.new_zeros(()))
+        decoded = self.decoder(quantized.latents)[:, : audio.shape[1]]
+        return decoded, quantized
+
+    def encode(self, audio: Tensor, n_q: int) -> Tensor:
+        """Codes `[B, n_q, F]` of audio `[B, T, channels]`."""
+        return self.quantizer.encode(self.encoder(audio), n_q)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Audio `[B, F · hop, channels]` of codes `[B, n_q, F]`."""
+        return self.decoder(self.quantizer.decode(codes))

@@ -1,0 +1,188 @@
+"""Convolutions over time as matrix products, channels last, with their state as a value.
+
+Every convolution of SEANet has either stride 1 or kernel = 2 · stride. Both are sums of plain
+matrix products over shifted views of the input, which on a CPU run several times faster than
+the general convolution and share their form with the inference engine.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sonant.config import Norm, PadMode
+
+
+def pad_time(x: Tensor, left: int, right: int, mode: PadMode) -> Tensor:
+    """Pad `[B, T, C]` in time; reflection of a too short input first appends zeros, then cuts."""
+    if mode == "constant" or not (left or right):
+        return F.pad(x, (0, 0, left, right))
+    missing = max(0, max(left, right) - x.shape[1] + 1)
+    channels_first = F.pad(x.transpose(1, 2), (0, missing))
+    padded = F.pad(channels_first, (left, right), mode="reflect").transpose(1, 2)
+    return padded[:, : padded.shape[1] - missing]
+
+
+class _Convolution(nn.Module):
+    """Weight, bias and normalisation shared by both directions."""
+
+    def __init__(self, shape: tuple[int, int, int], out_channels: int, norm: Norm) -> None:
+        super().__init__()
+        weight = torch.empty(shape)
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.norm = nn.GroupNorm(1, out_channels) if norm == "time_group_norm" else None
+        if norm == "weight_norm":
+            self.weight_g = nn.Parameter(torch.ones(shape[0], 1, 1))
+            self.weight_v = nn.Parameter(weight)
+        else:
+            self.weight = nn.Parameter(weight)
+        self.has_weight_norm = norm == "weight_norm"
+
+    def folded_weight(self) -> Tensor:
+        """The weight with weight normalisation applied: g · v / ‖v‖ over all but the first axis."""
+        if self.has_weight_norm:
+            return torch._weight_norm(self.weight_v, self.weight_g, 0)
+        return self.weight
+
+    def set_weight(self, weight: Tensor) -> None:
+        """Set the folded weight, splitting it into norm and direction where needed."""
+        with torch.no_grad():
+            if self.has_weight_norm:
+                self.weight_v.copy_(weight)
+                self.weight_g.copy_(torch.linalg.vector_norm(weight, dim=(1, 2), keepdim=True))
+            else:
+                self.weight.copy_(weight)
+
+    def _finish(self, y: Tensor) -> Tensor:
+        y = y + self.bias
+        if self.norm is None:
+            return y
+        return self.norm(y.transpose(1, 2)).transpose(1, 2)
+
+
+class Conv1d(_Convolution):
+    """Convolution with SEANet's padding; stride 1 with any dilation, or kernel = 2 · stride.
+
+    Args:
+        in_channels, out_channels, kernel_size, stride, dilation: as usual.
+        causal: pad on the left only, else half and half.
+        pad_mode: what to pad with before the start (and after the end).
+        norm: normalisation of the weight, or of the output over channels and time.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        dilation: int = 1,
+        *,
+        causal: bool = True,
+        pad_mode: PadMode = "constant",
+        norm: Norm = "none",
+    ) -> None:
+        if stride > 1 and (kernel_size != 2 * stride or dilation > 1):
+            raise ValueError("a strided convolution needs kernel = 2 · stride and no dilation")
+        super().__init__((out_channels, in_channels, kernel_size), out_channels, norm)
+        self.kernel_size, self.stride, self.dilation = kernel_size, stride, dilation
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.causal, self.pad_mode = causal, pad_mode
+        self.padding_total = (kernel_size - 1) * dilation + 1 - stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[B, T, C_in]` to `[B, ceil(T / stride), C_out]`, padded on both ends."""
+        extra = -x.shape[1] % self.stride
+        right = 0 if self.causal else self.padding_total // 2
+        x = pad_time(x, self.padding_total - right, right + extra, self.pad_mode)
+        return self._finish(self._valid(x))
+
+    def initial_state(self, batch: int) -> Tensor:
+        """Zeros before the first sample: `[B, padding_total, C_in]`."""
+        return self.bias.new_zeros(batch, self.padding_total, self.in_channels)
+
+    def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """The next samples, a multiple of the stride, of a causal stream with constant padding."""
+        x = torch.cat([state, x], dim=1)
+        return self._finish(self._valid(x)), x[:, x.shape[1] - self.padding_total :]
+
+    def _valid(self, x: Tensor) -> Tensor:
+        weight = self.folded_weight()
+        if self.stride > 1:
+            return self._strided(x, weight)
+        if self.in_channels * self.kernel_size <= 64:
+            return self._unfolded(x, weight)
+        if self.out_channels * self.kernel_size <= 64:
+            return self._scattered(x, weight)
+        length = x.shape[1] - (self.kernel_size - 1) * self.dilation
+        taps = weight.permute(2, 1, 0).contiguous()
+        y = x[:, :length] @ taps[0]
+        for k in range(1, self.kernel_size):
+            y = y + x[:, k * self.dilation : k * self.dilation + length] @ taps[k]
+        return y
+
+    def _strided(self, x: Tensor, weight: Tensor) -> Tensor:
+        """kernel = 2 · stride: each output is made of two neighbouring blocks of `stride` samples."""
+        blocks = x.reshape(x.shape[0], -1, self.stride * self.in_channels)
+        halves = weight.permute(2, 1, 0).reshape(2, blocks.shape[2], self.out_channels)
+        return blocks[:, :-1] @ halves[0] + blocks[:, 1:] @ halves[1]
+
+    def _unfolded(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Few input channels: one product over all taps."""
+        length = x.shape[1] - (self.kernel_size - 1) * self.dilation
+        windows = [x[:, k * self.dilation : k * self.dilation + length] for k in range(self.kernel_size)]
+        return torch.cat(windows, dim=2) @ weight.permute(2, 1, 0).flatten(0, 1)
+
+    def _scattered(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Few output channels: one product for all taps, whose results are shifted and added."""
+        length = x.shape[1] - (self.kernel_size - 1) * self.dilation
+        products = (x @ weight.permute(1, 2, 0).flatten(1)).unflatten(2, (self.kernel_size, -1))
+        y = products[:, :length, 0]
+        for k in range(1, self.kernel_size):
+            y = y + products[:, k * self.dilation : k * self.dilation + length, k]
+        return y
+
+
+class ConvTranspose1d(_Convolution):
+    """Transposed convolution with kernel = 2 · stride, trimmed to `T · stride` outputs."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        *,
+        causal: bool = True,
+        norm: Norm = "none",
+    ) -> None:
+        super().__init__((in_channels, out_channels, 2 * stride), out_channels, norm)
+        self.stride, self.causal = stride, causal
+        self.in_channels, self.out_channels = in_channels, out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[B, T, C_in]` to `[B, T · stride, C_out]`."""
+        y, last = self._overlapped(x, self.initial_state(x.shape[0]).to(x.dtype))
+        if self.norm is not None or not self.causal:
+            y = self._finish(torch.cat([y, last], dim=1))
+            start = 0 if self.causal else self.stride - self.stride // 2
+            return y[:, start : start + x.shape[1] * self.stride]
+        return self._finish(y)
+
+    def initial_state(self, batch: int) -> Tensor:
+        """Zeros before the first frame: `[B, stride, C_out]`, the overhang of the frame before."""
+        return self.bias.new_zeros(batch, self.stride, self.out_channels)
+
+    def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """The next frames of a causal stream."""
+        y, state = self._overlapped(x, state)
+        return self._finish(y), state
+
+    def _overlapped(self, x: Tensor, overhang: Tensor) -> tuple[Tensor, Tensor]:
+        """The two halves of every frame's output, the second shifted by a frame and added."""
+        taps = self.folded_weight().permute(0, 2, 1)
+        first, second = taps.flatten(1).chunk(2, dim=1)
+        shape = (x.shape[0], -1, self.out_channels)
+        late = torch.cat([overhang, (x @ second).reshape(shape)], dim=1)
+        split = late.shape[1] - self.stride
+        return (x @ first).reshape(shape) + late[:, :split], late[:, split:]

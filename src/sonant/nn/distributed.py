@@ -1,0 +1,34 @@
+"""The few collective operations of training; on one process they do nothing."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, distributed
+
+
+def is_distributed() -> bool:
+    """Whether several processes train together."""
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
+def all_sum(*tensors: Tensor) -> None:
+    """Replace each tensor by its sum over the ranks."""
+    if is_distributed():
+        for tensor in tensors:
+            distributed.all_reduce(tensor)
+
+
+def broadcast_first(*tensors: Tensor) -> None:
+    """Replace each tensor by that of rank 0."""
+    if is_distributed():
+        for tensor in tensors:
+            distributed.broadcast(tensor, 0)
+
+
+def all_gather_rows(rows: Tensor) -> Tensor:
+    """The rows of all ranks, rank by rank; every rank brings as many."""
+    if not is_distributed():
+        return rows
+    gathered = [torch.empty_like(rows) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(gathered, rows.contiguous())
+    return torch.cat(gathered)

@@ -1,0 +1,160 @@
+"""Residual vector quantisation with codebooks learnt by moving average (paper, section 3.2).
+
+Differs from the public implementation where that one is broken: the k-means start keeps sums, not
+means; entries that fall out of use are replaced for good; every stage has a commitment gradient.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sonant.nn.distributed import all_gather_rows, all_sum, broadcast_first
+
+LAPLACE_EPSILON = 1e-5
+
+
+class Quantized(NamedTuple):
+    """What a quantiser returns.
+
+    Attributes:
+        latents: `[B, F, D]`, quantised, with a straight-through gradient.
+        codes: `[B, n_q, F]`, integers below `bins`.
+        commitment: scalar, the sum over stages of the mean squared error towards the codebook.
+    """
+
+    latents: Tensor
+    codes: Tensor
+    commitment: Tensor
+
+
+def nearest(vectors: Tensor, codebook: Tensor) -> Tensor:
+    """Index of the closest entry by Euclidean distance: `[N, D]`, `[bins, D]` to `[N]`."""
+    return torch.addmm(codebook.square().sum(1), vectors, codebook.t(), alpha=-2).argmin(1)
+
+
+def k_means(vectors: Tensor, bins: int, iterations: int = 50) -> tuple[Tensor, Tensor]:
+    """Cluster `[N, D]`; returns the sums of the members `[bins, D]` and their counts `[bins]`.
+
+    A cluster that stays empty keeps its mean, as the sum of one imaginary member.
+    """
+    if len(vectors) >= bins:
+        start = torch.randperm(len(vectors), device=vectors.device)[:bins]
+    else:
+        start = torch.randint(len(vectors), (bins,), device=vectors.device)
+    means = vectors[start]
+    for _ in range(iterations):
+        sums, counts = cluster_statistics(vectors, nearest(vectors, means), bins)
+        empty = counts == 0
+        sums = torch.where(empty[:, None], means, sums)
+        counts = counts.masked_fill(empty, 1)
+        means = sums / counts[:, None]
+    return sums, counts
+
+
+def cluster_statistics(vectors: Tensor, codes: Tensor, bins: int) -> tuple[Tensor, Tensor]:
+    """Sum `[bins, D]` and number `[bins]` of the vectors that chose each entry."""
+    sums = vectors.new_zeros(bins, vectors.shape[1]).index_add_(0, codes, vectors)
+    return sums, torch.bincount(codes, minlength=bins).to(vectors.dtype)
+
+
+class ResidualVectorQuantizer(nn.Module):
+    """`n_q` codebooks, each coding what the ones before it left over.
+
+    Args:
+        dimension: channels D of the latents.
+        n_q: number of codebooks.
+        bins: entries per codebook.
+        decay: of the moving averages of usage and sums.
+        dead_ratio: an entry used less than this fraction of its fair share is replaced by a
+            vector of the current batch.
+    """
+
+    codebooks: Tensor
+    usage: Tensor
+    sums: Tensor
+    initialised: Tensor
+
+    def __init__(
+        self, dimension: int, n_q: int, bins: int, decay: float = 0.99, dead_ratio: float = 0.05
+    ) -> None:
+        super().__init__()
+        self.n_q, self.bins, self.decay, self.dead_ratio = n_q, bins, decay, dead_ratio
+        self.register_buffer("codebooks", torch.zeros(n_q, bins, dimension))
+        self.register_buffer("usage", torch.zeros(n_q, bins))
+        self.register_buffer("sums", torch.zeros(n_q, bins, dimension))
+        self.register_buffer("initialised", torch.zeros(n_q, dtype=torch.bool))
+
+    def adopt_codebooks(self, codebooks: Tensor, frames_per_batch: int) -> None:
+        """Take over trained codebooks `[k ≤ n_q, bins, D]` as if each entry were used fairly."""
+        known = len(codebooks)
+        self.codebooks[:known] = codebooks
+        self.usage[:known] = frames_per_batch / self.bins
+        self.sums[:known] = codebooks * (frames_per_batch / self.bins)
+        self.initialised[:known] = True
+
+    def encode(self, latents: Tensor, n_q: int) -> Tensor:
+        """Codes `[B, n_q, F]` of latents `[B, F, D]`."""
+        residual = latents.flatten(0, 1)
+        codes = []
+        for codebook in self.codebooks[:n_q]:
+            codes.append(nearest(residual, codebook))
+            residual = residual - codebook[codes[-1]]
+        return torch.stack(codes).unflatten(1, latents.shape[:2]).transpose(0, 1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Latents `[B, F, D]` of codes `[B, n_q, F]`."""
+        n_q = codes.shape[1]
+        flat = codes + self.bins * torch.arange(n_q, device=codes.device)[:, None]
+        return self.codebooks.flatten(0, 1)[flat].sum(1)
+
+    def forward(self, latents: Tensor, n_q: int) -> Quantized:
+        """Quantise `[B, F, D]` with `n_q` stages; in training mode the codebooks learn."""
+        vectors = latents.float().flatten(0, 1)
+        quantised = torch.zeros_like(vectors)
+        commitment = vectors.new_zeros(())
+        codes = []
+        for stage in range(n_q):
+            residual = vectors - quantised
+            with torch.no_grad():
+                if self.training and not self.initialised[stage]:
+                    self._initialise(stage, residual.detach())
+                chosen = nearest(residual, self.codebooks[stage])
+                entries = self.codebooks[stage][chosen]
+                if self.training:
+                    self._learn(stage, residual.detach(), chosen)
+            commitment = commitment + (residual - entries).square().mean()
+            quantised = quantised + entries
+            codes.append(chosen)
+        straight_through = vectors + (quantised - vectors).detach()
+        return Quantized(
+            straight_through.unflatten(0, latents.shape[:2]),
+            torch.stack(codes).unflatten(1, latents.shape[:2]).transpose(0, 1),
+            commitment,
+        )
+
+    def _initialise(self, stage: int, residual: Tensor) -> None:
+        sums, counts = k_means(all_gather_rows(residual), self.bins)
+        broadcast_first(sums, counts)
+        share = len(residual) / counts.sum()
+        self.sums[stage], self.usage[stage] = sums * share, counts * share
+        self.codebooks[stage] = sums / counts[:, None]
+        self.initialised[stage] = True
+
+    def _learn(self, stage: int, residual: Tensor, codes: Tensor) -> None:
+        """One step of the moving averages, over all ranks together (paper, section 3.2)."""
+        sums, counts = cluster_statistics(residual, codes, self.bins)
+        all_sum(sums, counts)
+        usage = self.usage[stage].lerp_(counts, 1 - self.decay)
+        average = self.sums[stage].lerp_(sums, 1 - self.decay)
+        total = usage.sum()
+        dead = usage < self.dead_ratio * total / self.bins
+        fresh = residual[torch.randint(len(residual), (self.bins,), device=residual.device)]
+        broadcast_first(fresh)
+        fair = total / self.bins
+        usage.copy_(torch.where(dead, fair, usage))
+        average.copy_(torch.where(dead[:, None], fresh * fair, average))
+        smoothed = (usage + LAPLACE_EPSILON) / (total + self.bins * LAPLACE_EPSILON) * total
+        self.codebooks[stage] = average / smoothed[:, None]

@@ -1,0 +1,1 @@
+"""Training of the codec: data, losses, discriminators, the loop. Needs the extra `train`."""

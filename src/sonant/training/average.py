@@ -1,0 +1,38 @@
+"""Moving average of the weights, whose values are what is evaluated and shipped."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """Exponential moving average of all parameters, with a decay that grows from zero."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay, self.updates = decay, 0
+        self.values = [p.detach().clone() for p in network.parameters()]
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Move a step towards the current parameters."""
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        torch._foreach_lerp_(self.values, list(network.parameters()), 1 - decay)
+
+    @torch.no_grad()
+    def swap(self, network: nn.Module) -> None:
+        """Exchange the average and the parameters; twice restores both."""
+        for value, parameter in zip(self.values, network.parameters(), strict=True):
+            kept = parameter.detach().clone()
+            parameter.copy_(value)
+            value.copy_(kept)
+
+    def state_dict(self) -> dict[str, int | list[Tensor]]:
+        """What a checkpoint keeps."""
+        return {"updates": self.updates, "values": self.values}
+
+    def load_state_dict(self, state: dict[str, int | list[Tensor]]) -> None:
+        """Continue from a checkpoint."""
+        self.updates = state["updates"]  # type: ignore[assignment]
+        self.values = state["values"]  # type: ignore[assignment]
