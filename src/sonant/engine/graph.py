@@ -1,0 +1,95 @@
+"""A thin layer over `onnx.helper`: operators are method calls that return the name of their output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = 17
+IR_VERSION = 9
+
+Shape = Sequence[int | str]
+
+
+class GraphBuilder:
+    """Collects nodes, constants, inputs and outputs of one graph."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: dict[str, onnx.TensorProto] = {}
+        self._inputs: list[onnx.ValueInfoProto] = []
+        self._outputs: list[onnx.ValueInfoProto] = []
+
+    def input(self, name: str, shape: Shape, kind: int = TensorProto.FLOAT) -> str:
+        """Declare an input; strings in the shape are free sizes."""
+        self._inputs.append(helper.make_tensor_value_info(name, kind, list(shape)))
+        return name
+
+    def output(self, value: str, name: str, shape: Shape, kind: int = TensorProto.FLOAT) -> None:
+        """Give a value out under a name."""
+        self._nodes.append(helper.make_node("Identity", [value], [name]))
+        self._outputs.append(helper.make_tensor_value_info(name, kind, list(shape)))
+
+    def constant(self, value: NDArray[Any], name: str = "") -> str:
+        """A constant; equal names are stored once."""
+        name = name or f"c{len(self._constants)}"
+        if name not in self._constants:
+            self._constants[name] = numpy_helper.from_array(np.asarray(value, order="C"), name)
+        return name
+
+    def integers(self, *values: int) -> str:
+        """A 1-D constant of integers."""
+        return self.constant(np.array(values, np.int64), f"i{values}")
+
+    def integer(self, value: int) -> str:
+        """A scalar integer."""
+        return self.constant(np.array(value, np.int64), f"s{value}")
+
+    def zeros_like_batch(self, x: str, rows: int, width: int) -> str:
+        """Zeros `[B, rows, width]` with the batch size of `x`."""
+        batch = self.op("Slice", self.op("Shape", x), self.integers(0), self.integers(1))
+        shape = self.op("Concat", batch, self.integers(rows, width), axis=0)
+        return self.op("Expand", self.constant(np.zeros(1, np.float32), "zero"), shape)
+
+    def op(self, kind: str, *inputs: str, outputs: int = 0, **attributes: Any) -> Any:
+        """Add a node; returns its output's name, or with `outputs` a list of that many."""
+        names = [f"{kind}_{len(self._nodes)}_{k}" for k in range(max(1, outputs))]
+        self._nodes.append(helper.make_node(kind, list(inputs), names, **attributes))
+        return names if outputs else names[0]
+
+    def slice(self, x: str, start: int, stop: int | None, axis: int = 1) -> str:
+        """Rows `start` to `stop` along an axis, as in Python."""
+        end = np.iinfo(np.int64).max if stop is None else stop
+        return self.op("Slice", x, self.integers(start), self.integers(int(end)), self.integers(axis))
+
+    def concat(self, *parts: str) -> str:
+        """Parts one after the other in time."""
+        return self.op("Concat", *parts, axis=1)
+
+    def reshape(self, x: str, *shape: int) -> str:
+        """Reshape with 0 for "as it is" and -1 for "what is left"."""
+        return self.op("Reshape", x, self.integers(*shape))
+
+    def length(self, x: str) -> str:
+        """The number of rows in time, a scalar."""
+        return self.op("Gather", self.op("Shape", x), self.integer(1))
+
+    def build(self, metadata: dict[str, str] | None = None) -> onnx.ModelProto:
+        """The finished model."""
+        graph = helper.make_graph(
+            self._nodes, self.name, self._inputs, self._outputs, list(self._constants.values())
+        )
+        opsets = [helper.make_opsetid("", OPSET)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+        model.producer_name = "sonant"
+        for key, value in (metadata or {}).items():
+            model.metadata_props.add(key=key, value=value)
+        return model
+
+

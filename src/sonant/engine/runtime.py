@@ -1,0 +1,98 @@
+"""The networks of one codec, run by ONNX Runtime, with states passed in and out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from sonant.config import CodecConfig
+from sonant.engine.layers import Ends, Weights
+from sonant.engine.seanet import decoder_graph, encoder_graph, quantizer_graph
+
+Array = NDArray[np.float32]
+State = tuple[Array, ...]
+
+STREAM = Ends(stream=True, tail=False)
+START = Ends(stream=False, tail=False)
+TAIL = Ends(stream=True, tail=True)
+WHOLE = Ends(stream=False, tail=True)
+
+
+class Engine:
+    """A codec's encoder, quantiser and decoder; immutable and safe to share between threads.
+
+    Args:
+        config, weights: of the model, as `sonant.models` gives them.
+        threads: used by each call.
+    """
+
+    def __init__(self, config: CodecConfig, weights: Weights, threads: int = 1) -> None:
+        self.config, self.threads = config, threads
+        self._weights = weights
+        self._sessions: dict[object, ort.InferenceSession] = {}
+        self._lock = threading.Lock()
+
+    def encode(self, audio: Array, state: State | None, tail: bool) -> tuple[Array, State]:
+        """Latents `[B, F, D]` of `audio [B, T, channels]` and the state after it.
+
+        Args:
+            state: after the samples before, or None at the start of the recording.
+            tail: whether `audio` may end inside a frame; else T is a multiple of the hop length.
+        """
+        ends = Ends(stream=state is not None, tail=tail)
+        session = self._session(("encoder", ends), lambda: encoder_graph(self.config, self._weights, ends))
+        return self._run(session, {"audio": audio}, state)
+
+    def decode(self, codes: NDArray[np.integer], state: State | None) -> tuple[Array, State]:
+        """Audio `[B, F · hop, channels]` of `codes [B, n_q, F]` and the state after it."""
+        ends = Ends(stream=state is not None, tail=False)
+        session = self._session(("decoder", ends), lambda: decoder_graph(self.config, self._weights, ends))
+        stages = np.arange(codes.shape[1], dtype=np.int64)[:, None] * self.config.bins
+        return self._run(session, {"entries": codes + stages}, state)
+
+    def quantize(self, latents: Array, n_q: int) -> NDArray[np.int16]:
+        """Codes `[B, n_q, F]` of latents `[B, F, D]`."""
+        session = self._session(n_q, lambda: quantizer_graph(self.config, self._weights, n_q))
+        codes = session.run(None, {"latents": latents})[0].astype(np.int16)
+        return codes.reshape(n_q, *latents.shape[:2]).transpose(1, 0, 2)
+
+    @cached_property
+    def encoder_start(self) -> State:
+        """The state before the first sample of a stream padded with zeros, for one stream."""
+        return self._zeros(("encoder", STREAM), lambda: encoder_graph(self.config, self._weights, STREAM))
+
+    @cached_property
+    def decoder_start(self) -> State:
+        """The state before the first frame, for one stream."""
+        return self._zeros(("decoder", STREAM), lambda: decoder_graph(self.config, self._weights, STREAM))
+
+    def _zeros(self, key: object, build: Callable[[], onnx.ModelProto]) -> State:
+        inputs = self._session(key, build).get_inputs()[1:]
+        return tuple(np.zeros((1, *i.shape[1:]), np.float32) for i in inputs)
+
+    def _run(
+        self, session: ort.InferenceSession, feeds: dict[str, NDArray], state: State | None
+    ) -> tuple[Array, State]:
+        for number, array in enumerate(state or ()):
+            feeds[f"state_{number}"] = array
+        result, *following = session.run(None, feeds)
+        return result, tuple(following)
+
+    def _session(self, key: object, build: Callable[[], onnx.ModelProto]) -> ort.InferenceSession:
+        with self._lock:
+            if key not in self._sessions:
+                options = ort.SessionOptions()
+                options.intra_op_num_threads = self.threads
+                options.inter_op_num_threads = 1
+                options.log_severity_level = 3
+                options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+                self._sessions[key] = ort.InferenceSession(
+                    build().SerializeToString(), options, providers=["CPUExecutionProvider"]
+                )
+            return self._sessions[key]

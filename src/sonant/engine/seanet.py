@@ -1,0 +1,94 @@
+"""The graphs of a codec: encoder, quantiser and decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from sonant.config import CodecConfig
+from sonant.engine.graph import GraphBuilder
+from sonant.engine.layers import Ends, LayerBuilder, Weights
+
+
+def encoder_graph(config: CodecConfig, weights: Weights, ends: Ends) -> onnx.ModelProto:
+    """`audio [B, T, channels]` and states to `latents [B, F, D]` and the states that follow."""
+    graph = GraphBuilder("encoder")
+    audio = graph.input("audio", ["batch", "samples", config.channels])
+    build = LayerBuilder(graph, config, weights, ends)
+    x = build.conv(audio, "encoder.0")
+    layer = 1
+    for ratio in reversed(config.ratios):
+        for unit in range(config.n_residual_layers):
+            x = build.residual(x, f"encoder.{layer}", config.dilation_base**unit)
+            layer += 1
+        x = build.down(build.elu(x), f"encoder.{layer}", ratio)
+        layer += 1
+    if config.lstm_layers:
+        x = build.lstm(x, f"encoder.{layer}")
+    x = build.conv(build.elu(x), f"encoder.{layer + 1}")
+    graph.output(x, "latents", ["batch", "frames", config.dimension])
+    _state_outputs(build)
+    return graph.build()
+
+
+def decoder_graph(config: CodecConfig, weights: Weights, ends: Ends) -> onnx.ModelProto:
+    """`entries [B, n_q, F]` and states to `audio [B, F · hop, channels]` and the states that follow.
+
+    An entry is the place of a code in all codebooks laid end to end: code + stage · bins.
+    """
+    graph = GraphBuilder("decoder")
+    entries = graph.input("entries", ["batch", "codebooks", "frames"], TensorProto.INT64)
+    build = LayerBuilder(graph, config, weights, ends)
+    books = graph.constant(weights["codebooks"].reshape(-1, config.dimension), "codebooks")
+    x = graph.op("ReduceSum", graph.op("Gather", books, entries), graph.integers(1), keepdims=0)
+    x = build.conv(x, "decoder.0")
+    if config.lstm_layers:
+        x = build.lstm(x, "decoder.1")
+    layer = 2
+    for ratio in config.ratios:
+        x = build.up(build.elu(x), f"decoder.{layer}", ratio)
+        layer += 1
+        for unit in range(config.n_residual_layers):
+            x = build.residual(x, f"decoder.{layer}", config.dilation_base**unit)
+            layer += 1
+    x = build.conv(build.elu(x), f"decoder.{layer}")
+    graph.output(x, "audio", ["batch", "samples", config.channels])
+    _state_outputs(build)
+    return graph.build()
+
+
+def quantizer_graph(config: CodecConfig, weights: Weights, n_q: int) -> onnx.ModelProto:
+    """`latents [B, F, D]` to `codes [n_q, B · F]`: the nearest entry of each stage in turn.
+
+    The nearest entry maximises x·e − ‖e‖²/2.
+    """
+    graph = GraphBuilder("quantizer")
+    latents = graph.input("latents", ["batch", "frames", config.dimension])
+    residual = graph.reshape(latents, -1, config.dimension)
+    codes = []
+    for stage, book in enumerate(weights["codebooks"][:n_q]):
+        entries = graph.constant(book, f"book{stage}")
+        offset = graph.constant(-0.5 * np.square(book).sum(axis=1), f"offset{stage}")
+        scores = graph.op("Gemm", residual, entries, offset, transB=1)
+        code = graph.op("ArgMax", scores, axis=1, keepdims=0)
+        codes.append(graph.op("Unsqueeze", code, graph.integers(0)))
+        if stage + 1 < n_q:
+            residual = graph.op("Sub", residual, graph.op("Gather", entries, code))
+    graph.output(graph.op("Concat", *codes, axis=0), "codes", [n_q, "vectors"], TensorProto.INT64)
+    return graph.build({"codebooks": str(n_q)})
+
+
+def _state_outputs(build: LayerBuilder) -> None:
+    if not build.config.causal:
+        return
+    for number, (value, shape) in enumerate(zip(build.states.following, _shapes(build), strict=True)):
+        build.graph.output(value, f"next_{number}", ["batch", *shape])
+
+
+def _shapes(build: LayerBuilder) -> Iterator[list[int | str]]:
+    known = build.states.shapes
+    for number, _ in enumerate(build.states.following):
+        yield list(known[number]) if known else [f"rows_{number}", f"width_{number}"]
