@@ -1,0 +1,42 @@
+"""Sonant: EnCodec, complete and practical.
+
+    import sonant
+
+    codec = sonant.load()
+    codes = codec.encode(wav, sample_rate=44_100, bitrate=6.0)
+    wav = codec.decode(codes)
+    sonant.compress("talk.wav", "talk.ecdc")
+    sonant.decompress("talk.ecdc", "talk.wav")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sonant.codec import Codec
+    from sonant.codes import Codes
+    from sonant.errors import SonantError
+    from sonant.files import compress, decompress
+    from sonant.loading import load
+
+__version__ = "0.1.0"
+
+__all__ = ["Codec", "Codes", "SonantError", "__version__", "compress", "decompress", "load"]
+
+_HOMES = {
+    "Codec": "sonant.codec",
+    "Codes": "sonant.codes",
+    "SonantError": "sonant.errors",
+    "compress": "sonant.files",
+    "decompress": "sonant.files",
+    "load": "sonant.loading",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public names when they are first used, so that `import sonant` takes no time."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'sonant' has no attribute {name!r}")

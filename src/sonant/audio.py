@@ -133,6 +133,11 @@ def resampled(blocks: Iterator[Audio], source_rate: int, rate: int, channels: in
         yield np.ascontiguousarray(out.T)
 
 
+def resample(audio: Audio, source_rate: int, rate: int) -> Audio:
+    """A whole recording `[channels, samples]` at another rate."""
+    return np.concatenate(list(resampled(iter([audio]), source_rate, rate, len(audio))), axis=1)
+
+
 def read_audio(path: Path, sample_rate: int, channels: int) -> tuple[Audio, int]:
     """A whole file as `[channels, samples]` at a rate, and the rate that it had.
 

@@ -87,7 +87,7 @@ class CodecConfig(JsonConfig):
             raise ConfigError(f"unknown norm {self.norm!r}")
         if self.segment is None and (not self.causal or self.norm == "time_group_norm"):
             raise ConfigError("a model that is not causal needs segments")
-        if max(map(self.codebooks_for, self.bandwidths)) > self.n_q:
+        if max(map(self.codebooks_for, self.bandwidths), default=0) > self.n_q:
             raise ConfigError(f"{max(self.bandwidths)} kbps need more than {self.n_q} codebooks")
 
     @property
@@ -121,6 +121,18 @@ class CodecConfig(JsonConfig):
         if self.segment_length is None:
             return None
         return max(1, int((1 - self.overlap) * self.segment_length))
+
+    def segments(self, length: int) -> list[tuple[int, int]]:
+        """Start and number of samples of every segment of `length` samples.
+
+        One for a model without segments; none for no samples. The last ones may be short.
+        """
+        if self.segment_length is None or self.segment_stride is None:
+            return [(0, length)] if length else []
+        return [
+            (start, min(self.segment_length, length - start))
+            for start in range(0, length, self.segment_stride)
+        ]
 
     def frames_for(self, samples: int) -> int:
         """Frames that code `samples` samples of one segment: the ceiling, exact in integers."""

@@ -42,7 +42,19 @@ def load_weights(path: Path) -> tuple[Weights, CodecConfig]:
     return weights, CodecConfig.from_json(metadata[CONFIG_KEY])
 
 
+def is_sonant(path: Path) -> bool:
+    """Whether a safetensors file says that it is a Sonant codec."""
+    try:
+        with safe_open(path, framework="np") as file:
+            return CONFIG_KEY in (file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: cannot read the weights ({error})") from None
+
+
 def weights_hash(path: Path) -> str:
     """SHA-256 of a weights file, in hexadecimal."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+        return digest.hexdigest()

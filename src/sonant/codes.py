@@ -1,0 +1,79 @@
+"""Codes: what a codec makes of audio, and what files and language models carry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sonant.config import CodecConfig
+from sonant.errors import FormatError
+
+
+@dataclass(frozen=True)
+class Codes:
+    """The codes of one recording, or of a part of one.
+
+    Attributes:
+        values: int16 `[n_q, frames]`, each below the model's `bins`. A model with segments lays the
+            frames of its segments end to end (`CodecConfig.segments`).
+        length: samples at the model's rate that these codes add to the recording. A piece of a
+            segmented stream that is followed by another one counts its segments up to where the
+            next one starts.
+        scales: float32 `[segments]`, the volume that each segment was divided by, for a model that
+            normalises; else None.
+    """
+
+    values: NDArray[np.int16]
+    length: int
+    scales: NDArray[np.float32] | None = None
+
+    @property
+    def n_q(self) -> int:
+        """Codebooks in use."""
+        return int(self.values.shape[0])
+
+    @property
+    def frames(self) -> int:
+        """Frames of all segments together."""
+        return int(self.values.shape[1])
+
+    def with_codebooks(self, n_q: int) -> Codes:
+        """The same recording at a lower rate: only the first `n_q` codebooks."""
+        return Codes(self.values[:n_q], self.length, self.scales)
+
+
+def join(pieces: Sequence[Codes]) -> Codes:
+    """Pieces of a stream, in order, as one."""
+    scales = [piece.scales for piece in pieces if piece.scales is not None]
+    return Codes(
+        np.concatenate([piece.values for piece in pieces], axis=1),
+        sum(piece.length for piece in pieces),
+        np.concatenate(scales) if scales else None,
+    )
+
+
+def split_segments(codes: Codes, config: CodecConfig) -> Iterator[tuple[NDArray[np.int16], int]]:
+    """The values `[n_q, frames]` of every segment with its number of samples.
+
+    Pieces of a stream hold whole segments only, all but the last piece.
+
+    Raises:
+        FormatError: if the number of frames does not fit the length.
+    """
+    assert config.segment_length is not None and config.segment_stride is not None
+    whole = config.frames_for(config.segment_length)
+    count = codes.frames // whole
+    if codes.frames == count * whole and codes.length == count * config.segment_stride:
+        sizes = [config.segment_length] * count
+    else:
+        sizes = [samples for _, samples in config.segments(codes.length)]
+    if sum(map(config.frames_for, sizes)) != codes.frames:
+        raise FormatError(f"{codes.frames} frames are not what {codes.length} samples give")
+    start = 0
+    for samples in sizes:
+        stop = start + config.frames_for(samples)
+        yield codes.values[:, start:stop], samples
+        start = stop

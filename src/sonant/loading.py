@@ -1,0 +1,26 @@
+"""From the name of a model to a codec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sonant.codec import Codec
+from sonant.models.registry import load_model
+
+DEFAULT_MODEL = "24khz"
+
+
+def load(model: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Codec:
+    """Load a codec.
+
+    Args:
+        model: a bundled name (`24khz`), an official one (`encodec_24khz`, fetched from the hub), a
+            weights file or folder in our layout, the official one or that of 🤗 Transformers, or a
+            hub id.
+        threads: for each call into the networks; results do not depend on it beyond rounding.
+
+    Raises:
+        WeightsError: if the model cannot be found or is damaged.
+    """
+    config, weights, digest = load_model(str(model))
+    return Codec(config, weights, digest, threads)

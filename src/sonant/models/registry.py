@@ -1,0 +1,105 @@
+"""Finding weights by name, path or hub id, in any of the layouts they come in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from sonant.config import CodecConfig
+from sonant.errors import MissingDependencyError, WeightsError
+from sonant.models import layouts, store
+from sonant.models.hub import download
+from sonant.models.layouts import Array, Weights
+from sonant.models.official import config_from_transformers, infer_config
+
+BUNDLED = Path(__file__).parent
+OFFICIAL_NAMES = {"encodec_24khz": "facebook/encodec_24khz", "encodec_48khz": "facebook/encodec_48khz"}
+
+Model = tuple[CodecConfig, Weights, str]
+
+
+def bundled_models() -> list[Path]:
+    """The codecs that come with the package, by name."""
+    return sorted(path for path in BUNDLED.glob("*khz.safetensors"))
+
+
+def find_model(name: str) -> Path:
+    """The file or folder of a model: a bundled name, an official name, a path, or a hub id.
+
+    Raises:
+        WeightsError: if there is none.
+    """
+    bundled = BUNDLED / f"{name}.safetensors"
+    if bundled in bundled_models():
+        return bundled
+    if name in OFFICIAL_NAMES:
+        return download(OFFICIAL_NAMES[name])
+    path = Path(name).expanduser()
+    if path.exists():
+        return path
+    if name.count("/") == 1 and not path.suffix:
+        return download(name)
+    known = ", ".join([p.stem for p in bundled_models()] + list(OFFICIAL_NAMES))
+    raise WeightsError(f"{name}: no such model; known are {known}, a file, a folder, or a hub id")
+
+
+def load_model(name: str) -> Model:
+    """Config, weights and SHA-256 of a model.
+
+    Raises:
+        WeightsError: if it cannot be found or is damaged.
+        MissingDependencyError: for a `.th` checkpoint without PyTorch.
+    """
+    path = find_model(name)
+    config_file = path / "config.json" if path.is_dir() else path.with_name("config.json")
+    file = path / "model.safetensors" if path.is_dir() else path
+    if not file.exists():
+        raise WeightsError(f"{path}: holds no model.safetensors")
+    digest = store.weights_hash(file)
+    if file.suffix == ".th":
+        return _from_layout(_read_checkpoint(file, digest), config_file, file.stem, digest)
+    if store.is_sonant(file):
+        weights, config = store.load_weights(file)
+        return config, weights, digest
+    return _from_layout(_read_safetensors(file), config_file, path.stem, digest)
+
+
+def _from_layout(tensors: Mapping[str, Array], config_file: Path, name: str, digest: str) -> Model:
+    if layouts.is_transformers(tensors):
+        try:
+            values = json.loads(config_file.read_text())
+        except (OSError, ValueError) as error:
+            raise WeightsError(f"{config_file}: these weights need it ({error})") from None
+        config = config_from_transformers(values, name)
+        return config, layouts.from_transformers(tensors, config), digest
+    if layouts.is_official(tensors):
+        config = replace(infer_config(tensors), name=name.split("-")[0])
+        return config, layouts.from_official(tensors, config), digest
+    raise WeightsError(f"{name}: these weights are of no codec that is known here")
+
+
+def _read_safetensors(path: Path) -> dict[str, Array]:
+    try:
+        with safe_open(path, framework="np") as file:
+            return {key: np.asarray(file.get_tensor(key), np.float32) for key in file.keys()}
+    except (SafetensorError, OSError, TypeError) as error:
+        raise WeightsError(f"{path}: cannot read the weights ({error})") from None
+
+
+def _read_checkpoint(path: Path, digest: str) -> dict[str, Array]:
+    """An official `.th` file, whose name ends in the beginning of its SHA-256."""
+    expected = path.stem.rpartition("-")[2] if "-" in path.stem else ""
+    if not digest.startswith(expected):
+        raise WeightsError(f"{path}: is damaged (wrong checksum); fetch it again")
+    try:
+        from sonant.nn.checkpoint import read_checkpoint
+    except ImportError:
+        raise MissingDependencyError(
+            f"{path}: reading .th checkpoints needs PyTorch: pip install 'sonant[train]'"
+        ) from None
+    return read_checkpoint(path)
