@@ -1,0 +1,1 @@
+"""How good is a codec, at what rate, against what: metrics, baseline codecs, reports, listening tests."""

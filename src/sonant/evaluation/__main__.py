@@ -1,0 +1,57 @@
+"""A first look at a weights file: `python -m sonant.evaluation WEIGHTS CORPUS`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from sonant.evaluation.cache import default_cache
+from sonant.evaluation.codecs.av_codecs import AvCodec
+from sonant.evaluation.codecs.base import TestedCodec
+from sonant.evaluation.codecs.sonant import SonantCodec
+from sonant.evaluation.run import Plan, run
+from sonant.evaluation.sets import bundled_set
+from sonant.evaluation.statistics import bootstrap_mean
+
+
+def main() -> None:
+    """Print SI-SNR, ViSQOL and mel distance per category."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--bitrates", default="3,6,12")
+    parser.add_argument("--opus", default="6,12")
+    parser.add_argument("--per-category", type=int, default=4)
+    parser.add_argument("--metrics", default="si_snr,visqol_audio,visqol_speech,mel")
+    options = parser.parse_args()
+    codecs: list[TestedCodec] = [
+        SonantCodec(options.weights, float(b)) for b in options.bitrates.split(",")
+    ]
+    codecs += [AvCodec("opus", float(b)) for b in options.opus.split(",") if b]
+    evaluation_set = bundled_set("validation24").first(options.per_category)
+    metrics = tuple(options.metrics.split(","))
+    plan = Plan(evaluation_set, options.corpus, tuple(codecs), metrics, default_cache())
+    rows = run(plan, progress=lambda n, total, name: print(f"\r{n}/{total}", end="", file=sys.stderr))
+    print(file=sys.stderr)
+    values: defaultdict[tuple[str, str, str], list[float]] = defaultdict(list)
+    for row in rows:
+        if row.kbps is not None:
+            values[row.codec, row.category, "kbps"].append(row.kbps)
+        for name, reason in row.skipped.items():
+            print(f"skipped {row.codec} {row.excerpt} {name}: {reason}", file=sys.stderr)
+        for name, value in row.scores.items():
+            values[row.codec, row.category, name].append(value)
+    for name in ("kbps", *metrics):
+        print(f"\n{name:<16}" + "".join(f"{category:>15}" for category in evaluation_set.categories))
+        for codec in codecs:
+            cells = [values[codec.name, category, name] for category in evaluation_set.categories]
+            print(
+                f"{codec.name:<16}"
+                + "".join(f"{bootstrap_mean(cell).value:>15.2f}" if cell else f"{'':>15}" for cell in cells)
+            )
+
+
+if __name__ == "__main__":
+    main()

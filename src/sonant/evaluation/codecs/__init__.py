@@ -1,0 +1,1 @@
+"""The codecs that people use, behind one small interface."""

@@ -1,0 +1,1 @@
+"""Lists of excerpts: paths and places in a corpus, never audio."""

@@ -1,0 +1,131 @@
+"""Run codecs over a set: every excerpt through every codec, every metric on the result.
+
+What cannot be measured becomes a skipped row with its reason; the rest goes on. Work is cached by
+content, so that a run that was cut off, or has one codec more, computes only what is missing.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from sonant.audio import Audio
+from sonant.errors import SonantError
+from sonant.evaluation.cache import Cache, audio_hash, content_hash
+from sonant.evaluation.codecs.base import TestedCodec, round_trip
+from sonant.evaluation.metrics import METRICS
+from sonant.evaluation.sets import EvaluationSet, Excerpt
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One excerpt through one codec: its measured rate, its scores, and why others are missing."""
+
+    excerpt: str
+    category: str
+    codec: str
+    family: str
+    nominal_kbps: float
+    kbps: float | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure, and where the audio and the cache are."""
+
+    evaluation_set: EvaluationSet
+    root: Path
+    codecs: tuple[TestedCodec, ...]
+    metrics: tuple[str, ...]
+    cache: Path
+
+
+def decoded_audio(
+    codec: TestedCodec, reference: Audio, sample_rate: int, cache: Cache
+) -> tuple[Audio, int]:
+    """Audio through a codec and its bits, from the cache if it is there."""
+    key = content_hash(codec.identity, audio_hash(reference, sample_rate))
+    found = cache.decoded(key)
+    if found is None:
+        found = round_trip(codec, reference, sample_rate)
+        cache.add_decoded(key, *found)
+    return found
+
+
+def _scores(
+    excerpt: Excerpt, plan: Plan, reference: Audio, degraded: Audio, cache: Cache
+) -> tuple[dict[str, float], dict[str, str]]:
+    rate = plan.evaluation_set.sample_rate
+    key = content_hash(audio_hash(reference, rate), audio_hash(degraded, rate))
+    known = cache.scores(key)
+    fresh: dict[str, float] = {}
+    scores: dict[str, float] = {}
+    skipped: dict[str, str] = {}
+    for name in plan.metrics:
+        metric = METRICS[name]
+        if metric.speech and not excerpt.speech:
+            continue
+        value = known.get(metric.identity)
+        if value is None:
+            try:
+                value = fresh[metric.identity] = metric.measure(reference, degraded, rate)
+            except (SonantError, ImportError, ValueError, RuntimeError) as error:
+                skipped[name] = f"{metric.title}: {_first_line(error)}"
+                continue
+        if np.isfinite(value):
+            scores[name] = value
+        else:
+            skipped[name] = f"{metric.title}: no finite score"
+    if fresh:
+        cache.add_scores(key, fresh)
+    return scores, skipped
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__
+
+
+def measure_excerpt(plan: Plan, excerpt: Excerpt) -> list[Row]:
+    """The rows of one excerpt, one per codec."""
+    cache = Cache(plan.cache)
+    rate = plan.evaluation_set.sample_rate
+    blank = [Row(excerpt.name, excerpt.category, c.name, c.family, c.kbps) for c in plan.codecs]
+    try:
+        reference = plan.evaluation_set.render(excerpt, plan.root)
+    except (SonantError, OSError) as error:
+        return [Row(**{**vars(row), "skipped": {"audio": _first_line(error)}}) for row in blank]
+    rows = []
+    for codec, row in zip(plan.codecs, blank, strict=True):
+        try:
+            degraded, bits = decoded_audio(codec, reference, rate, cache)
+        except Exception as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            detail = "" if isinstance(error, SonantError) else f" ({type(error).__name__} in {where.name})"
+            rows.append(Row(**{**vars(row), "skipped": {"codec": _first_line(error) + detail}}))
+            continue
+        scores, skipped = _scores(excerpt, plan, reference, degraded, cache)
+        kbps = bits * rate / reference.shape[1] / 1000
+        rows.append(Row(**{**vars(row), "kbps": kbps, "scores": scores, "skipped": skipped}))
+    return rows
+
+
+def run(plan: Plan, jobs: int = 1, progress: Progress | None = None) -> list[Row]:
+    """All rows, in the order of the set and of the codecs, however many processes make them."""
+    excerpts: Sequence[Excerpt] = plan.evaluation_set.excerpts
+    rows: list[Row] = []
+    with ProcessPoolExecutor(jobs) as pool:
+        results = pool.map(measure_excerpt, [plan] * len(excerpts), excerpts) if jobs > 1 else None
+        for number, excerpt in enumerate(excerpts):
+            rows += next(results) if results else measure_excerpt(plan, excerpt)
+            if progress:
+                progress(number + 1, len(excerpts), excerpt.name)
+    return rows
