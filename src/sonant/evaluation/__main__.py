@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--metrics", default="si_snr,visqol_audio,visqol_speech,mel")
     options = parser.parse_args()
     codecs: list[TestedCodec] = [
-        SonantCodec(options.weights, float(b)) for b in options.bitrates.split(",")
+        SonantCodec(str(options.weights), float(b)) for b in options.bitrates.split(",")
     ]
     codecs += [AvCodec("opus", float(b)) for b in options.opus.split(",") if b]
     evaluation_set = bundled_set("validation24").first(options.per_category)

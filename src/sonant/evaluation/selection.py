@@ -83,7 +83,7 @@ def _place(corpus: Path, path: str, seconds: float, random: np.random.Generator)
 def _music(
     corpus: Path, package: str, category: str, count: int, random: np.random.Generator
 ) -> list[Excerpt]:
-    """Excerpts of songs in turn; the stems of a song (files of one folder named song and guitar) are summed."""
+    """Excerpts of songs in turn; a song in two stems (`song` and `guitar` in one folder) is their sum."""
     files = [(p, s) for p, s in _files(corpus, package, "music") if s > SECONDS + 1]
     files.sort(key=lambda item: (item[1] < 60, item[0]))
     songs = [(p, s) for p, s in files if not p.endswith("/guitar.ogg")]

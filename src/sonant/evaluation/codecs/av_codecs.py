@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import soxr
 
-from sonant.audio import Audio, PyAVSource, resampled
+from sonant.audio import Audio, resampled
+from sonant.audio.sources import PyAVSource
 from sonant.errors import MissingDependencyError
 from sonant.evaluation.codecs.base import Payload
 

@@ -1,60 +1,58 @@
-"""Sonant itself, from a weights file."""
+"""Sonant itself, and any other model that `sonant.load` takes, such as EnCodec's official weights."""
 
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from sonant.audio import Audio
+from sonant.audio import Audio, resample
+from sonant.codec import Codec
+from sonant.codes import Codes
 from sonant.evaluation.codecs.base import Payload
-from sonant.models.store import load_weights, weights_hash
+from sonant.loading import load
 
 
 @cache
-def _network(path: Path) -> Any:
-    import torch
-
-    from sonant.nn.codec import CodecNetwork
-    from sonant.nn.weights import load_weights as fill
-
-    torch.set_num_threads(1)
-    weights, config = load_weights(path)
-    network = CodecNetwork(config).eval()
-    fill(network, weights)
-    return network
+def _codec(model: str) -> Codec:
+    return load(model)
 
 
 class SonantCodec:
-    """A Sonant model at one of its bitrates."""
+    """A model at one of its bitrates.
 
-    def __init__(self, path: Path, kbps: float, family: str = "Sonant") -> None:
-        _, config = load_weights(path)
-        config.check_bitrate(kbps)
-        self._path = path
+    Raises:
+        WeightsError: if the model cannot be found.
+        ConfigError: if it has no such bitrate.
+    """
+
+    def __init__(self, model: str, kbps: float, family: str = "Sonant") -> None:
+        codec = _codec(model)
+        codec.config.check_bitrate(kbps)
+        self._model = model
         self.family = family
         self.name = f"{family} {kbps:g}"
         self.kbps = kbps
-        self.identity = f"sonant {weights_hash(path)} {kbps}"
+        self.identity = f"sonant {codec.weights_hash} {kbps} 1"
 
     def encode(self, audio: Audio, sample_rate: int) -> Payload:
-        """Codes as bytes."""
-        import torch
-
-        network = _network(self._path)
-        n_q = network.config.codebooks_for(self.kbps)
-        with torch.inference_mode():
-            codes = network.encode(torch.from_numpy(np.array(audio.T))[None], n_q)[0].numpy().astype("<i2")
-        return Payload(codes.tobytes(), codes.size * network.config.bits_per_code)
+        """Codes as int16, after their length and scales; the bits are those of the codes packed."""
+        codes = _codec(self._model).encode(audio, sample_rate, self.kbps)
+        scales = np.zeros(0, np.float32) if codes.scales is None else codes.scales
+        head = np.array([codes.length, codes.n_q, len(scales)], "<i8").tobytes()
+        data = head + scales.astype("<f4").tobytes() + codes.values.astype("<i2").tobytes()
+        bits = codes.values.size * _codec(self._model).config.bits_per_code + 32 * len(scales)
+        return Payload(data, bits)
 
     def decode(self, payload: Payload, sample_rate: int) -> Audio:
-        """Audio of the codes."""
-        import torch
-
-        network = _network(self._path)
-        codes = np.frombuffer(payload.data, "<i2").reshape(network.config.codebooks_for(self.kbps), -1)
-        with torch.inference_mode():
-            out: Audio = network.decode(torch.from_numpy(codes.astype(np.int64))[None])[0].T.numpy()
-        return out
+        """Audio of the codes at `sample_rate`."""
+        codec = _codec(self._model)
+        length, n_q, segments = np.frombuffer(payload.data[:24], "<i8").tolist()
+        scales = np.frombuffer(payload.data[24 : 24 + 4 * segments], "<f4")
+        values = np.frombuffer(payload.data[24 + 4 * segments :], "<i2").reshape(n_q, -1)
+        audio = codec.decode(Codes(values, length, scales if segments else None))
+        return (
+            audio
+            if codec.config.sample_rate == sample_rate
+            else resample(audio, codec.config.sample_rate, sample_rate)
+        )

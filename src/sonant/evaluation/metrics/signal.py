@@ -42,9 +42,9 @@ def si_snr(reference: Samples, degraded: Samples) -> float:
     """
     target = np.asarray(reference, np.float64) - np.mean(reference, dtype=np.float64)
     estimate = np.asarray(degraded, np.float64) - np.mean(degraded, dtype=np.float64)
-    projection = target * (np.dot(estimate, target) / max(np.dot(target, target), 1e-20))
+    projection = target * (float(estimate @ target) / max(float(target @ target), 1e-20))
     noise = estimate - projection
-    ratio = np.dot(projection, projection) / max(np.dot(noise, noise), 1e-20)
+    ratio = float(projection @ projection) / max(float(noise @ noise), 1e-20)
     return float(np.clip(10 * math.log10(max(ratio, 1e-20)), -SI_SNR_LIMIT, SI_SNR_LIMIT))
 
 
