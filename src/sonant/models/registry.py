@@ -15,7 +15,7 @@ from sonant.errors import MissingDependencyError, WeightsError
 from sonant.models import layouts, store
 from sonant.models.hub import download
 from sonant.models.layouts import Array, Weights
-from sonant.models.official import config_from_transformers, infer_config
+from sonant.models.official import HUB_NAMES, config_from_transformers, infer_config
 
 BUNDLED = Path(__file__).parent
 OFFICIAL_NAMES = {"encodec_24khz": "facebook/encodec_24khz", "encodec_48khz": "facebook/encodec_48khz"}
@@ -46,6 +46,20 @@ def find_model(name: str) -> Path:
         return download(name)
     known = ", ".join([p.stem for p in bundled_models()] + list(OFFICIAL_NAMES))
     raise WeightsError(f"{name}: no such model; known are {known}, a file, a folder, or a hub id")
+
+
+def known_config(name: str) -> CodecConfig:
+    """The config of a bundled or official model, without loading its weights.
+
+    Raises:
+        WeightsError: if it is neither.
+    """
+    if name in OFFICIAL_NAMES:
+        return HUB_NAMES[OFFICIAL_NAMES[name]]
+    bundled = BUNDLED / f"{name}.safetensors"
+    if bundled in bundled_models():
+        return store.load_config(bundled)
+    raise WeightsError(f"{name}: no such model")
 
 
 def load_model(name: str) -> Model:

@@ -42,6 +42,12 @@ def load_weights(path: Path) -> tuple[Weights, CodecConfig]:
     return weights, CodecConfig.from_json(metadata[CONFIG_KEY])
 
 
+def load_config(path: Path) -> CodecConfig:
+    """The config in a weights file."""
+    with safe_open(path, framework="np") as file:
+        return CodecConfig.from_json(file.metadata()[CONFIG_KEY])
+
+
 def is_sonant(path: Path) -> bool:
     """Whether a safetensors file says that it is a Sonant codec."""
     try:

@@ -1,0 +1,23 @@
+"""Audio files and pipes in blocks, resampling, channel mixing."""
+
+from sonant.audio.convert import Audio, mix_channels, resample, resampled
+from sonant.audio.sinks import FileSink, PipeSink, Sink, check_ending
+from sonant.audio.sources import PyAVSource, Source, model_blocks, open_source, read_audio
+from sonant.audio.wav_pipe import WavPipeSource
+
+__all__ = [
+    "Audio",
+    "FileSink",
+    "PipeSink",
+    "PyAVSource",
+    "Sink",
+    "Source",
+    "WavPipeSource",
+    "check_ending",
+    "mix_channels",
+    "model_blocks",
+    "open_source",
+    "read_audio",
+    "resample",
+    "resampled",
+]

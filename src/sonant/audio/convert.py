@@ -1,0 +1,40 @@
+"""Sample rates and channels of audio as float32 `[channels, samples]`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+Audio = NDArray[np.float32]
+
+
+def mix_channels(audio: Audio, channels: int) -> Audio:
+    """Average down to mono, repeat mono to more channels, or take the first ones of many."""
+    if audio.shape[0] == channels:
+        return audio
+    if channels == 1:
+        return audio.mean(axis=0, keepdims=True)
+    if audio.shape[0] == 1:
+        return np.repeat(audio, channels, axis=0)
+    return audio[:channels]
+
+
+def resampled(blocks: Iterator[Audio], source_rate: int, rate: int, channels: int) -> Iterator[Audio]:
+    """Resample a stream of blocks with soxr's high-quality filter; no block is empty."""
+    if source_rate == rate:
+        yield from blocks
+        return
+    stream = soxr.ResampleStream(source_rate, rate, channels, dtype="float32")
+    for block in blocks:
+        if len(out := stream.resample_chunk(block.T)):
+            yield np.ascontiguousarray(out.T)
+    if len(out := stream.resample_chunk(np.zeros((0, channels), np.float32), last=True)):
+        yield np.ascontiguousarray(out.T)
+
+
+def resample(audio: Audio, source_rate: int, rate: int) -> Audio:
+    """A whole recording `[channels, samples]` at another rate."""
+    return np.concatenate(list(resampled(iter([audio]), source_rate, rate, len(audio))), axis=1)

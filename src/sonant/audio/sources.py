@@ -1,0 +1,140 @@
+"""Audio files and pipes as blocks of float32 `[channels, samples]` in [-1, 1]."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import numpy as np
+import soundfile
+
+from sonant.audio.convert import Audio, mix_channels, resampled
+from sonant.errors import AudioError, MissingDependencyError
+
+BLOCK_SECONDS = 1.0
+
+
+class Source(Protocol):
+    """Something that gives audio in blocks at its own rate."""
+
+    sample_rate: int
+    channels: int
+
+    def blocks(self) -> Iterator[Audio]:
+        """Blocks of `[channels, samples]` until the end."""
+
+    def close(self) -> None:
+        """Release the file."""
+
+
+class SoundfileSource:
+    """What libsndfile reads: wav, flac, ogg, opus, mp3, aiff and more."""
+
+    def __init__(self, file: str | Path | BinaryIO) -> None:
+        self._file = soundfile.SoundFile(file)
+        self.sample_rate: int = self._file.samplerate
+        self.channels: int = self._file.channels
+
+    def blocks(self) -> Iterator[Audio]:
+        """Blocks of about a second."""
+        size = max(1, int(self.sample_rate * BLOCK_SECONDS))
+        while len(block := self._file.read(size, dtype="float32", always_2d=True)):
+            yield np.ascontiguousarray(block.T)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class PyAVSource:
+    """What FFmpeg reads beyond libsndfile: m4a, aac, webm, g722, … through PyAV."""
+
+    def __init__(self, file: str | Path | BinaryIO) -> None:
+        import av
+
+        self._container = av.open(str(file) if isinstance(file, Path) else file)
+        if not self._container.streams.audio:
+            self._container.close()
+            raise AudioError(f"{file}: has no audio track")
+        self._stream = self._container.streams.audio[0]
+        self.sample_rate: int = self._stream.rate
+        self.channels: int = self._stream.channels
+
+    def blocks(self) -> Iterator[Audio]:
+        """One block per decoded packet."""
+        from av.audio.resampler import AudioResampler
+
+        planar = AudioResampler(format="fltp")
+        for frame in self._container.decode(self._stream):
+            for part in planar.resample(frame):
+                yield part.to_ndarray()
+        for part in planar.resample(None):
+            yield part.to_ndarray()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+
+def open_source(path: Path) -> Source:
+    """Open an audio file of any kind that is installed.
+
+    Raises:
+        AudioError: if it is missing, empty, a directory or no audio.
+        MissingDependencyError: if only PyAV could read it and PyAV is not installed.
+    """
+    if path.is_dir():
+        raise AudioError(f"{path}: is a directory; name the audio files in it")
+    if not path.exists():
+        raise AudioError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise AudioError(f"{path}: is empty")
+    try:
+        return SoundfileSource(path)
+    except soundfile.LibsndfileError as error:
+        reason = str(error)
+    try:
+        return PyAVSource(path)
+    except ImportError:
+        raise MissingDependencyError(
+            f"{path}: {reason}; formats such as m4a, aac and webm need PyAV: pip install av"
+        ) from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, AudioError):
+            raise
+        raise AudioError(f"{path}: is not audio that can be read ({reason})") from None
+
+
+def model_blocks(source: Source, name: str, sample_rate: int, channels: int) -> Iterator[Audio]:
+    """All of a source at a model's rate and channels; closes it at the end.
+
+    Raises:
+        AudioError: if the file turns out to be damaged, or holds NaN or infinity.
+    """
+    try:
+        mixed = (mix_channels(_checked(block, name), channels) for block in source.blocks())
+        yield from resampled(mixed, source.sample_rate, sample_rate, channels)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise AudioError(f"{name}: is damaged ({error})") from None
+    finally:
+        source.close()
+
+
+def _checked(block: Audio, name: str) -> Audio:
+    if not np.isfinite(block).all():
+        raise AudioError(f"{name}: holds NaN or infinite samples; repair it first")
+    return block
+
+
+def read_audio(path: Path, sample_rate: int, channels: int) -> tuple[Audio, int]:
+    """A whole file as `[channels, samples]` at a rate, and the rate that it had.
+
+    Raises:
+        AudioError: if it cannot be read or holds no samples.
+    """
+    source = open_source(path)
+    parts = list(model_blocks(source, str(path), sample_rate, channels))
+    if not parts:
+        raise AudioError(f"{path}: holds no samples")
+    return np.concatenate(parts, axis=1), source.sample_rate

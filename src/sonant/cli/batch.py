@@ -1,0 +1,75 @@
+"""Many inputs of one command: their outputs, the progress shown, and the errors at the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import typer
+
+from sonant.errors import SonantError
+
+PIPE = "-"
+
+
+def targets(sources: Sequence[Path], output: Path | None, ending: str) -> list[Path]:
+    """Where each input goes: `-o` if there is one input, the folder `-o` if many, else beside it.
+
+    Raises:
+        SonantError: if many inputs have one file as their output, or two the same.
+    """
+    if output is not None and (str(output) == PIPE or (len(sources) == 1 and not output.is_dir())):
+        if len(sources) > 1:
+            raise SonantError("several inputs cannot go into one output; give a folder with -o")
+        return [output]
+    if output is None and any(str(source) == PIPE for source in sources):
+        return [Path(PIPE)]
+    if output is not None and not output.is_dir():
+        if output.suffix or output.exists():
+            raise SonantError(f"{output}: several inputs need a folder as their output")
+        output.mkdir(parents=True)
+    outputs = [(output or source.parent) / f"{source.stem}{ending}" for source in sources]
+    if len(set(outputs)) < len(outputs):
+        raise SonantError("two inputs would get the same output; give them one by one with -o")
+    return outputs
+
+
+def run_all(
+    sources: Sequence[Path],
+    outputs: Sequence[Path],
+    work: Callable[[Path, Path, Callable[[float], None]], None],
+) -> None:
+    """Do the work for every input, with progress on a terminal; a failed input does not stop the rest.
+
+    Raises:
+        SonantError: if there is one input and it fails.
+        typer.Exit: with code 2 if any of many failed.
+    """
+    if len(sources) == 1 and not sys.stderr.isatty():
+        work(sources[0], outputs[0], lambda _: None)
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    failed: list[SonantError] = []
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        for number, (source, output) in enumerate(zip(sources, outputs, strict=True), 1):
+            task = bar.add_task("")
+
+            def show(seconds: float, source: Path = source, number: int = number) -> None:
+                bar.update(task, description=f"{number}/{len(sources)} {source.name}  {seconds:.1f} s")  # noqa: B023
+
+            show(0.0)
+            try:
+                work(source, output, show)
+            except SonantError as error:
+                if len(sources) == 1:
+                    raise
+                failed.append(error)
+    for error in failed:
+        typer.echo(f"sonant: {error}", err=True)
+    if failed:
+        raise typer.Exit(2)

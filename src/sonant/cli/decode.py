@@ -1,0 +1,34 @@
+"""`sonant decode`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def decode(
+    inputs: Annotated[list[Path], typer.Argument(help=".ecdc files, or - for standard input.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File, folder, or - for WAV on standard output.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("-m", "--model", help="Instead of the model the file names.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the networks.")] = 1,
+    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing outputs.")] = False,
+) -> None:
+    """Decode .ecdc files into audio files."""
+    from sonant.cli.batch import run_all, targets
+    from sonant.codec import Codec
+    from sonant.files import decompress
+    from sonant.loading import load
+
+    codec: Codec | None = load(model, threads=threads) if model else None
+
+    def work(source: Path, target: Path, progress: Callable[[float], None]) -> None:
+        decompress(source, target, model=codec, overwrite=force, progress=progress)
+
+    run_all(inputs, targets(inputs, output, ".wav"), work)

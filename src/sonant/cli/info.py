@@ -1,0 +1,25 @@
+"""`sonant info`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def info(
+    file: Annotated[Path, typer.Argument(help="An .ecdc file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Say what an .ecdc file holds."""
+    from sonant.information import describe
+
+    values = describe(file)
+    if as_json:
+        typer.echo(json.dumps(values))
+        return
+    width = max(map(len, values))
+    for key, value in values.items():
+        typer.echo(f"{key.replace('_', ' '):<{width}}  {value}")
