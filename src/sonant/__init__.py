@@ -1,12 +1,12 @@
 """Sonant: EnCodec, complete and practical.
 
-    import sonant
+import sonant
 
-    codec = sonant.load()
-    codes = codec.encode(wav, sample_rate=44_100, bitrate=6.0)
-    wav = codec.decode(codes)
-    sonant.compress("talk.wav", "talk.ecdc")
-    sonant.decompress("talk.ecdc", "talk.wav")
+codec = sonant.load()
+codes = codec.encode(wav, sample_rate=44_100, bitrate=6.0)
+wav = codec.decode(codes)
+sonant.compress("talk.wav", "talk.ecdc")
+sonant.decompress("talk.ecdc", "talk.wav")
 """
 
 from __future__ import annotations

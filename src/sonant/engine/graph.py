@@ -91,5 +91,3 @@ class GraphBuilder:
         for key, value in (metadata or {}).items():
             model.metadata_props.add(key=key, value=value)
         return model
-
-

@@ -70,7 +70,9 @@ class LayerBuilder:
             return self._finish(self._scattered(x, name, dilation), name)
         y = ""
         for k in range(kernel):
-            product = self._product(self._window(x, k * dilation, length), f"{name}.w{k}", weight[:, :, k].T)
+            product = self._product(
+                self._window(x, k * dilation, length), f"{name}.w{k}", weight[:, :, k].T
+            )
             y = g.op("Add", y, product) if y else product
         return self._finish(y, name)
 
