@@ -27,8 +27,6 @@ SILENCE_RMS = 10 ** (-70 / 20)
 MIN_SECONDS = 1.0
 MIN_RATE = 16_000
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".m4a", ".aac", ".webm"}
-    [".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".m4a", ".aac", ".webm"]
-)
 
 
 @dataclass(frozen=True)
