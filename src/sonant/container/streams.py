@@ -1,0 +1,45 @@
+"""Reading binary streams that give less than was asked for: pipes, sockets, cut files."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from sonant.errors import FormatError
+
+PIECE = 1 << 16
+
+
+class Reader(Protocol):
+    """Anything with `read(size)`; it may return less than `size`, and nothing only at the end."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes."""
+
+
+class Writer(Protocol):
+    """Anything with `write(bytes)`."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take all of `data`."""
+
+
+def read_up_to(stream: Reader, size: int) -> bytes:
+    """`size` bytes, or all that are left; memory grows with what arrives, not with `size`."""
+    parts: list[bytes] = []
+    missing = size
+    while missing > 0 and (part := stream.read(min(missing, PIECE))):
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)
+
+
+def read_exactly(stream: Reader, size: int, what: str) -> bytes:
+    """Exactly `size` bytes of `what`.
+
+    Raises:
+        FormatError: if the stream ends before.
+    """
+    data = read_up_to(stream, size)
+    if len(data) < size:
+        raise FormatError(f"the file is cut off in its {what}")
+    return data
