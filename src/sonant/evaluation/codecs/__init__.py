@@ -1,1 +1,71 @@
-"""The codecs that people use, behind one small interface."""
+"""The codecs that people use, behind one small interface, named as `family:kbps`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sonant.errors import ConfigError, SonantError
+from sonant.evaluation.codecs.base import Payload, TestedCodec, round_trip
+
+__all__ = ["CodecSources", "Payload", "TestedCodec", "make_codec", "make_codecs", "round_trip"]
+
+
+@dataclass(frozen=True)
+class CodecSources:
+    """Where codecs come from that are not in a package.
+
+    `models` maps a family name to what `sonant.load` takes; `external` maps a name to its encode
+    and decode commands.
+    """
+
+    models: Mapping[str, str] = field(default_factory=lambda: {"sonant": "24khz"})
+    lyra: Path | None = None
+    evs: Path | None = None
+    external: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+
+def make_codec(spec: str, sources: CodecSources) -> TestedCodec:
+    """The codec of `family:kbps`.
+
+    Raises:
+        ConfigError: if there is no such family, or the rate is no number.
+        SonantError: if the codec is not at hand, with what is missing.
+    """
+    family, _, rate = spec.rpartition(":")
+    try:
+        kbps = float(rate)
+    except ValueError:
+        raise ConfigError(f"{spec}: name a codec as family:kbps, as in opus:12") from None
+    if family in sources.models:
+        from sonant.evaluation.codecs.sonant import SonantCodec
+
+        return SonantCodec(sources.models[family], kbps, "Sonant" if family == "sonant" else family)
+    if family in ("opus", "mp3", "aac"):
+        from sonant.evaluation.codecs.av_codecs import AvCodec
+
+        return AvCodec(family, kbps)
+    if family == "lyra":
+        from sonant.evaluation.codecs.lyra import LyraCodec
+
+        return LyraCodec(sources.lyra, kbps)
+    from sonant.evaluation.codecs.external import EvsCodec, ExternalCodec
+
+    if family == "evs":
+        return EvsCodec(sources.evs, kbps)
+    if family in sources.external:
+        return ExternalCodec(family, *sources.external[family], kbps)
+    known = ", ".join([*sources.models, "opus", "mp3", "aac", "lyra", "evs", *sources.external])
+    raise ConfigError(f"{spec}: no such codec; choose among {known}")
+
+
+def make_codecs(specs: Sequence[str], sources: CodecSources) -> tuple[list[TestedCodec], dict[str, str]]:
+    """The codecs that can be had, and for each other spec the reason why not."""
+    codecs, missing = [], {}
+    for spec in specs:
+        try:
+            codecs.append(make_codec(spec, sources))
+        except SonantError as error:
+            missing[spec] = str(error)
+    return codecs, missing

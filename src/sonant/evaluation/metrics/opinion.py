@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sys
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -84,12 +86,18 @@ def _log_power(audio: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @cache
 def _distillmos() -> Any:
+    """The network. Its package imports torchaudio, but only its own command line uses it."""
+    unused = {} if "torchaudio" in sys.modules else {"torchaudio": ModuleType("torchaudio")}
+    sys.modules |= unused
     try:
         import distillmos
     except ImportError as error:
         raise MissingDependencyError(
             f"DistillMOS runs on PyTorch and is not part of the extra: pip install distillmos ({error})"
         ) from None
+    finally:
+        for name in unused:
+            del sys.modules[name]
     with contextlib.redirect_stdout(io.StringIO()):
         return distillmos.ConvTransformerSQAModel().eval()
 

@@ -83,7 +83,7 @@ def stft_distance(reference: Samples, degraded: Samples, sample_rate: int) -> fl
     distances = []
     for window in SPECTRAL_WINDOWS:
         wanted, got = magnitudes(reference, window), magnitudes(degraded, window)
-        convergence = np.linalg.norm(wanted - got) / max(np.linalg.norm(wanted), 1e-20)
+        convergence = np.linalg.norm(wanted - got) / (np.linalg.norm(wanted) + 1e-20)
         logs = np.abs(np.log(wanted + FLOOR) - np.log(got + FLOOR)).mean()
         distances.append(convergence + logs)
     return float(np.mean(distances))
