@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sonant.nn.distributed import all_gather_rows, all_sum, broadcast_first
+from sonant.nn.distributed import all_gather_rows, all_sum, broadcast_first, sample_rows
 
 LAPLACE_EPSILON = 1e-5
 
@@ -111,7 +111,14 @@ class ResidualVectorQuantizer(nn.Module):
         return self.codebooks.flatten(0, 1)[flat].sum(1)
 
     def forward(self, latents: Tensor, n_q: int) -> Quantized:
-        """Quantise `[B, F, D]` with `n_q` stages; in training mode the codebooks learn."""
+        """Quantise `[B, F, D]` with `n_q` stages; in training mode the codebooks learn.
+
+        Always in float32: in half precision the nearest entry of a late stage is often missed.
+        """
+        with torch.autocast(latents.device.type, enabled=False):
+            return self._quantise(latents, n_q)
+
+    def _quantise(self, latents: Tensor, n_q: int) -> Quantized:
         vectors = latents.float().flatten(0, 1)
         quantised = torch.zeros_like(vectors)
         commitment = vectors.new_zeros(())
@@ -136,25 +143,32 @@ class ResidualVectorQuantizer(nn.Module):
         )
 
     def _initialise(self, stage: int, residual: Tensor) -> None:
-        sums, counts = k_means(all_gather_rows(residual), self.bins)
+        """Start a codebook from k-means over the vectors of all ranks."""
+        vectors = all_gather_rows(residual)
+        sums, counts = k_means(vectors, self.bins)
         broadcast_first(sums, counts)
-        share = len(residual) / counts.sum()
+        share = len(vectors) / counts.sum()
         self.sums[stage], self.usage[stage] = sums * share, counts * share
         self.codebooks[stage] = sums / counts[:, None]
         self.initialised[stage] = True
 
     def _learn(self, stage: int, residual: Tensor, codes: Tensor) -> None:
-        """One step of the moving averages, over all ranks together (paper, section 3.2)."""
+        """One step of the moving averages, over all ranks together (paper, section 3.2).
+
+        Vectors that are not finite, on any rank, leave the codebook as it was.
+        """
         sums, counts = cluster_statistics(residual, codes, self.bins)
         all_sum(sums, counts)
-        usage = self.usage[stage].lerp_(counts, 1 - self.decay)
-        average = self.sums[stage].lerp_(sums, 1 - self.decay)
+        usage = self.usage[stage].lerp(counts, 1 - self.decay)
+        average = self.sums[stage].lerp(sums, 1 - self.decay)
         total = usage.sum()
-        dead = usage < self.dead_ratio * total / self.bins
-        fresh = residual[torch.randint(len(residual), (self.bins,), device=residual.device)]
-        broadcast_first(fresh)
         fair = total / self.bins
-        usage.copy_(torch.where(dead, fair, usage))
-        average.copy_(torch.where(dead[:, None], fresh * fair, average))
+        dead = usage < self.dead_ratio * fair
+        usage = torch.where(dead, fair, usage)
+        average = torch.where(dead[:, None], sample_rows(residual, self.bins) * fair, average)
         smoothed = (usage + LAPLACE_EPSILON) / (total + self.bins * LAPLACE_EPSILON) * total
-        self.codebooks[stage] = average / smoothed[:, None]
+        learnt = {"usage": usage, "sums": average, "codebooks": average / smoothed[:, None]}
+        finite = sums.isfinite().all()
+        for name, value in learnt.items():
+            kept = self.get_buffer(name)[stage]
+            kept.copy_(torch.where(finite, value, kept))

@@ -16,12 +16,11 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sonant.config import CodecConfig
 from sonant.errors import SonantError
 from sonant.models.store import load_weights as load_weights_file
 from sonant.models.store import save_weights
 from sonant.nn.codec import CodecNetwork
-from sonant.nn.discriminators import MultiScaleSTFTDiscriminator
+from sonant.nn.discriminators import Discriminators, multi_scale_stft
 from sonant.nn.initialization import initialise
 from sonant.nn.weights import export_weights, load_weights
 from sonant.training.adversarial import Balancer, discriminator_loss, feature_loss, generator_loss
@@ -68,22 +67,22 @@ class Trainer:
         self.mel_loss = MelLoss(config.sample_rate).to(self.fabric.device)
         self.balancer = Balancer(self._loss_weights())
         self.step, self.bad_steps, self.seconds = 0, 0, 0.0
-        self._set_up_discriminator(config)
+        self._set_up_discriminator()
         self._stop = False
         if resume and self.checkpoint_path.exists():
             self._load_checkpoint()
 
-    def _set_up_discriminator(self, config: CodecConfig) -> None:
+    def _set_up_discriminator(self) -> None:
         part = self.recipe.discriminator
         self.discriminator: Any = None
         if part.start_step < 0:
             return
-        discriminator = MultiScaleSTFTDiscriminator(part.windows, config.channels, part.filters)
+        discriminator = Discriminators(multi_scale_stft(part.windows, part.filters))
         optimizer = torch.optim.Adam(
             discriminator.parameters(), part.learning_rate, betas=self.recipe.optimizer.betas
         )
         self.discriminator, self.discriminator_optimizer = self.fabric.setup(
-            discriminator.to(memory_format=torch.channels_last), optimizer
+            discriminator, optimizer
         )
 
     def _loss_weights(self) -> dict[str, float]:

@@ -1,0 +1,78 @@
+"""Discriminators: the golden one, shapes and gradients of all, stereo channel by channel."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sonant.nn.discriminators import Discriminators, multi_scale_stft
+from sonant.nn.waveform_discriminators import ResidualSTFTDiscriminator, multi_period, multi_scale
+
+GOLDEN = Path(__file__).parents[1] / "data" / "training"
+GOLDEN_WINDOWS = (1024, 2048, 512)
+
+
+def renamed(key: str) -> str:
+    key = key.replace("discriminators.", "scales.").replace(".conv_post.conv.", ".post.")
+    key = key.replace("spec_transform.window", "window")
+    for number in range(5):
+        key = key.replace(f".convs.{number}.conv.", f".convs.{number}.")
+    key = key.replace("weight_g", "parametrizations.weight.original0")
+    return key.replace("weight_v", "parametrizations.weight.original1")
+
+
+def test_the_golden_discriminator():
+    network = Discriminators(multi_scale_stft(GOLDEN_WINDOWS, filters=4))
+    tensors = {renamed(k): v for k, v in load_file(GOLDEN / "ms_stft_discriminator.safetensors").items()}
+    for number in range(len(GOLDEN_WINDOWS)):
+        window = tensors[f"scales.{number}.window"]
+        tensors[f"scales.{number}.window"] = window / window.square().sum().sqrt()
+    network.load_state_dict(tensors)
+    expected = load_file(GOLDEN / "ms_stft_discriminator_expected.safetensors")
+    with torch.no_grad():
+        logits, features = network(expected["wav"][None])
+    for scale, (logit, maps) in enumerate(zip(logits, features, strict=True)):
+        torch.testing.assert_close(logit[0], expected[f"logits.{scale}"], rtol=1e-4, atol=1e-5)
+        assert len(maps) == 5
+        for layer, activation in enumerate(maps):
+            mean = expected[f"fmap_mean.{scale}.{layer}"].squeeze()
+            torch.testing.assert_close(activation.mean(), mean, rtol=1e-4, atol=1e-6)
+
+
+BUILDERS = {
+    "ms-stft": lambda: multi_scale_stft((512, 128), filters=2),
+    "mpd": lambda: multi_period(filters=2),
+    "msd": lambda: multi_scale(filters=8),
+    "mono-stft": lambda: [ResidualSTFTDiscriminator(1024, filters=2)],
+}
+
+
+@pytest.mark.parametrize("kind", BUILDERS)
+def test_every_discriminator_can_tell_a_tone_from_noise(kind):
+    torch.manual_seed(0)
+    network = Discriminators(BUILDERS[kind]())
+    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
+    time = torch.arange(4096) / 24000
+    for _ in range(30):
+        tone = torch.sin(2 * torch.pi * (200 + 2000 * torch.rand(2, 1, 1)) * time)
+        noise = torch.randn(2, 1, 4096) * 0.7
+        loss = sum(torch.relu(1 - x).mean() for x in network(tone)[0])
+        loss = loss + sum(torch.relu(1 + x).mean() for x in network(noise)[0])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 1.5 * len(network.scales)
+
+
+@pytest.mark.parametrize("kind", BUILDERS)
+def test_stereo_is_judged_channel_by_channel(kind):
+    torch.manual_seed(0)
+    network = Discriminators(BUILDERS[kind]()).eval()
+    stereo = torch.randn(2, 2, 4096)
+    with torch.no_grad():
+        logits, features = network(stereo)
+        left, _ = network(stereo[:, :1])
+    assert len(logits) == len(features)
+    for both, alone in zip(logits, left, strict=True):
+        torch.testing.assert_close(both[::2], alone, rtol=1e-4, atol=1e-5)
