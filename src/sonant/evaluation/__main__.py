@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import defaultdict
 from pathlib import Path
 
 from sonant.evaluation.cache import default_cache
@@ -13,7 +12,6 @@ from sonant.evaluation.codecs.base import TestedCodec
 from sonant.evaluation.codecs.sonant import SonantCodec
 from sonant.evaluation.run import Plan, run
 from sonant.evaluation.sets import bundled_set
-from sonant.evaluation.statistics import bootstrap_mean
 
 
 def main() -> None:
@@ -33,23 +31,16 @@ def main() -> None:
     evaluation_set = bundled_set("validation24").first(options.per_category)
     metrics = tuple(options.metrics.split(","))
     plan = Plan(evaluation_set, options.corpus, tuple(codecs), metrics, default_cache())
-    rows = run(plan, progress=lambda n, total, name: print(f"\r{n}/{total}", end="", file=sys.stderr))
+    results = run(plan, progress=lambda n, total, name: print(f"\r{n}/{total}", end="", file=sys.stderr))
     print(file=sys.stderr)
-    values: defaultdict[tuple[str, str, str], list[float]] = defaultdict(list)
-    for row in rows:
-        if row.kbps is not None:
-            values[row.codec, row.category, "kbps"].append(row.kbps)
-        for name, reason in row.skipped.items():
-            print(f"skipped {row.codec} {row.excerpt} {name}: {reason}", file=sys.stderr)
-        for name, value in row.scores.items():
-            values[row.codec, row.category, name].append(value)
+    for (codec, reason), excerpts in results.skipped().items():
+        print(f"skipped {codec} on {len(excerpts)}: {reason}", file=sys.stderr)
     for name in ("kbps", *metrics):
-        print(f"\n{name:<16}" + "".join(f"{category:>15}" for category in evaluation_set.categories))
-        for codec in codecs:
-            cells = [values[codec.name, category, name] for category in evaluation_set.categories]
+        print(f"\n{name:<16}" + "".join(f"{category:>15}" for category in results.categories))
+        for codec in results.codecs:
+            means = [results.mean(codec, name, [category]) for category in results.categories]
             print(
-                f"{codec.name:<16}"
-                + "".join(f"{bootstrap_mean(cell).value:>15.2f}" if cell else f"{'':>15}" for cell in cells)
+                f"{codec:<16}" + "".join(f"{mean.value:>15.2f}" if mean else f"{'':>15}" for mean in means)
             )
 
 

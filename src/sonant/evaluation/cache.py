@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from sonant.audio import Audio
+from sonant.evaluation.codecs.base import Payload
 
-FORMAT = "1"
+FORMAT = "2"
 
 
 def content_hash(*parts: bytes | str) -> str:
@@ -64,16 +65,18 @@ class Cache:
         """Add scores to those under `key`."""
         self._write(self._path(key, ".json"), json.dumps(self.scores(key) | scores).encode())
 
-    def decoded(self, key: str) -> tuple[Audio, int] | None:
-        """Decoded audio `[channels, samples]` and its payload bits, if stored."""
+    def decoded(self, key: str) -> tuple[Audio, Payload] | None:
+        """Decoded audio `[channels, samples]` and the payload it came from, if stored."""
         try:
-            data = self._path(key, ".f32").read_bytes()
+            data = self._path(key, ".bin").read_bytes()
         except OSError:
             return None
-        channels, bits = np.frombuffer(data[:16], "<i8").tolist()
-        return np.frombuffer(data[16:], "<f4").reshape(channels, -1), bits
+        channels, bits, size = np.frombuffer(data[:24], "<i8").tolist()
+        audio = np.frombuffer(data[24 + size :], "<f4").reshape(channels, -1)
+        return audio, Payload(data[24 : 24 + size], bits)
 
-    def add_decoded(self, key: str, audio: Audio, bits: int) -> None:
-        """Store decoded audio and the payload bits that it took."""
-        head = np.array([audio.shape[0], bits], "<i8").tobytes()
-        self._write(self._path(key, ".f32"), head + np.ascontiguousarray(audio, "<f4").tobytes())
+    def add_decoded(self, key: str, audio: Audio, payload: Payload) -> None:
+        """Store decoded audio and the payload it came from."""
+        head = np.array([audio.shape[0], payload.bits, len(payload.data)], "<i8").tobytes()
+        samples = np.ascontiguousarray(audio, "<f4").tobytes()
+        self._write(self._path(key, ".bin"), head + payload.data + samples)

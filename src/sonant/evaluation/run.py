@@ -7,9 +7,11 @@ content, so that a run that was cut off, or has one codec more, computes only wh
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -17,25 +19,12 @@ import numpy as np
 from sonant.audio import Audio
 from sonant.errors import SonantError
 from sonant.evaluation.cache import Cache, audio_hash, content_hash
-from sonant.evaluation.codecs.base import TestedCodec, round_trip
+from sonant.evaluation.codecs.base import Payload, TestedCodec, round_trip
 from sonant.evaluation.metrics import METRICS
+from sonant.evaluation.results import Results, Row
 from sonant.evaluation.sets import EvaluationSet, Excerpt
 
 Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One excerpt through one codec: its measured rate, its scores, and why others are missing."""
-
-    excerpt: str
-    category: str
-    codec: str
-    family: str
-    nominal_kbps: float
-    kbps: float | None = None
-    scores: dict[str, float] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,8 +40,8 @@ class Plan:
 
 def decoded_audio(
     codec: TestedCodec, reference: Audio, sample_rate: int, cache: Cache
-) -> tuple[Audio, int]:
-    """Audio through a codec and its bits, from the cache if it is there."""
+) -> tuple[Audio, Payload]:
+    """Audio through a codec and what was sent, from the cache if it is there."""
     key = content_hash(codec.identity, audio_hash(reference, sample_rate))
     found = cache.decoded(key)
     if found is None:
@@ -102,30 +91,37 @@ def measure_excerpt(plan: Plan, excerpt: Excerpt) -> list[Row]:
     try:
         reference = plan.evaluation_set.render(excerpt, plan.root)
     except (SonantError, OSError) as error:
-        return [Row(**{**vars(row), "skipped": {"audio": _first_line(error)}}) for row in blank]
+        return [replace(row, skipped={"audio": _first_line(error)}) for row in blank]
     rows = []
     for codec, row in zip(plan.codecs, blank, strict=True):
         try:
-            degraded, bits = decoded_audio(codec, reference, rate, cache)
+            degraded, payload = decoded_audio(codec, reference, rate, cache)
         except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
             detail = "" if isinstance(error, SonantError) else f" ({type(error).__name__} in {where.name})"
-            rows.append(Row(**{**vars(row), "skipped": {"codec": _first_line(error) + detail}}))
+            rows.append(replace(row, skipped={"codec": _first_line(error) + detail}))
             continue
         scores, skipped = _scores(excerpt, plan, reference, degraded, cache)
-        kbps = bits * rate / reference.shape[1] / 1000
-        rows.append(Row(**{**vars(row), "kbps": kbps, "scores": scores, "skipped": skipped}))
+        kbps = payload.bits * rate / reference.shape[1] / 1000
+        rows.append(replace(row, kbps=kbps, scores=scores, skipped=skipped))
     return rows
 
 
-def run(plan: Plan, jobs: int = 1, progress: Progress | None = None) -> list[Row]:
-    """All rows, in the order of the set and of the codecs, however many processes make them."""
-    excerpts: Sequence[Excerpt] = plan.evaluation_set.excerpts
+def run(plan: Plan, jobs: int = 1, progress: Progress | None = None) -> Results:
+    """All rows, in the order of the set and of the codecs, however many processes make them.
+
+    Args:
+        progress: called with the number of excerpts done, that of all, and the name of the last one.
+    """
+    excerpts = plan.evaluation_set.excerpts
     rows: list[Row] = []
-    with ProcessPoolExecutor(jobs) as pool:
-        results = pool.map(measure_excerpt, [plan] * len(excerpts), excerpts) if jobs > 1 else None
-        for number, excerpt in enumerate(excerpts):
-            rows += next(results) if results else measure_excerpt(plan, excerpt)
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        mapped = pool.map if jobs > 1 else map
+        for number, (excerpt, made) in enumerate(
+            zip(excerpts, mapped(measure_excerpt, repeat(plan), excerpts), strict=False)
+        ):
+            rows += made
             if progress:
                 progress(number + 1, len(excerpts), excerpt.name)
-    return rows
+    one = plan.evaluation_set
+    return Results(one.name, one.sample_rate, one.channels, plan.metrics, tuple(rows))

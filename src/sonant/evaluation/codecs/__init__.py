@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sonant.errors import ConfigError, SonantError
-from sonant.evaluation.codecs.base import Payload, TestedCodec, round_trip
+from sonant.evaluation.codecs.base import Original, Payload, TestedCodec, round_trip
 
-__all__ = ["CodecSources", "Payload", "TestedCodec", "make_codec", "make_codecs", "round_trip"]
+__all__ = ["CodecSources", "Original", "Payload", "TestedCodec", "make_codec", "make_codecs", "round_trip"]
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,14 @@ class CodecSources:
 
 
 def make_codec(spec: str, sources: CodecSources) -> TestedCodec:
-    """The codec of `family:kbps`.
+    """The codec of `family:kbps`, or `reference` for none.
 
     Raises:
         ConfigError: if there is no such family, or the rate is no number.
         SonantError: if the codec is not at hand, with what is missing.
     """
+    if spec == Original.name:
+        return Original()
     family, _, rate = spec.rpartition(":")
     try:
         kbps = float(rate)

@@ -21,6 +21,23 @@ class Payload:
     bits: int
 
 
+class Original:
+    """No codec at all: what the metrics say of the reference itself."""
+
+    name = family = identity = "reference"
+    kbps = 0.0
+
+    def encode(self, audio: Audio, sample_rate: int) -> Payload:
+        """The samples as they are; no bits are counted."""
+        head = np.array(audio.shape, "<i8").tobytes()
+        return Payload(head + np.ascontiguousarray(audio, "<f4").tobytes(), 0)
+
+    def decode(self, payload: Payload, sample_rate: int) -> Audio:
+        """The samples as they were."""
+        shape = np.frombuffer(payload.data[:16], "<i8").tolist()
+        return np.frombuffer(payload.data[16:], "<f4").reshape(shape)
+
+
 class TestedCodec(Protocol):
     """A codec at one setting.
 
@@ -40,8 +57,8 @@ class TestedCodec(Protocol):
         """Audio `[channels, samples]` at `sample_rate`, of about the length that went in."""
 
 
-def round_trip(codec: TestedCodec, audio: Audio, sample_rate: int) -> tuple[Audio, int]:
-    """Audio through a codec, of the same shape as before, and the bits it took.
+def round_trip(codec: TestedCodec, audio: Audio, sample_rate: int) -> tuple[Audio, Payload]:
+    """Audio through a codec, of the same shape as before, and what was sent.
 
     Raises:
         AudioError: if the codec returned another length (more than 0.1 s off), or no finite numbers.
@@ -55,4 +72,4 @@ def round_trip(codec: TestedCodec, audio: Audio, sample_rate: int) -> tuple[Audi
     if not np.isfinite(decoded).all():
         raise AudioError(f"{codec.name} gave audio with values that are no numbers")
     decoded = np.pad(decoded[:, : audio.shape[1]], ((0, 0), (0, max(0, -surplus))))
-    return np.ascontiguousarray(decoded, np.float32), payload.bits
+    return np.ascontiguousarray(decoded, np.float32), payload

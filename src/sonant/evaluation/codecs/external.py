@@ -135,5 +135,5 @@ class EvsCodec:
             source, target = Path(folder, "in.192"), Path(folder, "out.raw")
             source.write_bytes(payload.data)
             _call([self._programs[1], "-q", str(self._RATE // 1000), str(source), str(target)])
-            samples = np.frombuffer(target.read_bytes(), "<i2").astype(np.float32) / 32768
+            samples = np.frombuffer(target.read_bytes(), "<i2").astype(np.float32) / np.float32(32768)
         return resample(samples[None], self._RATE, sample_rate)

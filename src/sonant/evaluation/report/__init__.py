@@ -1,0 +1,1 @@
+"""Reports of a run: Markdown, plots, and one HTML page with audio players."""
