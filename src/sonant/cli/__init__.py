@@ -16,6 +16,7 @@ COMMANDS = {
     "decode": "Decode .ecdc files into audio files.",
     "info": "Say what an .ecdc file holds.",
     "models": "List the models that can be used by name.",
+    "evaluate": "Measure codecs on audio, beside those that people use.",
 }
 
 
@@ -34,7 +35,10 @@ class LazyCommands(typer.core.TyperGroup):
             return click.Command(cmd_name, help=COMMANDS[cmd_name])
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
         module = import_module(f"sonant.cli.{cmd_name}")
-        app.command(cmd_name, help=COMMANDS[cmd_name])(getattr(module, cmd_name))
+        command = getattr(module, cmd_name)
+        if isinstance(command, typer.Typer):
+            return typer.main.get_command(command)
+        app.command(cmd_name, help=COMMANDS[cmd_name])(command)
         return typer.main.get_command(app)
 
 

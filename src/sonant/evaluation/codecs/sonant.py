@@ -33,6 +33,7 @@ class SonantCodec:
         self.family = family
         self.name = f"{family} {kbps:g}"
         self.kbps = kbps
+        self.bins = codec.config.bins
         self.identity = f"sonant {codec.weights_hash} {kbps} 1"
 
     def encode(self, audio: Audio, sample_rate: int) -> Payload:
@@ -47,12 +48,14 @@ class SonantCodec:
     def decode(self, payload: Payload, sample_rate: int) -> Audio:
         """Audio of the codes at `sample_rate`."""
         codec = _codec(self._model)
-        length, n_q, segments = np.frombuffer(payload.data[:24], "<i8").tolist()
-        scales = np.frombuffer(payload.data[24 : 24 + 4 * segments], "<f4")
-        values = np.frombuffer(payload.data[24 + 4 * segments :], "<i2").reshape(n_q, -1)
-        audio = codec.decode(Codes(values, length, scales if segments else None))
-        return (
-            audio
-            if codec.config.sample_rate == sample_rate
-            else resample(audio, codec.config.sample_rate, sample_rate)
-        )
+        audio = codec.decode(read_codes(payload))
+        rate = codec.config.sample_rate
+        return audio if rate == sample_rate else resample(audio, rate, sample_rate)
+
+
+def read_codes(payload: Payload) -> Codes:
+    """The codes of a payload of `SonantCodec`."""
+    length, n_q, segments = np.frombuffer(payload.data[:24], "<i8").tolist()
+    scales = np.frombuffer(payload.data[24 : 24 + 4 * segments], "<f4")
+    values = np.frombuffer(payload.data[24 + 4 * segments :], "<i2").reshape(n_q, -1)
+    return Codes(values, length, scales if segments else None)

@@ -52,6 +52,12 @@ def _speed(results: Results, codec: str) -> str:
     return NOTHING if pair is None else f"{pair[0]:.1f} / {pair[1]:.1f}"
 
 
+def _measured(results: Results, codec: str, key: str, categories: Sequence[str]) -> str:
+    if key == "speed":
+        return _speed(results, codec)
+    return cell(results.mean(codec, key, categories), interval=False)
+
+
 def paper_table(results: Results, paper: PaperTable) -> str | None:
     """The paper's figures with ours beside them; None where the run has nothing for it."""
     categories = [c for c in results.categories if paper.categories is None or c in paper.categories]
@@ -128,12 +134,13 @@ def report(results: Results, command: str, pictures: Sequence[tuple[str, str]]) 
     ]
     for key in results.metrics:
         lines += [f"## {_title(key)}", "", metric_table(results, key), ""]
-    tables = [(paper, paper_table(results, paper)) for paper in TABLES]
+    fitting = [paper for paper in TABLES if paper.channels == results.channels]
+    tables = [(paper, paper_table(results, paper)) for paper in fitting]
     if any(text for _, text in tables):
         lines += [
             "## Beside the paper",
             "",
-            "Other audio, other listeners: compare orders, not digits.",
+            "Other audio: compare orders, not digits.",
             "",
         ]
         for paper, text in tables:

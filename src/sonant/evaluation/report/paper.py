@@ -22,7 +22,8 @@ class PaperRow:
 class PaperTable:
     """A table: its number and title, the columns of the paper, which of ours stand beside them.
 
-    `measured` are metric keys; `by_category` gives each category of the run its own columns.
+    `measured` are metric keys; `by_category` gives each category of the run its own columns; a table
+    stands in reports on sets with as many `channels`.
     """
 
     number: str
@@ -32,6 +33,7 @@ class PaperTable:
     rows: tuple[PaperRow, ...]
     by_category: bool = False
     categories: tuple[str, ...] | None = None
+    channels: int = 1
 
 
 MUSIC = ("music", "music 1", "music 2")
@@ -106,6 +108,7 @@ TABLES = (
             _row("EnCodec", "Sonant 24", "24", "19.4", "87.5±2.6"),
         ),
         categories=MUSIC,
+        channels=2,
     ),
     PaperTable(
         "5",

@@ -1,0 +1,189 @@
+"""Pictures of a run: rate-quality curves, spectrogram strips, use of the codebooks; PNG files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sonant.audio import Audio
+from sonant.evaluation.metrics import METRICS
+from sonant.evaluation.metrics.signal import FLOOR, magnitudes
+from sonant.evaluation.results import ENTROPY_CODED_RATE, RATE, Results
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+MARKERS = "osD^vP*X"
+TICKS = (1.5, 3, 6, 12, 24, 48, 96)
+
+
+def _pyplot() -> Any:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    pyplot.rcParams.update(
+        {
+            "font.size": 9,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.alpha": 0.3,
+            "legend.frameon": False,
+            "savefig.dpi": 110,
+            "savefig.bbox": "tight",
+        }
+    )
+    return pyplot
+
+
+def _families(results: Results) -> dict[str, list[str]]:
+    """Codecs with a rate by family, in order."""
+    families: dict[str, list[str]] = {}
+    for codec in results.codecs:
+        mean = results.mean(codec, RATE)
+        if mean is not None and mean.value > 0:
+            families.setdefault(results.family(codec), []).append(codec)
+    return families
+
+
+def curves(results: Results, key: str, path: Path) -> bool:
+    """Mean and 95 % band over the measured rate, a panel per category; False if there is nothing to show.
+
+    Where a language model was run, an open marker shows the same quality at its entropy-coded rate.
+    """
+    panels = [
+        category
+        for category in results.categories
+        if any(results.mean(codec, key, [category]) for codec in results.codecs)
+    ]
+    families = _families(results)
+    if not panels or not families:
+        return False
+    pyplot = _pyplot()
+    figure, axes = pyplot.subplots(
+        1, len(panels), figsize=(3.1 * len(panels) + 0.6, 3.2), sharey=True, squeeze=False
+    )
+    for axis, category in zip(axes[0], panels, strict=True):
+        for place, (family, codecs) in enumerate(families.items()):
+            style = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+            _curve(axis, results, key, category, codecs, family, style)
+        axis.set_xscale("log")
+        axis.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
+        axis.minorticks_off()
+        axis.set(title=category, xlabel="kbit/s, measured")
+        _limit(axis, results)
+    metric = METRICS[key]
+    axes[0][0].set_ylabel(metric.title + (f" ({metric.unit})" if metric.unit else ""))
+    figure.legend(
+        *axes[0][0].get_legend_handles_labels(),
+        loc="upper center",
+        ncols=min(8, len(families)),
+        bbox_to_anchor=(0.5, 0.02),
+    )
+    figure.savefig(path)
+    pyplot.close(figure)
+    return True
+
+
+def _limit(axis: Any, results: Results) -> None:
+    rates = [
+        mean.value for codec in results.codecs if (mean := results.mean(codec, RATE)) and mean.value > 0
+    ]
+    axis.set_xlim(min(rates) / 1.6, max(rates) * 1.3)
+
+
+def _curve(
+    axis: Any,
+    results: Results,
+    key: str,
+    category: str,
+    codecs: Sequence[str],
+    family: str,
+    style: Mapping[str, str],
+) -> None:
+    points, coded = [], []
+    for codec in codecs:
+        rate, mean = results.mean(codec, RATE, [category]), results.mean(codec, key, [category])
+        if rate is not None and mean is not None:
+            points.append((rate.value, mean.value, mean.low, mean.high))
+            if smaller := results.mean(codec, ENTROPY_CODED_RATE, [category]):
+                coded.append((smaller.value, mean.value))
+    if not points:
+        axis.plot([], [], label=family, **style)
+        return
+    rates, values, lows, highs = zip(*sorted(points), strict=True)
+    axis.plot(rates, values, label=family, markersize=4, linewidth=1.4, **style)
+    axis.fill_between(rates, lows, highs, color=style["color"], alpha=0.15, linewidth=0)
+    if len(points) == 1:
+        axis.errorbar(
+            rates, values, [[values[0] - lows[0]], [highs[0] - values[0]]], color=style["color"], capsize=2
+        )
+    if coded:
+        axis.plot(
+            *zip(*sorted(coded), strict=True), linestyle=":", markerfacecolor="none", markersize=4, **style
+        )
+
+
+def spectrograms(strips: Sequence[tuple[str, Audio]], sample_rate: int, title: str, path: Path) -> None:
+    """Log spectrograms, 0 to −90 dB, of the same excerpt through several codecs, one above the other."""
+    pyplot = _pyplot()
+    rows = -(-len(strips) // 2)
+    figure, axes = pyplot.subplots(
+        rows, 2, figsize=(10, 1.35 * rows + 0.4), sharex=True, sharey=True, squeeze=False
+    )
+    for axis in axes.flat[len(strips) :]:
+        axis.set_axis_off()
+    for axis, (name, audio) in zip(axes.flat, strips, strict=False):
+        mono = audio.mean(axis=0)
+        levels = 20 * np.log10(magnitudes(mono, 1024).T + FLOOR)
+        extent = (0.0, len(mono) / sample_rate, 0.0, sample_rate / 2000)
+        axis.imshow(levels, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=-90, vmax=-10)
+        axis.grid(False)
+        axis.text(
+            0.01,
+            0.93,
+            name,
+            transform=axis.transAxes,
+            va="top",
+            color="white",
+            fontsize=8,
+            fontweight="bold",
+        )
+    for axis in axes[:, 0]:
+        axis.set_ylabel("kHz")
+    for axis in axes[-1]:
+        axis.set_xlabel("s")
+    figure.suptitle(title, y=0.995, fontsize=10)
+    figure.tight_layout(pad=0.4)
+    figure.savefig(path)
+    pyplot.close(figure)
+
+
+def codebook_use(codes: Mapping[str, NDArray[np.int16]], bins: int, path: Path) -> None:
+    """Entropy and share of entries in use of every codebook, a line per category.
+
+    Args:
+        codes: `[n_q, frames]` of each category.
+        bins: entries of a codebook.
+    """
+    pyplot = _pyplot()
+    figure, (entropy_axis, used_axis) = pyplot.subplots(1, 2, figsize=(9, 2.8))
+    for place, (category, values) in enumerate(codes.items()):
+        counts = np.stack([np.bincount(book, minlength=bins) for book in values])
+        share = counts / counts.sum(axis=1, keepdims=True)
+        entropy = -(share * np.log2(np.where(share > 0, share, 1))).sum(axis=1)
+        books = np.arange(1, len(values) + 1)
+        style = {"color": COLOURS[place % len(COLOURS)], "marker": ".", "label": category}
+        entropy_axis.plot(books, entropy, **style)
+        used_axis.plot(books, 100 * (counts > 0).mean(axis=1), **style)
+    entropy_axis.axhline(np.log2(bins), color="#999999", linewidth=0.8)
+    entropy_axis.set(xlabel="codebook", ylabel="entropy (bits)", ylim=(0, np.log2(bins) + 0.5))
+    used_axis.set(xlabel="codebook", ylabel=f"entries used (% of {bins})", ylim=(0, 102))
+    entropy_axis.legend(loc="lower left")
+    figure.tight_layout()
+    figure.savefig(path)
+    pyplot.close(figure)
