@@ -160,7 +160,11 @@ class CodecConfig(JsonConfig):
 
 @dataclass(frozen=True)
 class LanguageModelConfig(JsonConfig):
-    """Sizes of the small Transformer over codes (paper, section 3.3). `past_context` in frames."""
+    """Sizes of the small Transformer over codes (paper, section 3.3). `past_context` in frames.
+
+    With `conditioned` codebook k of a step sees the codes of the books before it in the same step;
+    without, all books of a step are predicted in parallel, as in the paper.
+    """
 
     name: str
     n_q: int
@@ -170,3 +174,4 @@ class LanguageModelConfig(JsonConfig):
     num_heads: int = 8
     feed_forward: int = 800
     past_context: int = 262
+    conditioned: bool = False

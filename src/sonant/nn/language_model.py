@@ -70,8 +70,24 @@ class Transformer(nn.Module):
         return x, new_state
 
 
+class StepConditioner(nn.Module):
+    """What codebook k of a step is predicted from: the step's output and the codes before k in it."""
+
+    def __init__(self, config: LanguageModelConfig) -> None:
+        super().__init__()
+        books = range(config.n_q - 1)
+        self.emb = nn.ModuleList(nn.Embedding(config.bins, config.dim) for _ in books)
+        self.norm = nn.LayerNorm(config.dim)
+
+    def forward(self, x: Tensor, codes: Tensor) -> Tensor:
+        """`[B, T, dim]` and codes `[B, n_q, T]` to `[B, n_q, T, dim]`."""
+        rows = [self.emb[k](codes[:, k]) for k in range(codes.shape[1] - 1)]
+        before = torch.stack([torch.zeros_like(x), *rows], dim=1).cumsum(1)
+        return self.norm(x[:, None] + before)
+
+
 class LanguageModel(nn.Module):
-    """Predicts all codes of a step from those of the steps before."""
+    """Predicts the codes of a step from those of the steps before."""
 
     def __init__(self, config: LanguageModelConfig) -> None:
         super().__init__()
@@ -79,9 +95,14 @@ class LanguageModel(nn.Module):
         self.transformer = Transformer(config)
         self.emb = nn.ModuleList(nn.Embedding(config.bins + 1, config.dim) for _ in range(config.n_q))
         self.linears = nn.ModuleList(nn.Linear(config.dim, config.bins) for _ in range(config.n_q))
+        self.conditioner = StepConditioner(config) if config.conditioned else None
 
     def forward(
-        self, previous: Tensor, state: State | None = None, position: int | Tensor = 0
+        self,
+        previous: Tensor,
+        state: State | None = None,
+        position: int | Tensor = 0,
+        codes: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """Logits `[B, T, n_q, bins]` and the new state.
 
@@ -89,11 +110,15 @@ class LanguageModel(nn.Module):
             previous: `[B, n_q, T]`, one plus the code of the step before, 0 where there is none.
             state: what the last call returned, None at the start.
             position: that of the first step, a number or `[B, 1, 1]`.
+            codes: `[B, n_q, T]`, those of the steps themselves; a conditioned model needs them.
         """
         n_q = previous.shape[1]
         embedded = sum(self.emb[k](previous[:, k]) for k in range(n_q))
         x, state = self.transformer(embedded, state, position)
-        return torch.stack([self.linears[k](x) for k in range(n_q)], dim=2), state
+        if self.conditioner is None:
+            return torch.stack([self.linears[k](x) for k in range(n_q)], dim=2), state
+        conditioned = self.conditioner(x, codes)
+        return torch.stack([self.linears[k](conditioned[:, k]) for k in range(n_q)], dim=2), state
 
 
 def from_official(tensors: Mapping[str, Tensor], name: str, past_context: int) -> LanguageModel:

@@ -1,0 +1,313 @@
+"""The language model in whole numbers: the same frequencies on any CPU, BLAS, batch and block size.
+
+The network is that of `sonant.nn.language_model` (paper, section 3.3), its weights int8, its
+activations whole numbers of 10 to 12 bits, its exponentials, GELU and positions tables that come with
+the weights. How exactness is kept: `sonant.entropy.integer_ops`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sonant.config import LanguageModelConfig
+from sonant.entropy.integer_ops import (
+    EXACT_FLOAT32,
+    EXACT_FLOAT64,
+    Whole,
+    Wide,
+    check_product,
+    cumulative_frequencies,
+    exponentials,
+    layer_norm,
+    rescale,
+)
+from sonant.entropy.range_coder import TOTAL
+from sonant.errors import WeightsError
+
+ACTIVATION_LIMIT = 2047
+QUERY_LIMIT = 511
+ATTENDED_LIMIT = 1023
+HIDDEN_LIMIT = 1023
+GELU_LIMIT = 511
+RESIDUAL_LIMIT = 1 << 15
+RESIDUAL_STEPS = 4
+ATTENDED_STEPS = 2
+TABLE_LIMIT = 1 << 22
+
+Tensors = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A matrix product with bias, and the scale that brings its sums to the next grid."""
+
+    weight: Whole
+    bias: Whole
+    scale: Whole
+
+    def __call__(self, x: Whole, limit: int) -> Whole:
+        """`[…, K]` to whole numbers `[…, N]` within ± `limit`."""
+        sums = x.reshape(-1, x.shape[-1]) @ self.weight
+        sums += self.bias
+        return rescale(sums, self.scale, limit).reshape(*x.shape[:-1], -1)
+
+
+@dataclass(frozen=True)
+class Norm:
+    """The constants of a LayerNorm."""
+
+    gain: Wide
+    bias: Wide
+    epsilon: float
+
+    def __call__(self, x: Whole) -> Whole:
+        """Normalised activations."""
+        return layer_norm(x, self.gain, self.bias, self.epsilon, ACTIVATION_LIMIT)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of the Transformer."""
+
+    query_key_value: Linear
+    attended: Linear
+    up: Linear
+    down: Linear
+    norm1: Norm
+    norm2: Norm
+    score_scale: np.float32
+    gelu: Whole
+
+
+class State:
+    """Keys and values of the steps so far, of every layer, for several sequences side by side.
+
+    Args:
+        shape: `(layers, lanes, heads, steps, channels)`, `steps` being the most there can be.
+    """
+
+    def __init__(self, shape: tuple[int, int, int, int, int]) -> None:
+        self.keys = np.empty(shape, np.float32)
+        self.values = np.empty(shape, np.float64)
+        self.length = 0
+
+    @property
+    def position(self) -> int:
+        """Steps done; one key and value more are there from the start."""
+        return self.length - 1
+
+
+class IntegerLanguageModel:
+    """The quantised model, ready to predict.
+
+    Args:
+        config: its sizes.
+        tensors: as `sonant.training.lm_quantise` makes them.
+        digest: SHA-256 of the file they came from, in hexadecimal.
+
+    Raises:
+        WeightsError: if a tensor is missing or of a wrong shape, or a sum might not be exact.
+    """
+
+    def __init__(self, config: LanguageModelConfig, tensors: Tensors, digest: str = "") -> None:
+        self.config, self.digest = config, digest
+        self.n_q, self.bins = config.n_q, config.bins
+        try:
+            self._load(_Checked(tensors), config)
+        except KeyError as error:
+            raise WeightsError(f"the language model lacks {error}") from None
+
+    def _load(self, read: _Checked, config: LanguageModelConfig) -> None:
+        dim, bins, n_q = config.dim, config.bins, config.n_q
+        self._embedding = read.table("emb", (n_q, bins + 1, dim))
+        self._norm_in = read.norm("norm_in", dim)
+        self._positions = read.whole("positions", (None, dim))
+        self.max_frames = len(self._positions)
+        self._attention_table = read.exponentials("exp.attention")
+        self._output_table = read.exponentials("exp.output")
+        self._layers = [read.layer(f"layers.{i}", config) for i in range(config.num_layers)]
+        self._heads = [read.linear(f"heads.{k}", dim, bins, ACTIVATION_LIMIT) for k in range(n_q)]
+        self._score_table_scale = np.float32(1.0)
+        self._step_embedding: Whole | None = None
+        if config.conditioned:
+            self._step_embedding = read.table("step.emb", (n_q - 1, bins, dim))
+            self._step_grid = np.float32(read.number("step.grid"))
+            self._step_norm = read.norm("step.norm", dim)
+        read.check_norm_inputs(self._embedding, self._step_embedding, dim)
+        scores = (config.dim // config.num_heads) * QUERY_LIMIT**2
+        sums = (self.max_frames + 1) * self._attention_table[0] * QUERY_LIMIT * ATTENDED_STEPS
+        if 2 * scores >= EXACT_FLOAT32 or sums >= EXACT_FLOAT64:
+            raise WeightsError("the language model's attention does not stay within exact arithmetic")
+        if bins * self._output_table[0] * TOTAL >= EXACT_FLOAT64:
+            raise WeightsError("the language model's softmax does not stay within exact arithmetic")
+
+    def start(self, lanes: int, frames: int) -> State:
+        """The state of `lanes` sequences of up to `frames` steps, `frames` ≤ `max_frames`.
+
+        One key and value, made of zeros, are there before the first step.
+        """
+        config = self.config
+        channels = config.dim // config.num_heads
+        state = State((config.num_layers, lanes, config.num_heads, frames + 1, channels))
+        for index, layer in enumerate(self._layers):
+            origin = layer.query_key_value(np.zeros((lanes, 1, config.dim), np.float32), QUERY_LIMIT)
+            _, state.keys[index, :, :, :1], state.values[index, :, :, :1] = self._split(origin)
+        state.length = 1
+        return state
+
+    def forward(self, previous: NDArray[np.int64], state: State) -> Whole:
+        """Outputs `[lanes, T, dim]` of the next T steps; the state moves on.
+
+        Args:
+            previous: `[lanes, n_q, T]`, one plus the code of the step before, 0 where there is none.
+            state: of these sequences.
+        """
+        steps = previous.shape[2]
+        x = self._embedding[0][previous[:, 0]]
+        for k in range(1, previous.shape[1]):
+            x = x + self._embedding[k][previous[:, k]]
+        x = self._norm_in(x) + self._positions[state.position : state.position + steps]
+        x = np.clip(x, -ACTIVATION_LIMIT, ACTIVATION_LIMIT)
+        first = max(0, state.length - self.config.past_context)
+        hidden = self._hidden(state.length - first, steps)
+        for index, layer in enumerate(self._layers):
+            attended = self._attend(layer, index, x, state, first, hidden)
+            x = layer.norm1(x * np.float32(RESIDUAL_STEPS) + attended)
+            activated = layer.gelu[(layer.up(x, HIDDEN_LIMIT) + np.float32(HIDDEN_LIMIT)).astype(np.intp)]
+            x = layer.norm2(x * np.float32(RESIDUAL_STEPS) + layer.down(activated, RESIDUAL_LIMIT))
+        state.length += steps
+        return x
+
+    def _hidden(self, history: int, steps: int) -> NDArray[np.bool_] | None:
+        """What a step must not see, `[T, history + T]`: what comes after it, and what is too long ago."""
+        if steps == 1:
+            return None
+        distance = history + np.arange(steps)[:, None] - np.arange(history + steps)
+        return (distance < 0) | (distance > self.config.past_context)
+
+    def _split(self, qkv: Whole) -> tuple[Whole, Whole, Whole]:
+        """`[B, T, 3 · dim]` to queries, keys and values `[B, heads, T, channels]`."""
+        lanes, steps, _ = qkv.shape
+        parts = qkv.reshape(lanes, steps, 3, self.config.num_heads, -1).transpose(2, 0, 3, 1, 4)
+        return parts[0], parts[1], parts[2]
+
+    def _attend(
+        self,
+        layer: Layer,
+        index: int,
+        x: Whole,
+        state: State,
+        first: int,
+        hidden: NDArray[np.bool_] | None,
+    ) -> Whole:
+        lanes, steps, dim = x.shape
+        query, key, value = self._split(layer.query_key_value(x, QUERY_LIMIT))
+        stop = state.length + steps
+        state.keys[index, :, :, state.length : stop] = key
+        state.values[index, :, :, state.length : stop] = value
+        scores = query @ state.keys[index, :, :, first:stop].transpose(0, 1, 3, 2)
+        if hidden is not None:
+            scores[:, :, hidden] = -EXACT_FLOAT32
+        weights = exponentials(scores, layer.score_scale, self._attention_table)
+        if hidden is not None:
+            weights[:, :, hidden] = 0
+        mixed = weights @ state.values[index, :, :, first:stop]
+        mixed *= ATTENDED_STEPS
+        mixed /= weights.sum(-1, keepdims=True)
+        np.rint(mixed, out=mixed)
+        joined = mixed.transpose(0, 2, 1, 3).reshape(lanes, steps, dim).astype(np.float32)
+        return layer.attended(joined, RESIDUAL_LIMIT)
+
+    def before_books(self, outputs: Whole) -> Whole:
+        """What the codes of a step are added to, book by book (`with_code`), from `forward`'s outputs."""
+        return outputs if self._step_embedding is None else outputs * self._step_grid
+
+    def with_code(self, before: Whole, book: int, codes: NDArray[np.int64]) -> Whole:
+        """`before` after book `book` of the step is known to be `codes`; shapes `[N, dim]`, `[N]`."""
+        if self._step_embedding is None or book == self.n_q - 1:
+            return before
+        return before + self._step_embedding[book][codes]
+
+    def cumulative(self, before: Whole, book: int) -> NDArray[np.int64]:
+        """Where each code of a book starts, `[N, bins + 1]`, frequencies summing to 2**20."""
+        x = before if self._step_embedding is None else self._step_norm(before)
+        head = self._heads[book]
+        scores = rescale(x @ head.weight + head.bias, head.scale, EXACT_FLOAT32 // 2 - 1)
+        weights = exponentials(scores, self._score_table_scale, self._output_table)
+        return cumulative_frequencies(weights, TOTAL)
+
+
+class _Checked:
+    """Tensors with the checks that exactness rests on."""
+
+    def __init__(self, tensors: Tensors) -> None:
+        self._tensors = tensors
+
+    def whole(self, name: str, shape: tuple[int | None, ...], dtype: Any = np.float32) -> Whole:
+        tensor = self._tensors[name]
+        wanted = len(tensor.shape) == len(shape) and all(
+            want is None or got == want for got, want in zip(tensor.shape, shape, strict=True)
+        )
+        if not wanted or not np.isfinite(tensor).all():
+            raise WeightsError(f"the language model's {name} has a wrong shape or is not finite")
+        return np.ascontiguousarray(tensor, dtype=dtype)
+
+    def number(self, name: str) -> float:
+        return float(self.whole(name, (1,), np.float64)[0])
+
+    def table(self, name: str, shape: tuple[int, ...]) -> Whole:
+        """Rows as int8, each book with a shift of its own."""
+        shift = self.whole(f"{name}.shift", (shape[0],))
+        return self.whole(name, shape) * np.exp2(shift)[:, None, None]
+
+    def norm(self, name: str, dim: int) -> Norm:
+        gain = self.whole(f"{name}.gain", (dim,), np.float64)
+        bias = self.whole(f"{name}.bias", (dim,), np.float64)
+        epsilon = self.number(f"{name}.epsilon")
+        if not epsilon > 0:
+            raise WeightsError(f"the language model's {name} has no positive epsilon")
+        return Norm(np.asarray(gain, np.float64), np.asarray(bias, np.float64), epsilon)
+
+    def linear(self, name: str, inputs: int, outputs: int, limit: int) -> Linear:
+        weight = self.whole(f"{name}.weight", (inputs, outputs))
+        bias = self.whole(f"{name}.bias", (outputs,))
+        scale = self.whole(f"{name}.scale", (outputs,))
+        check_product(weight, bias, limit, name)
+        return Linear(weight, bias, scale)
+
+    def exponentials(self, name: str) -> Wide:
+        table = np.asarray(self.whole(name, (None,), np.float64), np.float64)
+        if table[0] > TABLE_LIMIT or table.min() < 0 or table[0] < 1 or (np.diff(table) > 0).any():
+            raise WeightsError(f"the language model's {name} is not a falling table")
+        return table
+
+    def layer(self, name: str, config: LanguageModelConfig) -> Layer:
+        dim, wide = config.dim, config.feed_forward
+        gelu = self.whole(f"{name}.gelu", (2 * HIDDEN_LIMIT + 1,))
+        if np.abs(gelu).max() > GELU_LIMIT:
+            raise WeightsError(f"the language model's {name}.gelu is out of range")
+        return Layer(
+            query_key_value=self.linear(f"{name}.qkv", dim, 3 * dim, ACTIVATION_LIMIT),
+            attended=self.linear(f"{name}.attended", dim, dim, ATTENDED_LIMIT),
+            up=self.linear(f"{name}.up", dim, wide, ACTIVATION_LIMIT),
+            down=self.linear(f"{name}.down", wide, dim, GELU_LIMIT),
+            norm1=self.norm(f"{name}.norm1", dim),
+            norm2=self.norm(f"{name}.norm2", dim),
+            score_scale=np.float32(self.number(f"{name}.score.scale")),
+            gelu=gelu,
+        )
+
+    def check_norm_inputs(self, embedding: Whole, step: Whole | None, dim: int) -> None:
+        """The largest input of any LayerNorm, squared, times n² must be exact in float64."""
+        largest = float(np.abs(embedding).max(axis=(1, 2)).sum())
+        largest = max(largest, ACTIVATION_LIMIT * RESIDUAL_STEPS + RESIDUAL_LIMIT)
+        if step is not None:
+            grid = abs(self.number("step.grid"))
+            largest = max(largest, ACTIVATION_LIMIT * grid + float(np.abs(step).max(axis=(1, 2)).sum()))
+        if largest >= EXACT_FLOAT32 or largest**2 * dim**2 >= EXACT_FLOAT64:
+            raise WeightsError("the language model's norms do not stay within exact arithmetic")

@@ -1,0 +1,232 @@
+"""Training of the language model on codes (paper, section 3.3).
+
+Sequences of a few seconds are cut from tokenised crops; a batch has one number of codebooks. The
+paper's position offset is drawn at random where `random_offset` is set; files restart the model at
+every chunk, so a model for them trains with positions from zero.
+
+Embeddings and output layers begin as linear images of the codec's codebooks and learn what differs:
+the model starts with knowing which codes sound alike, which is worth hours of training.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
+
+from sonant.nn.language_model import LanguageModel
+from sonant.training.lm_recipe import LanguageModelRecipe
+from sonant.training.memory import keep_freed_memory
+from sonant.training.progress import ProgressLine
+from sonant.training.tokens import Tokens
+
+
+class FromCodebook(nn.Module):
+    """Parametrises a table: a learnt linear image of a codebook plus a learnt difference."""
+
+    def __init__(self, codebook: Tensor, projection: nn.Linear) -> None:
+        super().__init__()
+        self.register_buffer("codebook", codebook)
+        self._projection = [projection]
+
+    def forward(self, difference: Tensor) -> Tensor:
+        """The table; a row too many in front, for a missing code, is learnt alone."""
+        image = self._projection[0](self.codebook)
+        return difference + F.pad(image, (0, 0, len(difference) - len(image), 0))
+
+
+def start_from_codebooks(model: LanguageModel, codebooks: Tensor) -> nn.ModuleList:
+    """Tie the tables of `model` to codebooks `[n_q, bins, D]`; returns what has to be trained with it."""
+    power = codebooks.square().sum(2, keepdim=True).mean(1, keepdim=True)
+    as_input, as_output = codebooks / power.sum().sqrt(), codebooks / power.sqrt()
+    tables: list[tuple[list[nn.Module], Tensor, float]] = [
+        (list(model.emb), as_input, 1.0),
+        (list(model.linears), as_output, model.config.dim**-0.5),
+    ]
+    if model.conditioner is not None:
+        tables.append((list(model.conditioner.emb), as_input, 1.0))
+    size, dim = codebooks.shape[2], model.config.dim
+    projections = nn.ModuleList(nn.Linear(size, dim, bias=False) for _ in tables)
+    for projection, (group, books, scale) in zip(projections, tables, strict=True):
+        nn.init.normal_(projection.weight, std=scale)
+        for k, table in enumerate(group):
+            nn.init.normal_(table.weight, std=0.01)  # type: ignore[arg-type]
+            parametrize.register_parametrization(table, "weight", FromCodebook(books[k], projection))
+    for linear in model.linears:
+        nn.init.zeros_(linear.bias)  # type: ignore[arg-type]
+    return projections
+
+
+def untied(model: LanguageModel) -> dict[str, Tensor]:
+    """The state of a model under the official names, parametrised tables written out."""
+    state = {k: v for k, v in model.state_dict().items() if "parametrizations" not in k}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Embedding | nn.Linear) and parametrize.is_parametrized(module):
+            state[f"{name}.weight"] = module.weight
+    return {name: tensor.detach().clone() for name, tensor in state.items()}
+
+
+def shifted(codes: Tensor) -> Tensor:
+    """The model's input for codes `[B, n_q, T]`: one plus the code of the step before, 0 first."""
+    return F.pad(codes[:, :, :-1] + 1, (1, 0))
+
+
+def cross_entropy(model: LanguageModel, codes: Tensor, position: int | Tensor = 0) -> Tensor:
+    """Nats per code of codes `[B, n_q, T]`, for each codebook `[n_q]`."""
+    logits, _ = model(shifted(codes), None, position, codes)
+    losses = F.cross_entropy(logits.flatten(0, 2), codes.transpose(1, 2).flatten(), reduction="none")
+    return losses.view(-1, codes.shape[1]).mean(0)
+
+
+@torch.no_grad()
+def bits_per_code(model: LanguageModel, codes: np.ndarray, n_q: int, frames: int) -> float:
+    """Bits per code on crops `[crops, n_q, frames]` cut into chunks of `frames`, the model afresh for each."""
+    chunks = codes.shape[2] // frames
+    cut = codes[:, :n_q, : chunks * frames].reshape(len(codes), n_q, chunks, frames)
+    whole = torch.from_numpy(cut.transpose(0, 2, 1, 3).reshape(-1, n_q, frames).astype(np.int64))
+    sums = [cross_entropy(model, part).sum() * len(part) for part in whole.split(8)]
+    return float(torch.stack(sums).sum()) / len(whole) / n_q / math.log(2)
+
+
+class LanguageModelTrainer:
+    """One run in a folder, which receives `checkpoint.pt` and `lm.pt`.
+
+    Args:
+        recipe: what to train and how.
+        tokens: codes by kind, `train-*` and `validation-*`.
+        codebooks: of the codec, `[n_q, bins, D]`.
+        folder: where the run lives.
+        time_limit: seconds; the learning rate falls over the time rather than over the steps.
+        resume: continue from the folder's checkpoint, if there is one.
+    """
+
+    def __init__(
+        self,
+        recipe: LanguageModelRecipe,
+        tokens: Tokens,
+        codebooks: np.ndarray,
+        folder: Path,
+        time_limit: float | None = None,
+        resume: bool = False,
+    ) -> None:
+        keep_freed_memory()
+        self.recipe, self.folder, self.time_limit, self.tokens = recipe, folder, time_limit, tokens
+        torch.manual_seed(recipe.seed)
+        self.model = LanguageModel(recipe.model)
+        for parameter in self.model.parameters():
+            if parameter.dim() == 2:
+                nn.init.normal_(parameter, std=0.02)
+        self.projections = nn.ModuleList()
+        if recipe.codebook_start:
+            self.projections = start_from_codebooks(
+                self.model, torch.from_numpy(codebooks[: recipe.model.n_q])
+            )
+        self.parameters = [*self.model.parameters(), *self.projections.parameters()]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, recipe.learning_rate, betas=(0.9, 0.95), weight_decay=recipe.weight_decay
+        )
+        self.step, self.seconds = 0, 0.0
+        if resume and self.checkpoint_path.exists():
+            self._load_checkpoint()
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """Where the run can be continued from."""
+        return self.folder / "checkpoint.pt"
+
+    def run(self) -> None:
+        """Train until the recipe's steps or the time limit; save at the end."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        recipe, before = self.recipe, self.seconds
+        progress = ProgressLine(self.folder / "log.jsonl", recipe.log_every)
+        begun = saved = time.monotonic()
+        for codes in self._batches():
+            self.seconds = before + time.monotonic() - begun
+            done = self._done()
+            if done >= 1:
+                break
+            losses = self._train_step(codes, done)
+            self.step += 1
+            audio = len(codes) * recipe.frames / recipe.frame_rate
+            progress.update(self.step, losses, audio, done)
+            if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
+                self.save()
+                saved = time.monotonic()
+        self.save()
+
+    def validate(self) -> dict[str, float]:
+        """Bits per code by kind and number of codebooks, chunked as in files."""
+        self.model.eval()
+        return {
+            f"{kind} {n_q}": bits_per_code(self.model, codes, n_q, self.recipe.frames)
+            for kind, codes in self.tokens.items()
+            if kind.startswith("validation")
+            for n_q in self.recipe.codebooks
+        }
+
+    def save(self) -> None:
+        """Write the checkpoint and the model, each atomically."""
+        state = {
+            "model": self.model.state_dict(),
+            "projections": self.projections.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        result = {"config": self.recipe.model.to_json(), "model": untied(self.model)}
+        for path, value in ((self.checkpoint_path, state), (self.folder / "lm.pt", result)):
+            torch.save(value, path.with_suffix(".partial"))
+            os.replace(path.with_suffix(".partial"), path)
+
+    def _load_checkpoint(self) -> None:
+        state = torch.load(self.checkpoint_path, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.projections.load_state_dict(state["projections"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = state["step"], state["seconds"]
+
+    def _done(self) -> float:
+        by_steps = self.step / self.recipe.steps
+        return max(by_steps, self.seconds / self.time_limit) if self.time_limit else by_steps
+
+    def _batches(self) -> Iterator[Tensor]:
+        recipe = self.recipe
+        random = np.random.default_rng(recipe.seed + self.step)
+        kinds = [kind for kind in self.tokens if kind.startswith("train")]
+        sizes = np.array([self.tokens[kind][:, 0].size for kind in kinds], float)
+        weights = np.array(recipe.codebook_weights) / sum(recipe.codebook_weights)
+        while True:
+            n_q = int(random.choice(recipe.codebooks, p=weights))
+            rows: list[Any] = []
+            for kind in random.choice(kinds, recipe.batch_size, p=sizes / sizes.sum()):
+                crops = self.tokens[kind]
+                start = random.integers(crops.shape[2] - recipe.frames + 1)
+                rows.append(crops[random.integers(len(crops)), :n_q, start : start + recipe.frames])
+            yield torch.from_numpy(np.stack(rows).astype(np.int64))
+
+    def _train_step(self, codes: Tensor, done: float) -> dict[str, float]:
+        recipe = self.recipe
+        warm = min(1.0, (self.step + 1) / recipe.warmup_steps)
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * warm * (0.02 + 0.98 * cosine)
+        self.model.train()
+        position: int | Tensor = 0
+        if recipe.random_offset:
+            position = torch.randint(recipe.random_offset, (len(codes), 1, 1))
+        loss = cross_entropy(self.model, codes, position).mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, recipe.gradient_clip)
+        self.optimizer.step()
+        bits = loss.item() / math.log(2)
+        return {"bits": bits, f"bits_{codes.shape[1]}": bits}

@@ -1,0 +1,72 @@
+"""A packed corpus as codes: made once, then a language model trains on them without any audio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from sonant.codec import Codec
+from sonant.errors import ConfigError
+from sonant.training.corpus import Corpus
+
+HASH_KEY = "sonant.codec_hash"
+
+Tokens = dict[str, NDArray[np.int16]]
+
+
+def tokenise(
+    codec: Codec, corpus: Corpus, hours: Mapping[str, float], seconds: float, seed: int = 0
+) -> Iterator[tuple[str, NDArray[np.int16]]]:
+    """Code random crops; yields `(kind, codes [n_q, frames])` one crop after the other.
+
+    Args:
+        codec: codes at its highest bitrate; lower ones are its first codebooks.
+        corpus: at the codec's rate and channels.
+        hours: how much of each `<split>-<kind>`.
+        seconds: length of a crop.
+        seed: of the choice of crops.
+    """
+    random = np.random.default_rng(seed)
+    length = int(seconds * codec.config.sample_rate)
+    bitrate = max(codec.config.bandwidths)
+    for kind, amount in hours.items():
+        for _ in range(max(1, round(amount * 3600 / seconds))):
+            crop = corpus.crop(kind, length, random)
+            yield kind, codec.encode(crop.T, bitrate=bitrate).values
+
+
+def save_tokens(
+    path: Path, codec: Codec, corpus: Corpus, hours: Mapping[str, float], seconds: float
+) -> None:
+    """Tokenise into one file: for each kind an int16 array `[crops, n_q, frames]`."""
+    crops: dict[str, list[NDArray[np.int16]]] = {}
+    for kind, codes in tokenise(codec, corpus, hours, seconds):
+        crops.setdefault(kind, []).append(codes)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(
+        {kind: np.stack(codes) for kind, codes in crops.items()},
+        path,
+        metadata={HASH_KEY: codec.weights_hash},
+    )
+
+
+def load_tokens(path: Path, codec_hash: str) -> Tokens:
+    """What `save_tokens` wrote.
+
+    Raises:
+        ConfigError: if it cannot be read or was made with other weights.
+    """
+    try:
+        with safe_open(path, framework="np") as file:
+            made_with = (file.metadata() or {}).get(HASH_KEY)
+            tokens = {kind: file.get_tensor(kind) for kind in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ConfigError(f"{path}: cannot read the tokens ({error})") from None
+    if made_with != codec_hash:
+        raise ConfigError(f"{path}: was made with other codec weights; delete it to tokenise again")
+    return tokens
