@@ -9,7 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from sonant.audio import FileSink, PipeSink, Sink, WavPipeSource, check_ending, model_blocks, open_source
+from sonant.audio import (
+    Audio,
+    FileSink,
+    PipeSink,
+    Sink,
+    WavPipeSource,
+    check_ending,
+    model_blocks,
+    open_source,
+)
 from sonant.codec import Codec
 from sonant.codes import Codes, join
 from sonant.container import version0
@@ -102,7 +111,7 @@ def decompress(
             raise FormatError(f"{source}: {error}") from None
 
 
-def _decoded(pieces: Iterator[Codes], codec: Codec) -> Iterator[object]:
+def _decoded(pieces: Iterator[Codes], codec: Codec) -> Iterator[Audio]:
     stream = codec.decoder()
     for piece in pieces:
         yield stream.push(piece)
@@ -120,7 +129,7 @@ def open_ecdc(source: str | Path) -> Iterator[BinaryIO]:
         yield sys.stdin.buffer
         return
     try:
-        file = open(source, "rb")
+        file = Path(source).open("rb")  # noqa: SIM115 - closed by the with below
     except IsADirectoryError:
         raise FormatError(f"{source}: is a directory; name the .ecdc files in it") from None
     except OSError as error:

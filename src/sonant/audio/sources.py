@@ -68,9 +68,9 @@ class PyAVSource:
         planar = AudioResampler(format="fltp")
         for frame in self._container.decode(self._stream):
             for part in planar.resample(frame):
-                yield part.to_ndarray()
+                yield np.asarray(part.to_ndarray(), np.float32)
         for part in planar.resample(None):
-            yield part.to_ndarray()
+            yield np.asarray(part.to_ndarray(), np.float32)
 
     def close(self) -> None:
         """Close the file."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sonant.audio.convert import Audio
 from sonant.errors import AudioError
@@ -91,10 +92,10 @@ def _from_24_bits(data: bytes) -> Audio:
     bytes_of_samples = np.frombuffer(data, np.uint8).reshape(-1, 3)
     padded = np.zeros((len(bytes_of_samples), 4), np.uint8)
     padded[:, 1:] = bytes_of_samples
-    return padded.view("<i4")[:, 0] / np.float32(2**31)
+    return np.divide(padded.view("<i4")[:, 0], 2**31, dtype=np.float32)
 
 
-_DECODERS = {
+_DECODERS: dict[tuple[int, int], tuple[int, Callable[[bytes], NDArray[Any]]]] = {
     (PCM, 8): (1, lambda data: (np.frombuffer(data, np.uint8) - np.float32(128)) / np.float32(128)),
     (PCM, 16): (2, lambda data: np.frombuffer(data, "<i2") / np.float32(2**15)),
     (PCM, 24): (3, _from_24_bits),

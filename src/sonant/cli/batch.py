@@ -69,7 +69,7 @@ def run_all(
                 if len(sources) == 1:
                     raise
                 failed.append(error)
-    for error in failed:
-        typer.echo(f"sonant: {error}", err=True)
+    for failure in failed:
+        typer.echo(f"sonant: {failure}", err=True)
     if failed:
         raise typer.Exit(2)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 
 def models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """List the models that can be used by name."""
-    from sonant.models.registry import OFFICIAL_NAMES, known_config
+    from sonant.models.registry import OFFICIAL_NAMES, bundled_models, known_config
 
-    rows = []
-    from sonant.models.registry import bundled_models
-
+    rows: list[dict[str, Any]] = []
     for name in [path.stem for path in bundled_models()] + list(OFFICIAL_NAMES):
         config = known_config(name)
         rows.append(

@@ -28,7 +28,7 @@ VERSION = 0
 PREFIX = struct.Struct("!4sBI")
 SCALE = struct.Struct("!f")
 MAX_METADATA = 1 << 16
-BLOCK_FRAMES = 1 << 12
+BLOCK_FRAMES = 1 << 9
 
 
 class Run(Protocol):

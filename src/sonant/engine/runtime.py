@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import onnx
@@ -77,7 +78,7 @@ class Engine:
         return tuple(np.zeros((1, *i.shape[1:]), np.float32) for i in inputs)
 
     def _run(
-        self, session: ort.InferenceSession, feeds: dict[str, NDArray], state: State | None
+        self, session: ort.InferenceSession, feeds: dict[str, NDArray[Any]], state: State | None
     ) -> tuple[Array, State]:
         for number, array in enumerate(state or ()):
             feeds[f"state_{number}"] = array

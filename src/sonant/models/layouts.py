@@ -31,39 +31,44 @@ class Layer:
 
 def convolutions(config: CodecConfig) -> Iterator[Layer]:
     """Every convolution of a codec, encoder first, in the order of the signal."""
-    for network in ("encoder", "decoder"):
-        ours, theirs = 0, 0
+    yield from _encoder(config)
+    yield from _decoder(config)
 
-        def layer(transposed: bool = False, part: str = "", their_part: str = "") -> Layer:
-            kind = "convtr" if transposed else "conv"
-            official = f"{network}.model.{theirs}{their_part}.{kind}.{kind}"
-            return Layer(f"{network}.{ours}{part}", official, transposed)
 
-        def residual_units() -> Iterator[Layer]:
-            nonlocal ours, theirs
-            for _ in range(config.n_residual_layers):
-                yield layer(part=".narrow", their_part=".block.1")
-                yield layer(part=".widen", their_part=".block.3")
-                if not config.true_skip:
-                    yield layer(part=".shortcut", their_part=".shortcut")
-                ours, theirs = ours + 1, theirs + 1
+def _layer(network: str, ours: str, theirs: str, transposed: bool = False) -> Layer:
+    kind = "convtr" if transposed else "conv"
+    return Layer(f"{network}.{ours}", f"{network}.model.{theirs}.{kind}.{kind}", transposed)
 
-        yield layer()
-        ours, theirs = 1, 1
-        if network == "decoder":
-            ours, theirs = 2, 1 + bool(config.lstm_layers)
-        for _ in config.ratios:
-            if network == "encoder":
-                yield from residual_units()
-            theirs += 1
-            yield layer(transposed=network == "decoder")
+
+def _residual_unit(config: CodecConfig, network: str, ours: int, theirs: int) -> Iterator[Layer]:
+    yield _layer(network, f"{ours}.narrow", f"{theirs}.block.1")
+    yield _layer(network, f"{ours}.widen", f"{theirs}.block.3")
+    if not config.true_skip:
+        yield _layer(network, f"{ours}.shortcut", f"{theirs}.shortcut")
+
+
+def _encoder(config: CodecConfig) -> Iterator[Layer]:
+    yield _layer("encoder", "0", "0")
+    ours, theirs = 1, 1
+    for _ in config.ratios:
+        for _ in range(config.n_residual_layers):
+            yield from _residual_unit(config, "encoder", ours, theirs)
             ours, theirs = ours + 1, theirs + 1
-            if network == "decoder":
-                yield from residual_units()
-        if network == "encoder":
-            ours, theirs = ours + 1, theirs + bool(config.lstm_layers)
-        theirs += 1
-        yield layer()
+        yield _layer("encoder", f"{ours}", f"{theirs + 1}")
+        ours, theirs = ours + 1, theirs + 2
+    yield _layer("encoder", f"{ours + 1}", f"{theirs + bool(config.lstm_layers) + 1}")
+
+
+def _decoder(config: CodecConfig) -> Iterator[Layer]:
+    yield _layer("decoder", "0", "0")
+    ours, theirs = 2, 1 + bool(config.lstm_layers)
+    for _ in config.ratios:
+        yield _layer("decoder", f"{ours}", f"{theirs + 1}", transposed=True)
+        ours, theirs = ours + 1, theirs + 2
+        for _ in range(config.n_residual_layers):
+            yield from _residual_unit(config, "decoder", ours, theirs)
+            ours, theirs = ours + 1, theirs + 1
+    yield _layer("decoder", f"{ours}", f"{theirs + 1}")
 
 
 def recurrences(config: CodecConfig) -> Iterator[Layer]:

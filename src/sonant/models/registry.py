@@ -100,7 +100,7 @@ def _from_layout(tensors: Mapping[str, Array], config_file: Path, name: str, dig
 def _read_safetensors(path: Path) -> dict[str, Array]:
     try:
         with safe_open(path, framework="np") as file:
-            return {key: np.asarray(file.get_tensor(key), np.float32) for key in file.keys()}
+            return {key: np.asarray(file.get_tensor(key), np.float32) for key in list(file.keys())}
     except (SafetensorError, OSError, TypeError) as error:
         raise WeightsError(f"{path}: cannot read the weights ({error})") from None
 

@@ -34,7 +34,7 @@ def load_weights(path: Path) -> tuple[Weights, CodecConfig]:
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
-            weights = {key: file.get_tensor(key).astype(np.float32) for key in file.keys()}
+            weights = {key: file.get_tensor(key).astype(np.float32) for key in list(file.keys())}
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: cannot read the weights ({error})") from None
     if CONFIG_KEY not in metadata:

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sonant.audio import (
+    FileSink,
+    PipeSink,
+    WavPipeSource,
+    mix_channels,
+    model_blocks,
+    open_source,
+    read_audio,
+    resample,
+    resampled,
+)
+from sonant.errors import AudioError, MissingDependencyError
+
+
+def tone(rate: int, seconds: float = 0.5, channels: int = 1) -> np.ndarray:
+    t = np.arange(int(rate * seconds)) / rate
+    return np.stack([0.5 * np.sin(2 * np.pi * 440 * (k + 1) * t) for k in range(channels)]).astype(
+        np.float32
+    )
+
+
+@pytest.mark.parametrize(
+    ("ending", "subtype", "tolerance"),
+    [
+        ("wav", "PCM_U8", 1e-2),
+        ("wav", "PCM_16", 1e-4),
+        ("wav", "PCM_24", 1e-6),
+        ("wav", "PCM_32", 1e-7),
+        ("wav", "FLOAT", 0),
+        ("wav", "DOUBLE", 1e-7),
+        ("flac", "PCM_16", 1e-4),
+        ("aiff", "PCM_16", 1e-4),
+        ("ogg", "VORBIS", 0.05),
+        ("ogg", "OPUS", 0.1),
+        ("mp3", "MPEG_LAYER_III", 0.1),
+    ],
+)
+def test_every_kind_of_file_is_read(tmp_path: Path, ending: str, subtype: str, tolerance: float) -> None:
+    wav = tone(48_000, channels=2)
+    path = tmp_path / f"a.{ending}"
+    soundfile.write(path, wav.T, 48_000, subtype)
+    audio, rate = read_audio(path, 48_000, 2)
+    assert rate == 48_000
+    assert abs(audio.shape[1] - wav.shape[1]) <= (0 if ending != "mp3" else 1200)
+    length = min(audio.shape[1], wav.shape[1]) - 2000
+    np.testing.assert_allclose(audio[:, 1000:length], wav[:, 1000:length], atol=tolerance or 1e-9)
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 44_100, 96_000])
+def test_every_rate_is_resampled(tmp_path: Path, rate: int) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(rate).T, rate, "FLOAT")
+    audio, _ = read_audio(path, 24_000, 1)
+    wanted = tone(24_000)
+    assert abs(audio.shape[1] - wanted.shape[1]) <= 1
+    np.testing.assert_allclose(audio[:, 2000:-2000], wanted[:, 2000 : audio.shape[1] - 2000], atol=2e-3)
+
+
+def test_resampling_does_not_depend_on_the_blocks() -> None:
+    wav = tone(44_100)
+    whole = resample(wav, 44_100, 24_000)
+    blocks = np.split(wav, [1, 7, 5000, 5001], axis=1)
+    cut = np.concatenate(list(resampled(iter(blocks), 44_100, 24_000, 1)), axis=1)
+    np.testing.assert_allclose(cut, whole, atol=1e-6)
+
+
+def test_m4a_and_webm_are_read_by_pyav(tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    for name, codec in (("a.m4a", "aac"), ("a.webm", "libopus")):
+        with av.open(str(tmp_path / name), "w") as container:
+            stream = container.add_stream(codec, rate=48_000, layout="mono")
+            frame = av.AudioFrame.from_ndarray(tone(48_000), format="fltp", layout="mono")
+            frame.sample_rate = 48_000
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+        audio, rate = read_audio(tmp_path / name, 24_000, 1)
+        assert rate == 48_000
+        assert np.sqrt(np.mean(audio[:, 4000:8000] ** 2)) == pytest.approx(0.5 / np.sqrt(2), abs=0.05)
+
+
+def test_without_pyav_the_sentence_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.m4a"
+    path.write_bytes(b"\0\0\0\x20ftypM4A ")
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(MissingDependencyError, match="pip install av"):
+        open_source(path)
+
+
+def test_channels_are_mixed() -> None:
+    stereo = np.array([[1.0, 0.0], [0.0, 0.5]], np.float32)
+    np.testing.assert_array_equal(mix_channels(stereo, 1), [[0.5, 0.25]])
+    np.testing.assert_array_equal(mix_channels(stereo[:1], 2), [[1, 0], [1, 0]])
+    assert mix_channels(np.zeros((6, 3), np.float32), 2).shape == (2, 3)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
+@pytest.mark.parametrize("kind", ["WAV", "WAVEX"])
+def test_a_wav_pipe_gives_what_the_file_gives(subtype: str, kind: str) -> None:
+    wav = tone(44_100, channels=2)
+    file = io.BytesIO()
+    soundfile.write(file, wav.T, 44_100, subtype, format=kind)
+    wanted, _ = soundfile.read(io.BytesIO(file.getvalue()), dtype="float32")
+    source = WavPipeSource(io.BytesIO(file.getvalue()))
+    assert (source.sample_rate, source.channels) == (44_100, 2)
+    np.testing.assert_allclose(np.concatenate(list(source.blocks()), axis=1).T, wanted, atol=1e-7)
+
+
+@settings(max_examples=200)
+@given(st.binary(max_size=200), st.booleans())
+def test_any_bytes_on_a_wav_pipe_end_in_a_sentence(data: bytes, like_wav: bool) -> None:
+    prefix = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0" if like_wav else b""
+    try:
+        blocks = list(WavPipeSource(io.BytesIO(prefix + data)).blocks())
+    except AudioError as error:
+        assert str(error)
+    else:
+        assert all(block.ndim == 2 for block in blocks)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_written_pipe_can_be_read(known: bool) -> None:
+    wav = tone(24_000)
+    out = io.BytesIO()
+    sink = PipeSink(out, 24_000, 1, wav.shape[1] if known else None)
+    for part in np.split(wav, 5, axis=1):
+        sink.write(part)
+    sink.close()
+    back = np.concatenate(list(WavPipeSource(io.BytesIO(out.getvalue())).blocks()), axis=1)
+    np.testing.assert_allclose(back, wav, atol=1e-4)
+
+
+def test_loud_audio_is_clipped_and_does_not_wrap(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    sink = FileSink(path, path, 24_000, 1)
+    sink.write(np.array([[2.0, -2.0, 0.5]], np.float32))
+    sink.close()
+    np.testing.assert_allclose(soundfile.read(path)[0], [1, -1, 0.5], atol=1e-4)
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    soundfile.write(path, tone(24_000, 3).T, 24_000)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 2000] = bytes(2000)
+    path.write_bytes(data)
+    try:
+        blocks = list(model_blocks(open_source(path), str(path), 24_000, 1))
+    except AudioError as error:
+        assert "a.flac: is damaged" in str(error)
+    else:
+        assert all(np.isfinite(block).all() for block in blocks)
+
+
+def test_an_endless_pipe_is_read_as_it_comes() -> None:
+    """The first block arrives while the writer still holds the pipe open."""
+    program = (
+        "import sys, time; from sonant.audio.wav_pipe import wav_header; o = sys.stdout.buffer;"
+        "o.write(wav_header(24000, 1, None) + bytes(48000)); o.flush(); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stdin is not None
+        source = WavPipeSource(writer.stdout)
+        assert next(iter(source.blocks())).shape == (1, 2400)
+        writer.stdin.close()

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+
+
+def sonant(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    program = [sys.executable, "-c", "from sonant.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(program, input=stdin, capture_output=True, check=False)
+
+
+def test_a_file_there_and_back(speech_file: Path, tmp_path: Path) -> None:
+    coded, decoded = tmp_path / "a.ecdc", tmp_path / "a.flac"
+    assert sonant("encode", speech_file, "-o", coded, "-b", "3").returncode == 0
+    result = sonant("decode", coded, "-o", decoded)
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
+    assert soundfile.info(decoded).frames == 144_000
+
+
+def test_many_files_into_a_folder(speech_file: Path, music_file: Path, tmp_path: Path) -> None:
+    result = sonant("encode", speech_file, music_file, tmp_path / "no.wav", "-o", tmp_path / "out")
+    assert result.returncode == 2
+    assert b"no.wav: no such file" in result.stderr
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == [f"{music_file.stem}.ecdc", f"{speech_file.stem}.ecdc"]
+
+
+def test_pipes(speech_file: Path) -> None:
+    wav = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import soundfile, sys, io; x, r = soundfile.read(sys.argv[1]); b = io.BytesIO();"
+            "soundfile.write(b, x, r, 'PCM_16', format='WAV'); sys.stdout.buffer.write(b.getvalue())",
+            str(speech_file),
+        ],
+        capture_output=True,
+        check=True,
+    ).stdout
+    coded = sonant("encode", "-", stdin=wav).stdout
+    assert coded.startswith(b"ECDC")
+    decoded = sonant("decode", "-", stdin=coded).stdout
+    assert len(decoded) == 44 + 2 * 144_000
+
+
+def test_info_and_models(speech_file: Path, tmp_path: Path) -> None:
+    coded = tmp_path / "a.ecdc"
+    assert sonant("encode", speech_file, "-o", coded).returncode == 0
+    values = json.loads(sonant("info", coded, "--json").stdout)
+    assert values["model"] == "24khz"
+    assert values["seconds"] == 6.0
+    assert b"24khz" in sonant("info", coded).stdout
+    models = json.loads(sonant("models", "--json").stdout)
+    assert {"24khz", "encodec_24khz", "encodec_48khz"} <= {model["name"] for model in models}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["encode", "no.wav"], "no.wav: no such file"),
+        (["encode", "{speech}", "-b", "5", "-o", "{tmp}/a.ecdc"], "24khz has no 5 kbps"),
+        (["encode", "{speech}", "-m", "25khz", "-o", "{tmp}/a.ecdc"], "25khz: no such model"),
+        (["encode", "{speech}", "{speech}", "-o", "{tmp}/a.ecdc"], "need a folder"),
+        (["encode", "{tmp}"], "is a directory"),
+        (["decode", "{speech}", "-o", "{tmp}/a.wav"], "is not .ecdc"),
+        (["decode", "{speech}", "-o", "{tmp}/a.xyz"], "is written as .wav, .flac, .ogg"),
+        (["info", "{speech}"], "is not .ecdc"),
+    ],
+)
+def test_errors_are_one_line(
+    arguments: list[str], sentence: str, speech_file: Path, tmp_path: Path
+) -> None:
+    filled = [argument.format(speech=speech_file, tmp=tmp_path) for argument in arguments]
+    result = sonant(*filled)
+    assert result.returncode == 2
+    assert sentence in result.stderr.decode()
+    assert result.stderr.count(b"\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_command_has_help() -> None:
+    from sonant.cli import COMMANDS
+
+    overview = sonant("--help").stdout.decode()
+    for name in COMMANDS:
+        assert name in overview
+        assert sonant(name, "--help").returncode == 0

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+
+import sonant
+from conftest import DATA, Golden
+from sonant.codec import Codec
+from sonant.config import CodecConfig
+from sonant.errors import ConfigError, WeightsError
+from sonant.models import layouts, store
+from sonant.models.export import export_transformers
+from sonant.models.official import (
+    ENCODEC_24KHZ,
+    ENCODEC_48KHZ,
+    config_from_transformers,
+    config_to_transformers,
+)
+from sonant.models.registry import bundled_models, known_config, load_model
+
+
+def assert_same_weights(got: layouts.Weights, wanted: layouts.Weights) -> None:
+    assert set(got) == set(wanted)
+    for name, array in wanted.items():
+        np.testing.assert_allclose(got[name], array, atol=1e-6, err_msg=name)
+
+
+def test_layouts_there_and_back(golden: Golden) -> None:
+    config, weights = golden.config, golden.weights
+    assert_same_weights(layouts.from_official(layouts.to_official(weights, config), config), weights)
+    assert_same_weights(
+        layouts.from_transformers(layouts.to_transformers(weights, config), config), weights
+    )
+
+
+@pytest.mark.parametrize("config", [ENCODEC_24KHZ, ENCODEC_48KHZ])
+def test_configs_there_and_back(config: CodecConfig) -> None:
+    assert CodecConfig.from_json(config.to_json()) == config
+    assert config_from_transformers(config_to_transformers(config), config.name) == config
+
+
+def test_facts_of_the_published_models() -> None:
+    assert [ENCODEC_24KHZ.codebooks_for(b) for b in ENCODEC_24KHZ.bandwidths] == [2, 4, 8, 16, 32]
+    assert [ENCODEC_48KHZ.codebooks_for(b) for b in ENCODEC_48KHZ.bandwidths] == [2, 4, 8, 16]
+    assert (ENCODEC_24KHZ.hop_length, ENCODEC_24KHZ.frame_rate) == (320, 75)
+    assert (ENCODEC_48KHZ.segment_length, ENCODEC_48KHZ.segment_stride) == (48_000, 47_520)
+    assert ENCODEC_48KHZ.segments(48_000) == [(0, 48_000), (47_520, 480)]
+
+
+def test_impossible_configs_are_sentences() -> None:
+    for change in ({"bins": 1000}, {"norm": "batch"}, {"causal": False}, {"n_q": 4}, {"pad_mode": "wrap"}):
+        with pytest.raises(ConfigError):
+            replace(ENCODEC_24KHZ, **change)
+    with pytest.raises(ConfigError, match="unknown key"):
+        CodecConfig.from_dict({"name": "a", "sample_rate": 1, "colour": "blue"})
+
+
+def test_official_files_load_by_path(golden: Golden, tmp_path: Path) -> None:
+    """Safetensors and `.th`, with the config read off the names and shapes."""
+    tensors = load_file(golden.folder / "model.safetensors")
+    checkpoint = tmp_path / "encodec_small.th"
+    torch.save({key: torch.from_numpy(value) for key, value in tensors.items()}, checkpoint)
+    for path in (golden.folder / "model.safetensors", checkpoint):
+        codec = sonant.load(path)
+        codes = codec.encode(golden.wav, bitrate=6.0)
+        np.testing.assert_array_equal(codes.values, golden.codes(6.0))
+
+
+def test_a_checkpoint_with_code_in_it_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.th"
+    torch.save({"encoder": print}, path)
+    with pytest.raises(WeightsError, match="cannot read the checkpoint"):
+        sonant.load(path)
+
+
+def test_a_checkpoint_with_another_checksum_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "encodec_24khz-d7cc33bc.th"
+    torch.save({"a": torch.zeros(1)}, path)
+    with pytest.raises(WeightsError, match="wrong checksum"):
+        sonant.load(path)
+
+
+def test_exports_load_in_transformers(golden: Golden, golden_codec: Codec, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    export_transformers(golden.config, golden.weights, tmp_path)
+    assert_same_weights(load_model(str(tmp_path))[1], golden.weights)
+    peer = transformers.EncodecModel.from_pretrained(tmp_path).eval()
+    if golden.config.segment:
+        wav = golden.wav[:, :24_000]
+        scale = golden_codec.encode(wav, bitrate=6.0).scales
+        assert scale is not None
+        ready = wav / scale[0]
+    else:
+        wav = ready = golden.wav
+    codes = golden_codec.encode(wav, bitrate=6.0)
+    with torch.no_grad():
+        latents = peer.encoder(torch.from_numpy(ready)[None])
+        theirs = peer.quantizer.encode(latents, 6.0)[:, 0]
+        audio = peer.decoder(peer.quantizer.decode(theirs[:, None]))[0].numpy()
+    np.testing.assert_array_equal(theirs.numpy(), codes.values)
+    ours = golden_codec.decode(codes) / (codes.scales[0] if codes.scales is not None else 1)
+    np.testing.assert_allclose(ours, audio[:, : ours.shape[1]], atol=1e-4)
+
+
+def test_the_bundled_model_loads_in_transformers(codec: Codec, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    export_transformers(codec.config, codec.weights, tmp_path)
+    peer = transformers.EncodecModel.from_pretrained(tmp_path).eval()
+    wav = (0.1 * np.random.default_rng(0).standard_normal((1, 5000))).astype(np.float32)
+    with torch.no_grad():
+        theirs = peer.encode(torch.from_numpy(wav)[None], bandwidth=6.0).audio_codes[0, 0].numpy()
+    assert np.count_nonzero(theirs != codec.encode(wav).values) <= 1
+
+
+def test_weights_files_keep_weights_and_config(golden: Golden, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    store.save_weights(path, golden.weights, golden.config)
+    weights, config = store.load_weights(path)
+    assert config == golden.config
+    for name, array in golden.weights.items():
+        np.testing.assert_allclose(weights[name], array, rtol=1e-3, atol=1e-6)
+    assert len(store.weights_hash(path)) == 64
+    assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_bad_weights_are_sentences(tmp_path: Path) -> None:
+    for content in (b"", b"nonsense", b"\xff" * 100):
+        path = tmp_path / "a.safetensors"
+        path.write_bytes(content)
+        with pytest.raises(WeightsError, match=r"a\.safetensors: cannot read"):
+            sonant.load(path)
+    save_file({"a": np.zeros(1, np.float32)}, path)
+    with pytest.raises(WeightsError, match="no codec that is known"):
+        sonant.load(path)
+    tensors = load_file(DATA / "24khz" / "model.safetensors")
+    del tensors["decoder.model.15.conv.conv.bias"]
+    save_file(tensors, path)
+    with pytest.raises(WeightsError, match=r"lack decoder\.model\.15"):
+        sonant.load(path)
+    with pytest.raises(WeightsError, match="known are 24khz"):
+        sonant.load("25khz")
+    (tmp_path / "config.json").write_text(json.dumps({}))
+    with pytest.raises(WeightsError, match=r"holds no model\.safetensors"):
+        sonant.load(tmp_path)
+
+
+def test_offline_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def refuse(*_: object, **__: object) -> str:
+        raise LocalEntryNotFoundError("offline")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
+    with pytest.raises(WeightsError, match="hub cannot be reached"):
+        sonant.load("facebook/encodec_24khz")
+
+
+def test_bundled_models_are_known() -> None:
+    assert "24khz" in [path.stem for path in bundled_models()]
+    for path in bundled_models():
+        config = known_config(path.stem)
+        assert config.name == path.stem
+        assert path.with_suffix(".md").exists(), "every bundled model has a card"

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sonant
+from conftest import Golden, load_golden
+from sonant.audio import Audio
+from sonant.codec import Codec
+from sonant.codes import Codes, join
+from sonant.errors import AudioError, ConfigError, FormatError
+from sonant.evaluation.metrics.signal import si_snr
+
+STREAMED = {name: Codec(g.config, g.weights) for name in ("24khz", "48khz") for g in [load_golden(name)]}
+STREAMED["bundled"] = sonant.load()
+
+
+def noise(codec: Codec, samples: int, seed: int = 0) -> Audio:
+    shape = (codec.config.channels, samples)
+    return (0.2 * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32)
+
+
+def assert_same_codes(got: Codes, wanted: Codes) -> None:
+    """Equal but for float ties: one code in ten thousand."""
+    assert got.length == wanted.length
+    assert got.values.shape == wanted.values.shape
+    assert np.count_nonzero(got.values != wanted.values) <= wanted.values.size * 1e-4
+    if wanted.scales is not None:
+        np.testing.assert_array_equal(got.scales, wanted.scales)
+
+
+def test_golden_codes_and_audio(golden: Golden, golden_codec: Codec) -> None:
+    for bitrate in golden.config.bandwidths:
+        codes = golden_codec.encode(golden.wav, bitrate=bitrate)
+        np.testing.assert_array_equal(codes.values, golden.codes(bitrate))
+        wanted = golden.expected[f"decoded.{bitrate:g}"]
+        np.testing.assert_allclose(golden_codec.decode(codes), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", list(STREAMED))
+@settings(max_examples=12, deadline=None)
+@given(data=st.data())
+def test_a_stream_cut_anywhere_is_the_whole_file(name: str, data: st.DataObject) -> None:
+    codec = STREAMED[name]
+    longest = 100_000 if name == "48khz" else 9_000
+    samples = data.draw(st.integers(1, longest))
+    cuts = sorted(data.draw(st.lists(st.integers(0, samples), max_size=6)))
+    wav = noise(codec, samples)
+    whole = codec.encode(wav)
+    stream = codec.encoder(6.0)
+    parts = np.split(wav, cuts, axis=1)
+    assert_same_codes(join([*map(stream.push, parts), stream.finish()]), whole)
+
+    decoded = codec.decode(whole)
+    assert decoded.shape == wav.shape
+    decoder = codec.decoder()
+    audio = [decoder.push(piece) for piece in pieces_of(codec, wav, cuts)]
+    audio.append(decoder.finish())
+    np.testing.assert_allclose(np.concatenate(audio, axis=1)[:, :samples], decoded, atol=1e-5)
+
+
+def pieces_of(codec: Codec, wav: Audio, cuts: list[int]) -> list[Codes]:
+    stream = codec.encoder(6.0)
+    return [*map(stream.push, np.split(wav, cuts, axis=1)), stream.finish()]
+
+
+def test_320_samples_in_320_out(codec: Codec, speech: Audio) -> None:
+    encoder, decoder = codec.encoder(6.0), codec.decoder()
+    for start in range(0, 3200, 320):
+        codes = encoder.push(speech[:, start : start + 320])
+        assert codes.values.shape == (8, 1)
+        assert decoder.push(codes).shape == (1, 320)
+
+
+def test_reflect_padding_can_start_at_once() -> None:
+    codec = STREAMED["24khz"]
+    wav = noise(codec, 6400)
+    exact, early = codec.encoder(6.0), codec.encoder(6.0, low_latency=True)
+    assert exact.push(wav[:, :320]).frames == 0
+    assert early.push(wav[:, :320]).frames == 1
+    assert codec.decoder(low_latency=True).push(Codes(np.zeros((8, 1), np.int16), 320)).shape == (1, 320)
+
+
+def test_a_lower_rate_is_a_prefix(codec: Codec, speech: Audio) -> None:
+    high, low = codec.encode(speech, bitrate=12.0), codec.encode(speech, bitrate=3.0)
+    assert_same_codes(high.with_codebooks(4), low)
+
+
+def test_more_bits_sound_better(codec: Codec, speech: Audio) -> None:
+    quality = [
+        si_snr(speech[0], codec.decode(codec.encode(speech, bitrate=rate))[0]) for rate in (1.5, 3.0, 6.0)
+    ]
+    assert quality == sorted(quality)
+    assert quality[-1] > 3
+
+
+@pytest.mark.parametrize("samples", [1, 2, 319, 320, 321])
+@pytest.mark.parametrize("name", list(STREAMED))
+def test_short_recordings_keep_their_length(name: str, samples: int) -> None:
+    codec = STREAMED[name]
+    assert codec.decode(codec.encode(noise(codec, samples))).shape[1] == samples
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0, -1.0])
+def test_constant_signals_are_coded(codec: Codec, level: float) -> None:
+    decoded = codec.decode(codec.encode(np.full((1, 5000), level, np.float32)))
+    assert decoded.shape == (1, 5000)
+    assert np.isfinite(decoded).all()
+
+
+def test_other_rates_and_channels(codec: Codec) -> None:
+    stereo = np.zeros((2, 44_100), np.float32)
+    assert codec.encode(stereo, sample_rate=44_100).length == 24_000
+    assert codec.encode(np.zeros(1000, np.float32)).length == 1000
+
+
+def test_misuse_is_a_sentence(codec: Codec) -> None:
+    stream = codec.encoder(6.0)
+    with pytest.raises(AudioError, match="NaN"):
+        stream.push(np.full((1, 10), np.nan, np.float32))
+    with pytest.raises(AudioError, match=r"takes \[1, n\]"):
+        stream.push(np.zeros((2, 10), np.float32))
+    stream.finish()
+    assert stream.finish().frames == 0
+    with pytest.raises(AudioError, match="finished"):
+        stream.push(np.zeros((1, 10), np.float32))
+    with pytest.raises(ConfigError, match=r"choose one of 1\.5, 3, 6, 12"):
+        codec.encoder(5.0)
+    decoder = codec.decoder()
+    decoder.finish()
+    with pytest.raises(FormatError, match="finished"):
+        decoder.push(Codes(np.zeros((8, 1), np.int16), 320))
+    with pytest.raises(FormatError, match="outside"):
+        codec.decode(Codes(np.full((8, 1), 1024, np.int16), 320))
+    with pytest.raises(FormatError, match="frames"):
+        codec.decode(Codes(np.zeros((8, 3), np.int16), 320))
+
+
+def test_importing_sonant_does_not_import_torch() -> None:
+    import subprocess
+    import sys
+
+    program = "import sys, sonant; sonant.load; sonant.compress; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)

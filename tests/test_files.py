@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import sonant
+from sonant.codec import Codec
+from sonant.errors import SonantError
+from sonant.files import compress, decompress
+
+
+@pytest.mark.parametrize("ending", [".wav", ".flac", ".ogg"])
+def test_there_and_back(codec: Codec, speech_file: Path, tmp_path: Path, ending: str) -> None:
+    coded, decoded = tmp_path / "a.ecdc", tmp_path / f"a{ending}"
+    compress(speech_file, coded, model=codec, bitrate=3.0)
+    decompress(coded, decoded, model=codec)
+    info = soundfile.info(decoded)
+    assert (info.frames, info.samplerate, info.channels) == (144_000, 24_000, 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["a.ecdc", decoded.name])
+
+
+def test_the_size_is_what_the_bitrate_says(codec: Codec, speech_file: Path, tmp_path: Path) -> None:
+    for bitrate in (1.5, 3.0, 6.0, 12.0):
+        coded = tmp_path / f"{bitrate}.ecdc"
+        compress(speech_file, coded, model=codec, bitrate=bitrate)
+        assert coded.stat().st_size - bitrate * 1000 / 8 * 6 < 100
+
+
+def test_an_existing_file_is_kept(codec: Codec, speech_file: Path, tmp_path: Path) -> None:
+    target = tmp_path / "a.ecdc"
+    target.write_text("precious")
+    with pytest.raises(SonantError, match="exists; use -f"):
+        compress(speech_file, target, model=codec)
+    assert target.read_text() == "precious"
+    compress(speech_file, target, model=codec, overwrite=True)
+    assert target.read_bytes().startswith(b"ECDC")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "is empty"),
+        (b"not audio at all\n" * 10, "is not audio that can be read"),
+    ],
+)
+def test_bad_audio_is_named(codec: Codec, tmp_path: Path, content: bytes, sentence: str) -> None:
+    source = tmp_path / "a.wav"
+    source.write_bytes(content)
+    with pytest.raises(SonantError, match=f"a.wav: {sentence}"):
+        compress(source, tmp_path / "a.ecdc", model=codec)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
+
+
+def test_nan_samples_are_named(codec: Codec, tmp_path: Path) -> None:
+    source = tmp_path / "a.wav"
+    soundfile.write(source, np.full(1000, np.nan, np.float32), 24_000, "FLOAT")
+    with pytest.raises(SonantError, match=r"a\.wav: holds NaN"):
+        compress(source, tmp_path / "a.ecdc", model=codec)
+    assert not (tmp_path / "a.ecdc").exists()
+
+
+def test_directories_and_missing_files_are_named(codec: Codec, tmp_path: Path) -> None:
+    with pytest.raises(SonantError, match="is a directory"):
+        compress(tmp_path, tmp_path / "a.ecdc", model=codec)
+    with pytest.raises(SonantError, match="no such file"):
+        compress(tmp_path / "no.wav", tmp_path / "a.ecdc", model=codec)
+    with pytest.raises(SonantError, match="cannot be read"):
+        decompress(tmp_path / "no.ecdc", tmp_path / "a.wav")
+    with pytest.raises(SonantError, match="is a directory"):
+        decompress(tmp_path, tmp_path / "a.wav")
+
+
+def test_an_unwritable_output_leaves_nothing(codec: Codec, speech_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(SonantError, match="cannot be written"):
+        compress(speech_file, tmp_path / "nowhere" / "a.ecdc", model=codec)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cut_file_leaves_no_output(codec: Codec, speech_file: Path, tmp_path: Path) -> None:
+    whole, cut = tmp_path / "a.ecdc", tmp_path / "b.ecdc"
+    compress(speech_file, whole, model=codec)
+    cut.write_bytes(whole.read_bytes()[:1000])
+    with pytest.raises(SonantError, match=r"b\.ecdc: .*cut off"):
+        decompress(cut, tmp_path / "b.wav", model=codec)
+    assert not (tmp_path / "b.wav").exists()
+
+
+def test_a_file_of_another_model_is_refused(golden_codec: Codec, speech_file: Path, tmp_path: Path) -> None:
+    coded = tmp_path / "a.ecdc"
+    compress(speech_file, coded, model=golden_codec)
+    with pytest.raises(SonantError, match=f"made with {golden_codec.name}"):
+        decompress(coded, tmp_path / "a.wav", model=sonant.load())
+
+
+def test_an_unknown_ending_is_refused_before_work(tmp_path: Path) -> None:
+    with pytest.raises(SonantError, match=r"\.wav, \.flac, \.ogg"):
+        decompress(tmp_path / "no.ecdc", tmp_path / "a.mp3")
+
+
+def test_long_files_need_no_more_memory(codec: Codec, tmp_path: Path) -> None:
+    """Blocks of a long recording are coded as they are read: the peak stays far below its size."""
+    import tracemalloc
+
+    source = tmp_path / "long.wav"
+    with soundfile.SoundFile(source, "w", 24_000, 1, "PCM_16") as file:
+        for _ in range(200):
+            file.write(np.zeros(24_000, np.float32))
+    compress(source, tmp_path / "warm.ecdc", model=codec, bitrate=1.5)
+    tracemalloc.start()
+    compress(source, tmp_path / "long.ecdc", model=codec, bitrate=1.5)
+    decompress(tmp_path / "long.ecdc", tmp_path / "back.wav", model=codec)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 200 * 24_000 * 4 / 2
+
+
+class ShortReads(io.RawIOBase):
+    """A pipe that gives a few bytes at a time."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        return self._data.readinto(memoryview(buffer)[:7])
+
+
+def test_pipes_give_what_files_give(
+    codec: Codec, speech_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wav, coded, decoded = tmp_path / "a.wav", tmp_path / "a.ecdc", tmp_path / "b.wav"
+    samples, rate = soundfile.read(speech_file)
+    soundfile.write(wav, samples, rate, "PCM_16")
+    compress(wav, coded, model=codec)
+    decompress(coded, decoded, model=codec)
+
+    class Stdio:
+        def __init__(self, buffer: io.IOBase) -> None:
+            self.buffer = buffer
+
+    out = io.BytesIO()
+    monkeypatch.setattr("sys.stdin", Stdio(ShortReads(wav.read_bytes())))
+    monkeypatch.setattr("sys.stdout", Stdio(out))
+    compress("-", "-", model=codec)
+    assert out.getvalue() == coded.read_bytes()
+
+    out = io.BytesIO()
+    monkeypatch.setattr("sys.stdin", Stdio(ShortReads(coded.read_bytes())))
+    monkeypatch.setattr("sys.stdout", Stdio(out))
+    decompress("-", "-", model=codec)
+    piped, _ = soundfile.read(io.BytesIO(out.getvalue()), dtype="int16")
+    filed, _ = soundfile.read(decoded, dtype="int16")
+    assert np.abs(piped.astype(int) - filed).max() <= 1
+
+
+def test_input_and_output_must_differ(codec: Codec, speech_file: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "a.flac"
+    copy.write_bytes(speech_file.read_bytes())
+    with pytest.raises(SonantError, match="is the input"):
+        compress(copy, copy, model=codec, overwrite=True)
+    assert copy.read_bytes() == speech_file.read_bytes()
