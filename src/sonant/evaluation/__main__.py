@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sonant.evaluation.cache import default_cache
 from sonant.evaluation.codecs.av_codecs import AvCodec
-from sonant.evaluation.codecs.base import TestedCodec
+from sonant.evaluation.codecs.base import CodecUnderTest
 from sonant.evaluation.codecs.sonant import SonantCodec
 from sonant.evaluation.run import Plan, run
 from sonant.evaluation.sets import bundled_set
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--per-category", type=int, default=4)
     parser.add_argument("--metrics", default="si_snr,visqol_audio,visqol_speech,mel")
     options = parser.parse_args()
-    codecs: list[TestedCodec] = [
+    codecs: list[CodecUnderTest] = [
         SonantCodec(str(options.weights), float(b)) for b in options.bitrates.split(",")
     ]
     codecs += [AvCodec("opus", float(b)) for b in options.opus.split(",") if b]

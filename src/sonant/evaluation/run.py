@@ -19,7 +19,7 @@ import numpy as np
 from sonant.audio import Audio
 from sonant.errors import SonantError
 from sonant.evaluation.cache import Cache, audio_hash, content_hash
-from sonant.evaluation.codecs.base import Payload, TestedCodec, round_trip
+from sonant.evaluation.codecs.base import CodecUnderTest, Payload, round_trip
 from sonant.evaluation.metrics import METRICS
 from sonant.evaluation.results import Results, Row
 from sonant.evaluation.sets import EvaluationSet, Excerpt
@@ -33,13 +33,13 @@ class Plan:
 
     evaluation_set: EvaluationSet
     root: Path
-    codecs: tuple[TestedCodec, ...]
+    codecs: tuple[CodecUnderTest, ...]
     metrics: tuple[str, ...]
     cache: Path
 
 
 def decoded_audio(
-    codec: TestedCodec, reference: Audio, sample_rate: int, cache: Cache
+    codec: CodecUnderTest, reference: Audio, sample_rate: int, cache: Cache
 ) -> tuple[Audio, Payload]:
     """Audio through a codec and what was sent, from the cache if it is there."""
     key = content_hash(codec.identity, audio_hash(reference, sample_rate))

@@ -21,6 +21,7 @@ from sonant.evaluation.sets import PAUSE_SECONDS, Clip, EvaluationSet, Excerpt, 
 
 SEED = 20221024
 SECONDS = 5.0
+FLOOR = -80.0
 LANGUAGES = ("da", "en", "fr", "uk", "lt", "ru", "nn", "de", "el", "gl", "sl", "wa")
 SNRS = (15.0, 10.0, 5.0)
 FULL_BAND_RATE = 44_100
@@ -104,8 +105,8 @@ def select(corpus: Path) -> list[EvaluationSet]:
     excerpts += _music(corpus, "fretsonfire-songs-sectoid", "music 2", 12, random)
     stereo = _music(corpus, "starfighter-data", "music", 12, random)
     return [
-        EvaluationSet("validation24", 24_000, 1, tuple(excerpts), SECONDS, level=True),
-        EvaluationSet("validation48", 48_000, 2, tuple(stereo), SECONDS, level=True),
+        EvaluationSet("validation24", 24_000, 1, tuple(excerpts), SECONDS, True, FLOOR),
+        EvaluationSet("validation48", 48_000, 2, tuple(stereo), SECONDS, True, FLOOR),
     ]
 
 

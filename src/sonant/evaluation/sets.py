@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from sonant.errors import AudioError, ConfigError
 PAUSE_SECONDS = 0.15
 LEVEL_RMS = 0.07
 PEAK_LIMIT = 0.98
+FLOOR_SEED = 0
 SILENCE_RMS = 10 ** (-70 / 20)
 MIN_SECONDS = 1.0
 MIN_RATE = 16_000
@@ -60,7 +61,8 @@ class Excerpt:
 class EvaluationSet:
     """Excerpts at one rate; `seconds` is the length of each, None the length of its files.
 
-    `level` says whether each excerpt is scaled to −23 dBFS.
+    `level` says whether each excerpt is scaled to −23 dBFS; `floor` is the level in dBFS of a white
+    noise added to it then, because pauses of digital silence mislead models of hearing.
     """
 
     name: str
@@ -69,6 +71,7 @@ class EvaluationSet:
     excerpts: tuple[Excerpt, ...]
     seconds: float | None = None
     level: bool = False
+    floor: float | None = None
 
     @property
     def categories(self) -> list[str]:
@@ -110,6 +113,9 @@ class EvaluationSet:
             raise AudioError(f"{excerpt.name}: is silent")
         if self.level:
             total = total * min(LEVEL_RMS / rms, PEAK_LIMIT / float(np.abs(total).max()))
+        if self.floor is not None:
+            noise = np.random.default_rng(FLOOR_SEED).standard_normal(total.shape, np.float32)
+            total = total + 10 ** (self.floor / 20) * noise
         return np.asarray(total, np.float32)
 
     def _layer(self, layer: Layer, root: Path, length: int | None) -> Audio:
@@ -174,6 +180,7 @@ def _parse(manifest: dict[str, Any]) -> EvaluationSet:
         excerpts=excerpts,
         seconds=manifest.get("seconds"),
         level=bool(manifest.get("level", False)),
+        floor=manifest.get("floor"),
     )
 
 
@@ -233,6 +240,4 @@ def with_noise(
         for excerpt in base.excerpts
         if excerpt.speech
     ]
-    return EvaluationSet(
-        base.name, base.sample_rate, base.channels, (*base.excerpts, *noisy), base.seconds, base.level
-    )
+    return replace(base, excerpts=(*base.excerpts, *noisy))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 
 from sonant.audio import Audio
-from sonant.evaluation.codecs.base import TestedCodec
+from sonant.evaluation.codecs.base import CodecUnderTest
 
 REPEATS = 3
 
 
-def speed(codec: TestedCodec, audio: Audio, sample_rate: int) -> tuple[float, float]:
+def speed(codec: CodecUnderTest, audio: Audio, sample_rate: int) -> tuple[float, float]:
     """Seconds of audio per second of encoding and of decoding, the best of three after a warm-up."""
     seconds = audio.shape[1] / sample_rate
     payload = codec.encode(audio, sample_rate)

@@ -7,9 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sonant.errors import ConfigError, SonantError
-from sonant.evaluation.codecs.base import Original, Payload, TestedCodec, round_trip
+from sonant.evaluation.codecs.base import CodecUnderTest, Original, Payload, round_trip
 
-__all__ = ["CodecSources", "Original", "Payload", "TestedCodec", "make_codec", "make_codecs", "round_trip"]
+__all__ = [
+    "CodecSources",
+    "CodecUnderTest",
+    "Original",
+    "Payload",
+    "make_codec",
+    "make_codecs",
+    "round_trip",
+]
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,7 @@ class CodecSources:
     external: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
-def make_codec(spec: str, sources: CodecSources) -> TestedCodec:
+def make_codec(spec: str, sources: CodecSources) -> CodecUnderTest:
     """The codec of `family:kbps`, or `reference` for none.
 
     Raises:
@@ -62,7 +70,7 @@ def make_codec(spec: str, sources: CodecSources) -> TestedCodec:
     raise ConfigError(f"{spec}: no such codec; choose among {known}")
 
 
-def make_codecs(specs: Sequence[str], sources: CodecSources) -> tuple[list[TestedCodec], dict[str, str]]:
+def make_codecs(specs: Sequence[str], sources: CodecSources) -> tuple[list[CodecUnderTest], dict[str, str]]:
     """The codecs that can be had, and for each other spec the reason why not."""
     codecs, missing = [], {}
     for spec in specs:

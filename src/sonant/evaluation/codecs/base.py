@@ -38,7 +38,7 @@ class Original:
         return np.frombuffer(payload.data[16:], "<f4").reshape(shape)
 
 
-class TestedCodec(Protocol):
+class CodecUnderTest(Protocol):
     """A codec at one setting.
 
     `name` is the row's name, `family` joins the settings of one codec into a curve, `kbps` is the
@@ -57,7 +57,7 @@ class TestedCodec(Protocol):
         """Audio `[channels, samples]` at `sample_rate`, of about the length that went in."""
 
 
-def round_trip(codec: TestedCodec, audio: Audio, sample_rate: int) -> tuple[Audio, Payload]:
+def round_trip(codec: CodecUnderTest, audio: Audio, sample_rate: int) -> tuple[Audio, Payload]:
     """Audio through a codec, of the same shape as before, and what was sent.
 
     Raises:

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sonant.audio import Audio, read_audio
+from sonant.errors import AudioError, ConfigError, MissingDependencyError
+from sonant.evaluation.codecs import CodecSources, make_codec, make_codecs, round_trip
+from sonant.evaluation.codecs.external import EvsCodec, ExternalCodec
+from sonant.evaluation.codecs.lyra import LyraCodec
+from sonant.evaluation.codecs.sonant import SonantCodec, read_codes
+from sonant.evaluation.metrics import METRICS
+from sonant.evaluation.metrics.signal import best_lag
+
+from .conftest import Halving
+
+RATE = 24_000
+
+
+def kbps(bits: int, audio: Audio) -> float:
+    return bits * RATE / audio.shape[1] / 1000
+
+
+@pytest.mark.parametrize(
+    ("spec", "tolerance"), [("opus:24", 0.06), ("opus:12", 0.1), ("mp3:64", 0.03), ("aac:24", 0.05)]
+)
+def test_a_codec_gives_its_rate_length_and_place(spec: str, tolerance: float, music_24: Audio) -> None:
+    codec = make_codec(spec, CodecSources())
+    decoded, payload = round_trip(codec, music_24, RATE)
+    assert decoded.shape == music_24.shape
+    assert kbps(payload.bits, music_24) == pytest.approx(codec.kbps, rel=tolerance)
+    assert abs(best_lag(music_24[0], decoded[0], RATE)) <= 0.001 * RATE
+
+
+def test_opus_at_12_kbps_constrained_keeps_its_rate(music_file: Path) -> None:
+    """Within 3 % on music; on speech with pauses the encoder saves more."""
+    audio, _ = read_audio(music_file, RATE, 1)
+    payload = make_codec("opus:12", CodecSources()).encode(audio, RATE)
+    assert kbps(payload.bits, audio) == pytest.approx(12, rel=0.03)
+
+
+def test_opus_gets_better_with_its_rate(music_24: Audio) -> None:
+    measure = METRICS["visqol_audio"].measure
+    codecs = [make_codec(f"opus:{rate}", CodecSources()) for rate in (6, 12, 24)]
+    scores = [measure(music_24, round_trip(codec, music_24, RATE)[0], RATE) for codec in codecs]
+    assert scores == sorted(scores)
+    assert scores[0] + 0.3 < scores[2]
+
+
+def test_sonant_is_counted_by_its_codes(speech_24: Audio) -> None:
+    codec = SonantCodec("24khz", 6.0)
+    payload = codec.encode(speech_24, RATE)
+    codes = read_codes(payload)
+    assert (codes.n_q, codes.frames, codes.length) == (8, 225, 3 * RATE)
+    assert kbps(payload.bits, speech_24) == 6.0
+    assert codec.decode(payload, RATE).shape == speech_24.shape
+    assert "6" in codec.identity and codec.identity != SonantCodec("24khz", 3.0).identity
+
+
+def test_another_length_or_no_numbers_are_refused(speech_24: Audio) -> None:
+    assert round_trip(Halving(cut=2000), speech_24, RATE)[0].shape == speech_24.shape
+    with pytest.raises(AudioError, match=r"gave 2\.80 s for 3\.00 s"):
+        round_trip(Halving(cut=4800), speech_24, RATE)
+    with pytest.raises(AudioError, match="no numbers"):
+        round_trip(Halving(gain=float("nan")), speech_24, RATE)
+
+
+def test_what_is_not_there_is_a_reason() -> None:
+    codecs, missing = make_codecs(
+        ["reference", "opus:6", "lyra:3.2", "lyra:5", "evs:9.6", "vorbis:6", "opus"], CodecSources()
+    )
+    assert [codec.name for codec in codecs] == ["reference", "Opus 6"]
+    assert missing["lyra:3.2"].endswith("--lyra FOLDER")
+    assert "choose one of 3.2, 6, 9.2" in missing["lyra:5"]
+    assert "--evs FOLDER" in missing["evs:9.6"]
+    assert "choose among sonant, opus" in missing["vorbis:6"]
+    assert "family:kbps" in missing["opus"]
+
+
+COPY = f"{sys.executable} -c 'import shutil,sys; shutil.copy(sys.argv[1], sys.argv[2])' {{in}} {{out}}"
+
+
+def test_an_external_codec_by_two_commands(speech_24: Audio) -> None:
+    codec = ExternalCodec("copy", COPY, COPY, 384)
+    decoded, payload = round_trip(codec, speech_24, RATE)
+    assert np.abs(decoded - speech_24).max() < 1e-4
+    assert payload.bits == 8 * (44 + 2 * 3 * RATE)
+    assert codec.name == "copy 384"
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("import sys; print('no licence', file=sys.stderr); sys.exit(3)", "failed with code 3: no licence"),
+        ("pass", "the encoder wrote no file"),
+    ],
+)
+def test_an_external_codec_that_fails(speech_24: Audio, program: str, reason: str) -> None:
+    codec = ExternalCodec("bad", f'{sys.executable} -c "{program}" {{in}} {{out}}', COPY, 6)
+    with pytest.raises(AudioError, match=reason):
+        round_trip(codec, speech_24, RATE)
+
+
+def test_an_external_codec_must_be_there_and_take_files() -> None:
+    with pytest.raises(MissingDependencyError, match="/no/such/enc: no such program"):
+        ExternalCodec("x", "/no/such/enc {in} {out}", COPY, 6)
+    with pytest.raises(ConfigError, match="must name"):
+        ExternalCodec("x", "enc {in}", COPY, 6)
+
+
+def test_evs_counts_the_bits_of_its_frames(tmp_path: Path, speech_24: Audio) -> None:
+    """Programs that stand in for EVS: frames of 192 bits, the samples in a file beside."""
+    encoder = (
+        f"#!{sys.executable}\nimport sys, struct, shutil, os\nsource, target = sys.argv[4:]\n"
+        "frames = os.path.getsize(source) // 1280\nshutil.copy(source, __file__ + '.raw')\n"
+        "open(target, 'wb').write(struct.pack('<HH192H', 0x6B21, 192, *[0x7F] * 192) * frames)\n"
+    )
+    decoder = (
+        f"#!{sys.executable}\nimport sys, shutil\nshutil.copy(__file__[:-3] + 'cod.raw', sys.argv[4])\n"
+    )
+    for name, text in (("EVS_cod", encoder), ("EVS_dec", decoder)):
+        path = tmp_path / name
+        path.write_text(text)
+        path.chmod(path.stat().st_mode | stat.S_IEXEC)
+    decoded, payload = round_trip(EvsCodec(tmp_path, 9.6), speech_24, RATE)
+    assert kbps(payload.bits, speech_24) == pytest.approx(9.6, rel=0.01)
+    assert METRICS["si_snr"].measure(speech_24, decoded, RATE) > 30
+
+
+LYRA = os.environ.get("SONANT_LYRA") or str(Path(__file__).parents[3] / "shared" / "peers" / "lyra")
+
+
+@pytest.mark.skipif(not Path(LYRA).is_dir(), reason="Lyra's model files are not here (SONANT_LYRA=folder)")
+def test_lyra_codes_speech(speech_24: Audio) -> None:
+    scores = []
+    for rate in (3.2, 9.2):
+        decoded, payload = round_trip(LyraCodec(Path(LYRA), rate), speech_24, RATE)
+        assert kbps(payload.bits, speech_24) == pytest.approx(rate)
+        assert best_lag(speech_24[0], decoded[0], RATE) == pytest.approx(0, abs=2)
+        scores.append(METRICS["pesq"].measure(speech_24, decoded, RATE))
+    assert 1.8 < scores[0] < scores[1] < 4.2

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sonant.cli import main
+from sonant.errors import ConfigError
+from sonant.evaluation.command import codec_sources, evaluation_set, metric_keys
+
+
+def call(*arguments: str | Path) -> int:
+    with pytest.raises(SystemExit) as exit_:
+        main(["evaluate", *map(str, arguments)])
+    return int(exit_.value.code or 0)
+
+
+def test_a_first_table_of_a_folder(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "speech" / "bad.wav").write_bytes(b"RIFF")
+    out = tmp_path / "r.json"
+    options = ["--codecs", "sonant:3,opus:12,evs:9.6", "--metrics", "si_snr,mel"]
+    assert (
+        call(folder, *options, "--cache", tmp_path / "c", "--json", out, "--noise", folder / "music") == 0
+    )
+    shown = capsys.readouterr().out
+    assert "| Sonant 3 | 3.00 |" in shown
+    assert "evs:9.6: EVS needs its reference programs" in shown
+    assert "bad.wav" in shown
+    rows = json.loads(out.read_text())["rows"]
+    assert {row["category"] for row in rows} == {"music", "speech", "noisy speech"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["/no/such"], "no such folder or manifest"),
+        ([".", "--codecs", "evs:9.6"], "holds no audio files"),
+        ([".", "--metrics", "beauty"], "no metric"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    arguments: list[str],
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if "--metrics" in arguments:
+        (tmp_path / "a.wav").write_bytes(b"")
+    assert call(*arguments) == 2
+    error = capsys.readouterr().err
+    assert reason in error
+    assert len(error.strip().split("\n")) == 1
+
+
+def test_names_of_models_and_sets() -> None:
+    sources = codec_sources(2, ["MPD=a=b.safetensors"], None, None, ("x", "e", "d"))
+    assert sources.models == {"sonant": "48khz", "MPD=a": "b.safetensors"}
+    assert sources.external == {"x": ("e", "d")}
+    assert evaluation_set(Path("validation48"), 24_000, None, 1).channels == 2
+    assert len(metric_keys("")) == 13
+    with pytest.raises(ConfigError, match="NAME=MODEL"):
+        codec_sources(1, ["x.safetensors"], None, None, None)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sonant.evaluation.codecs import CodecSources, make_codecs
+from sonant.evaluation.report import markdown
+from sonant.evaluation.report.paper import TABLES
+from sonant.evaluation.report.write import write_report
+from sonant.evaluation.results import Results, Row
+from sonant.evaluation.run import Plan, run
+from sonant.evaluation.sets import folder_set
+
+from .conftest import RATE
+
+PNG = b"\x89PNG"
+
+
+@pytest.fixture
+def plan(folder: Path) -> Plan:
+    codecs, _ = make_codecs(["reference", "sonant:3", "sonant:6", "opus:12"], CodecSources())
+    metrics = ("si_snr", "mel", "bandwidth")
+    return Plan(folder_set(folder, RATE, 1), folder, tuple(codecs), metrics, folder.parent / "cache")
+
+
+def test_a_report_is_whole_and_the_same_twice(plan: Plan, tmp_path: Path) -> None:
+    results = run(plan)
+    outs = [tmp_path / "one", tmp_path / "two"]
+    for out in outs:
+        write_report(results, plan, "sonant evaluate x", out)
+    text = (outs[0] / "report.md").read_text()
+    assert "| Sonant 6 | 6.00 |" in text
+    assert "### Table 3" in text
+    assert "sonant evaluate x" in text
+    pictures = re.findall(r"\((plots/.*png)\)", text)
+    for name in ("si_snr", "mel", "spectrograms-speech", "spectrograms-music", "codebooks-Sonant"):
+        assert f"plots/{name}.png" in pictures
+    assert "plots/bandwidth.png" not in pictures, "what only describes has no curve"
+    assert all((outs[0] / picture).read_bytes().startswith(PNG) for picture in pictures)
+    html = (outs[0] / "index.html").read_text()
+    assert html.count("<audio") == 2 * 4, "the reference and three codecs, in two categories"
+    assert not re.search(r'(src|href)="(?!data:)', html), "the page needs nothing else"
+    for path in sorted(p.relative_to(outs[0]) for p in outs[0].rglob("*") if p.is_file()):
+        assert (outs[0] / path).read_bytes() == (outs[1] / path).read_bytes(), path
+
+
+def results_of(*rows: Row) -> Results:
+    return Results("s", RATE, 1, ("si_snr", "visqol_audio"), rows, {"evs:9.6": "EVS needs its programs"})
+
+
+def test_the_paper_s_figures_stand_beside_ours() -> None:
+    rows = [
+        Row("x", category, "Sonant 6", "Sonant", 6, 6.0, 4.2, {"si_snr": 7.0 + i, "visqol_audio": 4.0})
+        for i, category in enumerate(("clean speech", "music 1"))
+    ]
+    tables = {paper.number: markdown.paper_table(results_of(*rows), paper) for paper in TABLES}
+    row = next(line for line in tables["1"].split("\n") if "83.1±2.7" in line)
+    assert row.endswith("| Sonant 6 | 6.00 | 4.20 | 7.00 | 4.00 | 8.00 | 4.00 |")
+    assert "| EnCodec, streamable | 6.67 | 4.35 | Sonant 6 | 6.00 | 4.20 | 7.50 | 4.00 |" in tables["3"]
+    assert tables["5"] is None, "no speed was measured"
+    assert all(len({line.count("|") for line in text.split("\n")}) == 1 for text in tables.values() if text)
+
+
+def test_gaps_are_named() -> None:
+    row = Row("x", "music", "Sonant 6", "Sonant", 6, skipped={"audio": "x: is silent"})
+    text = markdown.quick_table(results_of(row))
+    assert "- evs:9.6: EVS needs its programs" in text
+    assert "- Sonant 6 on x: x: is silent" in text

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sonant.errors import ConfigError
+from sonant.evaluation.codecs import CodecUnderTest, Original
+from sonant.evaluation.results import Results, Row, read_results
+from sonant.evaluation.run import Plan, run
+from sonant.evaluation.sets import folder_set
+from sonant.evaluation.statistics import bootstrap_mean
+
+from .conftest import RATE, Halving
+
+METRICS = ("si_snr", "mel", "stoi")
+
+
+def plan(folder: Path, *codecs: CodecUnderTest, metrics: tuple[str, ...] = METRICS) -> Plan:
+    return Plan(folder_set(folder, RATE, 1), folder, codecs, metrics, folder.parent / "cache")
+
+
+def test_rows_hold_rates_and_scores(folder: Path) -> None:
+    results = run(plan(folder, Original(), Halving()))
+    assert [(row.category, row.codec) for row in results.rows] == [
+        ("music", "reference"),
+        ("music", "halving"),
+        ("speech", "reference"),
+        ("speech", "halving"),
+    ]
+    halved = results.rows[3]
+    assert halved.kbps == 16 * RATE / 1000
+    assert halved.scores["si_snr"] > 60
+    assert 4 < halved.scores["mel"] < 6.03
+    assert results.rows[2].scores == {"si_snr": 100.0, "mel": 0.0, "stoi": pytest.approx(1)}
+    assert "stoi" not in results.rows[1].scores, "speech metrics are for speech only"
+
+
+def test_a_second_run_codes_nothing_and_a_longer_one_only_what_is_new(folder: Path) -> None:
+    codec = Halving()
+    first = run(plan(folder, codec))
+    assert codec.calls == 2
+    assert run(plan(folder, codec)) == first
+    assert codec.calls == 2
+    soundfile.write(folder / "music" / "more.wav", 0.1 * np.sin(np.arange(2 * RATE) / 9), RATE)
+    assert len(run(plan(folder, codec)).rows) == 3
+    assert codec.calls == 3
+
+
+def test_two_processes_give_the_same(folder: Path) -> None:
+    one = plan(folder, Original(), metrics=("si_snr", "lsd"))
+    assert run(one, jobs=2).to_json() == run(replace(one, cache=folder / "other"), jobs=1).to_json()
+
+
+def test_what_goes_wrong_is_a_named_row_and_the_rest_goes_on(folder: Path) -> None:
+    soundfile.write(folder / "speech" / "telephone.wav", 0.1 * np.sin(np.arange(16_000)), 8000)
+    soundfile.write(folder / "speech" / "silent.wav", np.zeros(2 * RATE), RATE)
+    soundfile.write(folder / "speech" / "short.wav", 0.1 * np.ones(100), RATE)
+    (folder / "speech" / "damaged.wav").write_bytes(b"RIFF no audio")
+    one = plan(folder, Halving("crash", crash=True), Halving("long", cut=9000), Halving("good"))
+    (folder / "music" / "good.wav").unlink()
+    results = run(one)
+    reasons = {(row.excerpt, row.codec): row.skipped for row in results.rows}
+    assert "no such file" in reasons["music/good.wav", "good"]["audio"]
+    assert "8000 samples per second" in reasons["speech/telephone.wav", "good"]["audio"]
+    assert "is silent" in reasons["speech/silent.wav", "good"]["audio"]
+    assert "shorter than" in reasons["speech/short.wav", "good"]["audio"]
+    assert "damaged.wav" in reasons["speech/damaged.wav", "good"]["audio"]
+    assert reasons["speech/good.wav", "crash"] == {
+        "codec": "the decoder fell over (RuntimeError in decode)"
+    }
+    assert "gave 2.62 s for 3.00 s" in reasons["speech/good.wav", "long"]["codec"]
+    assert reasons["speech/good.wav", "good"] == {}
+    assert results.mean("good", "mel").count == 1
+    assert results.mean("crash", "mel") is None
+
+
+def test_results_come_back_from_json(folder: Path, tmp_path: Path) -> None:
+    results = replace(
+        run(plan(folder, Halving())), missing={"evs:9.6": "no"}, speed={"halving": (2.0, 3.0)}
+    )
+    path = tmp_path / "r.json"
+    path.write_text(results.to_json(), encoding="utf-8")
+    assert read_results(path).to_json() == results.to_json()
+    path.write_text("{}")
+    with pytest.raises(ConfigError, match=r"r\.json: is no report"):
+        read_results(path)
+
+
+def test_means_over_categories_weigh_excerpts() -> None:
+    scores = {"a": [1.0, 2.0], "b": [6.0]}
+    rows = [
+        Row("x", category, "c", "c", 6, 6.0, scores={"mel": value})
+        for category, values in scores.items()
+        for value in values
+    ]
+    results = Results("s", RATE, 1, ("mel",), tuple(rows))
+    assert results.mean("c", "mel").value == 3.0
+    assert results.mean("c", "mel", ["a"]).value == 1.5
+
+
+@given(st.lists(st.floats(-100, 100), min_size=1, max_size=20))
+def test_the_interval_holds_the_mean(values: list[float]) -> None:
+    mean = bootstrap_mean(values)
+    assert min(values) - 1e-9 <= mean.low <= mean.value + 1e-9
+    assert mean.value - 1e-9 <= mean.high <= max(values) + 1e-9
+    assert mean == bootstrap_mean(values)
+
+
+def test_the_interval_is_as_wide_as_theory_says() -> None:
+    values = np.random.default_rng(5).standard_normal(400)
+    mean = bootstrap_mean(values.tolist())
+    assert mean.high - mean.low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.06)
+    with pytest.raises(ValueError, match="no values"):
+        bootstrap_mean([])

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from sonant.audio import Audio
+from sonant.errors import ConfigError, SonantError
+from sonant.evaluation.sets import (
+    Clip,
+    EvaluationSet,
+    Excerpt,
+    Layer,
+    bundled_set,
+    folder_set,
+    read_manifest,
+    with_noise,
+)
+
+RATE = 24_000
+
+
+def one(*layers: Layer, seconds: float | None = None, level: bool = False) -> EvaluationSet:
+    return EvaluationSet("t", RATE, 1, (Excerpt("e", "c", True, layers),), seconds, level)
+
+
+def test_a_folder_s_categories_are_its_subfolders(folder: Path) -> None:
+    found = folder_set(folder, RATE, 1)
+    assert [(e.category, e.name, e.speech) for e in found.excerpts] == [
+        ("music", "music/good.wav", False),
+        ("speech", "speech/good.wav", True),
+    ]
+    with pytest.raises(ConfigError, match="holds no audio"):
+        folder_set(folder / "empty", RATE, 1)
+
+
+def test_clips_are_laid_end_to_end_and_cut(folder: Path, speech_24: Audio) -> None:
+    clips = (Clip("speech/good.wav", 0.5, 1.0), Clip("speech/good.wav", 0.0, 1.0))
+    audio = one(Layer(clips), seconds=2.0).render(one(Layer(clips)).excerpts[0], folder)
+    assert audio.shape == (1, 2 * RATE)
+    assert audio[0, :RATE] == pytest.approx(speech_24[0, RATE // 2 : RATE * 3 // 2], abs=1e-4)
+    assert not audio[0, RATE : RATE + 3600].any()
+    assert audio[0, RATE + 3600 :] == pytest.approx(speech_24[0, : RATE - 3600], abs=1e-4)
+
+
+@pytest.mark.parametrize("snr", [0.0, 10.0])
+def test_noise_is_added_at_its_level(folder: Path, snr: float) -> None:
+    speech, noise = Layer((Clip("speech/good.wav"),)), Layer((Clip("music/good.wav"),), snr)
+    both, clean = one(speech, noise), one(speech)
+    mixed = both.render(both.excerpts[0], folder)
+    wanted = clean.render(clean.excerpts[0], folder)
+    ratio = 10 * np.log10(np.mean(wanted**2) / np.mean((mixed - wanted) ** 2))
+    assert ratio == pytest.approx(snr, abs=0.01)
+
+
+def test_noise_is_drawn_by_seed(folder: Path) -> None:
+    base = folder_set(folder, RATE, 1)
+    noises = [f"n{i}.wav" for i in range(100)]
+    drawn = [with_noise(base, noises, (5.0, 10.0), seed) for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert drawn[0].categories == ["music", "speech", "noisy speech"]
+
+
+def test_a_level_is_minus_23_decibels(folder: Path) -> None:
+    leveled = one(Layer((Clip("music/good.wav"),)), level=True)
+    audio = leveled.render(leveled.excerpts[0], folder)
+    assert 20 * np.log10(np.sqrt(np.mean(audio**2))) == pytest.approx(-23.1, abs=0.05)
+
+
+def test_a_floor_fills_pauses(folder: Path) -> None:
+    with_floor = replace(one(Layer((Clip("music/good.wav", 0, 0.5),)), seconds=2.0), floor=-80.0)
+    pause = with_floor.render(with_floor.excerpts[0], folder)[0, RATE:]
+    assert 20 * np.log10(np.std(pause)) == pytest.approx(-80, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("audio", "rate", "reason"),
+    [
+        (np.zeros(2 * RATE), RATE, "is silent"),
+        (np.ones(RATE // 2) * 0.1, RATE, "shorter than 1 s"),
+        (np.sin(np.arange(16_000)) * 0.1, 8000, "has only 8000 samples per second"),
+    ],
+)
+def test_what_cannot_be_judged_is_named(tmp_path: Path, audio: np.ndarray, rate: int, reason: str) -> None:
+    soundfile.write(tmp_path / "bad.wav", audio, rate)
+    bad = one(Layer((Clip("bad.wav"),)))
+    with pytest.raises(SonantError, match=reason):
+        bad.render(bad.excerpts[0], tmp_path)
+
+
+def test_a_manifest_comes_back_as_it_was(tmp_path: Path) -> None:
+    for name in ("validation24", "validation48"):
+        bundled = bundled_set(name)
+        path = tmp_path / "m.json"
+        path.write_text(bundled.to_json(), encoding="utf-8")
+        assert read_manifest(path) == bundled
+
+
+def test_the_bundled_lists_hold_what_the_report_says() -> None:
+    mono, stereo = bundled_set("validation24"), bundled_set("validation48")
+    assert mono.categories == ["clean speech", "noisy speech", "music 1", "music 2"]
+    assert [len([e for e in mono.excerpts if e.category == c]) for c in mono.categories] == [12] * 4
+    assert (stereo.sample_rate, stereo.channels, len(stereo.excerpts)) == (48_000, 2, 12)
+    noisy = [e for e in mono.excerpts if e.category == "noisy speech"]
+    assert {e.layers[1].snr for e in noisy} == {5.0, 10.0, 15.0}
+    songs = [e for e in mono.excerpts if e.category == "music 2"]
+    assert all(len(e.layers) == 2 and e.layers[1].snr is None for e in songs)
+    assert len(mono.first(2).excerpts) == 8
+
+
+@pytest.mark.parametrize("text", ["{", json.dumps({"name": "x"}), json.dumps([1])])
+def test_a_bad_manifest_is_a_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "m.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"m\.json: is not a list of excerpts"):
+        read_manifest(tmp_path / "m.json")
