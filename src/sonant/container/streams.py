@@ -43,3 +43,21 @@ def read_exactly(stream: Reader, size: int, what: str) -> bytes:
     if len(data) < size:
         raise FormatError(f"the file is cut off in its {what}")
     return data
+
+
+class Rewindable:
+    """A stream whose last bytes can be put back."""
+
+    def __init__(self, stream: Reader) -> None:
+        self._stream, self._back = stream, b""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes."""
+        if self._back:
+            data, self._back = self._back[:size], self._back[size:]
+            return data
+        return self._stream.read(size)
+
+    def unread(self, data: bytes) -> None:
+        """Put bytes back, to be read next."""
+        self._back = data + self._back

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+
+import tomllib
 
 from sonant.config import LanguageModelConfig
 from sonant.errors import ConfigError
@@ -56,7 +57,7 @@ def recipe_from_dict(values: dict[str, Any]) -> LanguageModelRecipe:
     Raises:
         ConfigError: on unknown or missing keys.
     """
-    plain = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+    plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     if unknown := set(plain) - {field.name for field in fields(LanguageModelRecipe)}:
         raise ConfigError(f"unknown key in the recipe: {', '.join(sorted(unknown))}")
     plain["model"] = LanguageModelConfig.from_dict(plain.get("model", {}))

@@ -1,0 +1,230 @@
+"""Reading version 1 files: from any stream in order, or from a file by time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sonant.codes import Codes, split_segments
+from sonant.config import CodecConfig
+from sonant.container.index import Index, parse_index
+from sonant.container.streams import PIECE, Reader
+from sonant.container.version1 import (
+    CHUNK_FIXED,
+    CHUNK_SYNC,
+    INDEX_HEAD,
+    INDEX_SYNC,
+    INDEX_TAIL,
+    LANGUAGE_MODEL,
+    MAX_INDEX,
+    Chunk,
+    Header,
+    parse_chunk,
+    payload_size,
+)
+from sonant.entropy.integer_lm import IntegerLanguageModel
+from sonant.entropy.lm_coder import decode_chunks
+from sonant.entropy.packing import packed_size, unpack
+from sonant.errors import FormatError
+
+LANES = 8
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A part of a file that cannot be read.
+
+    Attributes:
+        start: sample of the recording where it begins.
+        samples: that are lost; 0 where nothing of the recording is, or nobody knows how much.
+        reason: what is wrong, as part of a sentence.
+    """
+
+    start: int
+    samples: int
+    reason: str
+
+
+class ChunkReader:
+    """The chunks of a stream, in order, and what is wrong with it.
+
+    After damage it goes on at the next chunk that matches its checksum. Memory stays below two chunks,
+    or the index.
+    """
+
+    def __init__(self, stream: Reader, header: Header) -> None:
+        self._stream, self._header = stream, header
+        self._buffer = bytearray()
+        self._ended = False
+        self._position = 0
+        self.index: Index | None = None
+
+    def __iter__(self) -> Iterator[Chunk | Damage]:
+        """All chunks; each lost stretch as one `Damage`, and at the end one if there is no index."""
+        problem = ""
+        while self._have(2) and self.index is None:
+            if chunk := self._chunk():
+                yield from self._gap(chunk, problem)
+                problem = ""
+                self._position = chunk.start + chunk.samples
+                yield chunk
+            elif not self._index():
+                problem = problem or "data that does not match its checksum"
+                self._skip()
+        yield from self._end(problem)
+
+    def _gap(self, chunk: Chunk, problem: str) -> Iterator[Damage]:
+        if problem or chunk.start != self._position:
+            lost = max(0, chunk.start - self._position)
+            yield Damage(self._position, lost, problem or "a chunk is missing")
+
+    def _end(self, problem: str) -> Iterator[Damage]:
+        length = self.index.length if self.index else self._position
+        if problem or length > self._position:
+            lost = max(0, length - self._position)
+            yield Damage(self._position, lost, problem or "a chunk is missing")
+        elif self.index is None:
+            yield Damage(self._position, 0, "the file ends without its index: it is cut off or unfinished")
+
+    def _have(self, size: int) -> bool:
+        while len(self._buffer) < size and not self._ended:
+            part = self._stream.read(min(size - len(self._buffer), PIECE))
+            self._ended = not part
+            self._buffer += part
+        return len(self._buffer) >= size
+
+    def _chunk(self) -> Chunk | None:
+        if self._buffer[:2] != CHUNK_SYNC or not self._have(CHUNK_FIXED):
+            return None
+        size = CHUNK_FIXED + payload_size(bytes(self._buffer[:CHUNK_FIXED]))
+        if not self._have(size):
+            return None
+        chunk = parse_chunk(bytes(self._buffer[:size]), self._header.hop_length)
+        if chunk is None or chunk.start < self._position:
+            return None
+        del self._buffer[:size]
+        return chunk
+
+    def _index(self) -> bool:
+        if self._buffer[:2] != INDEX_SYNC or not self._have(INDEX_HEAD.size):
+            return False
+        _, size = INDEX_HEAD.unpack_from(self._buffer)
+        if size > MAX_INDEX or not self._have(INDEX_HEAD.size + size + INDEX_TAIL.size):
+            return False
+        body = bytes(self._buffer[: INDEX_HEAD.size + size])
+        tail = bytes(self._buffer[len(body) : len(body) + INDEX_TAIL.size])
+        try:
+            self.index = parse_index(body, tail)
+        except FormatError:
+            return False
+        del self._buffer[: len(body) + len(tail)]
+        return True
+
+    def _skip(self) -> None:
+        """Drop bytes up to the next that could begin a chunk or the index."""
+        self._have(2 * CHUNK_FIXED)
+        places = [self._buffer.find(sync, 1) for sync in (CHUNK_SYNC, INDEX_SYNC)]
+        found = [place for place in places if place > 0]
+        keep_last = len(self._buffer) - 1 if self._buffer[-1] == CHUNK_SYNC[0] else len(self._buffer)
+        del self._buffer[: min(found) if found else max(1, keep_last)]
+
+
+def decoded(
+    chunks: Iterator[Chunk | Damage],
+    config: CodecConfig,
+    lm: IntegerLanguageModel | None = None,
+    lanes: int = LANES,
+) -> Iterator[tuple[int, Codes] | Damage]:
+    """The codes of chunks with the sample where they start; up to `lanes` chunks are decoded together.
+
+    A chunk that matches its checksum but makes no sense becomes a `Damage`.
+
+    Raises:
+        FormatError: if a chunk needs a language model and there is none, or is of another codec.
+    """
+    while batch := list(islice(chunks, lanes)):
+        yield from _decode_batch(batch, config, lm)
+
+
+def _decode_batch(
+    batch: list[Chunk | Damage], config: CodecConfig, lm: IntegerLanguageModel | None
+) -> Iterator[tuple[int, Codes] | Damage]:
+    groups: dict[tuple[int, int], list[Chunk]] = {}
+    values: dict[int, NDArray[np.int16] | None] = {}
+    for item in batch:
+        if isinstance(item, Damage):
+            continue
+        if item.n_q > config.n_q:
+            raise FormatError(f"the file has {item.n_q} codebooks, but {config.name} has {config.n_q}")
+        if item.coding == LANGUAGE_MODEL:
+            groups.setdefault((item.n_q, item.frames), []).append(item)
+        else:
+            values[item.start] = _unpacked(item, config)
+    for (n_q, frames), group in groups.items():
+        if lm is None:
+            raise FormatError("the file needs the language model of its codec")
+        if n_q > lm.n_q or frames > lm.max_frames:
+            values |= {chunk.start: None for chunk in group}
+            continue
+        codes, intact = decode_chunks(lm, [_scales_and_data(c, config)[1] for c in group], n_q, frames)
+        for chunk, chunk_codes, whole in zip(group, codes, intact.tolist(), strict=True):
+            values[chunk.start] = chunk_codes if whole else None
+    for item in batch:
+        if isinstance(item, Damage):
+            yield item
+        elif (codes_of := _codes(item, values[item.start], config)) is None:
+            yield Damage(item.start, item.samples, "codes that make no sense")
+        else:
+            yield item.start, codes_of
+
+
+def _codes(chunk: Chunk, values: NDArray[np.int16] | None, config: CodecConfig) -> Codes | None:
+    """A chunk's codes, None where they do not fit its length."""
+    if values is None:
+        return None
+    scales = _scales_and_data(chunk, config)[0]
+    codes = Codes(values, chunk.samples, scales)
+    if scales is not None and not np.isfinite(scales).all():
+        return None
+    if config.segment_length is None:
+        return codes if chunk.frames == config.frames_for(chunk.samples) else None
+    try:
+        segments = sum(1 for _ in split_segments(codes, config))
+    except FormatError:
+        return None
+    return codes if scales is None or segments == len(scales) else None
+
+
+def _scales_and_data(chunk: Chunk, config: CodecConfig) -> tuple[NDArray[np.float32] | None, bytes]:
+    if not config.normalize or config.segment_length is None:
+        return None, chunk.payload
+    count = -(-chunk.frames // config.frames_for(config.segment_length))
+    if config.segment_stride is not None:
+        count = max(count, -(-chunk.samples // config.segment_stride))
+    data = chunk.payload[: 4 * count].ljust(4 * count, b"\0")
+    return np.frombuffer(data, ">f4").astype(np.float32), chunk.payload[4 * count :]
+
+
+def _unpacked(chunk: Chunk, config: CodecConfig) -> NDArray[np.int16] | None:
+    data, count = _scales_and_data(chunk, config)[1], chunk.frames * chunk.n_q
+    if len(data) != packed_size(count, config.bits_per_code):
+        return None
+    values = unpack(data, count, config.bits_per_code).reshape(chunk.frames, chunk.n_q)
+    return np.ascontiguousarray(values.T)
+
+
+def read_chunk_at(file: BinaryIO, index: Index, number: int, header: Header) -> Chunk | Damage:
+    """One chunk of a file that can seek, by its number in the index."""
+    offset, start = index.places()[number]
+    file.seek(offset)
+    data = file.read(index.sizes[number])
+    damage = Damage(start, index.samples[number], "data that does not match its checksum")
+    if len(data) < CHUNK_FIXED or data[:2] != CHUNK_SYNC or len(data) != CHUNK_FIXED + payload_size(data):
+        return damage
+    chunk = parse_chunk(data, header.hop_length)
+    return damage if chunk is None or chunk.start != start else chunk

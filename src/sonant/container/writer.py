@@ -1,0 +1,112 @@
+"""Writing version 1 files as the codes come, to anything that takes bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sonant.codes import Codes, join, split_segments
+from sonant.config import CodecConfig
+from sonant.container.index import Index
+from sonant.container.streams import Writer
+from sonant.container.version1 import LANGUAGE_MODEL, PACKED, Chunk, Header
+from sonant.entropy.integer_lm import IntegerLanguageModel
+from sonant.entropy.lm_coder import encode_chunk
+from sonant.entropy.packing import pack
+
+CHUNK_SECONDS = 5.0
+MAX_FRAMES = (1 << 16) - 1
+
+
+class FileWriter:
+    """Takes codes in pieces of any size; every chunk is written when it is full.
+
+    Args:
+        stream: where to; it need not seek.
+        config: of the codec.
+        header: of the file.
+        lm: the language model to code with, None to pack. A chunk that it would make bigger is packed.
+        chunk_seconds: how much a chunk holds, as far as the language model reaches.
+    """
+
+    def __init__(
+        self,
+        stream: Writer,
+        config: CodecConfig,
+        header: Header,
+        lm: IntegerLanguageModel | None = None,
+        chunk_seconds: float = CHUNK_SECONDS,
+    ) -> None:
+        self._stream, self._config, self._lm = stream, config, lm
+        most = MAX_FRAMES if lm is None else lm.max_frames
+        self._frames = max(1, min(most, round(chunk_seconds * config.frame_rate)))
+        self._waiting: list[Codes] = []
+        self._start = 0
+        self._sizes: list[int] = []
+        self._samples: list[int] = []
+        head = header.to_bytes()
+        self._first = len(head)
+        stream.write(head)
+
+    def write(self, codes: Codes) -> None:
+        """Take a piece of a recording: of a model with segments, whole segments.
+
+        The number of codebooks may change from piece to piece; a chunk ends where it does.
+
+        Raises:
+            FormatError: if a chunk would be too big for the format.
+        """
+        if not codes.frames:
+            return
+        for part in self._parts(codes):
+            waiting = sum(piece.frames for piece in self._waiting)
+            if self._waiting and (waiting + part.frames > self._frames or self._waiting[0].n_q != part.n_q):
+                self._write_chunk()
+            self._waiting.append(part)
+
+    def finish(self) -> None:
+        """Write what is left, and the index."""
+        if self._waiting:
+            self._write_chunk()
+        self._stream.write(Index(self._first, tuple(self._sizes), tuple(self._samples)).to_bytes())
+
+    def _parts(self, codes: Codes) -> Iterator[Codes]:
+        """What may not be cut: segments, or as many frames as make chunks of the right size."""
+        if self._config.segment_stride is not None:
+            done = 0
+            for number, (values, _) in enumerate(split_segments(codes, self._config)):
+                adds = min(self._config.segment_stride, codes.length - done)
+                scales = None if codes.scales is None else codes.scales[number : number + 1]
+                yield Codes(values, adds, scales)
+                done += adds
+            return
+        first = 0
+        while first < codes.frames:
+            waiting = sum(piece.frames for piece in self._waiting)
+            room = self._frames - waiting if waiting < self._frames else self._frames
+            stop = min(first + room, codes.frames)
+            hop = self._config.hop_length
+            yield Codes(codes.values[:, first:stop], min(stop * hop, codes.length) - first * hop)
+            first = stop
+
+    def _write_chunk(self) -> None:
+        codes, self._waiting = join(self._waiting), []
+        coding, data = PACKED, pack_codes(codes.values, self._config.bits_per_code)
+        if self._lm is not None and codes.n_q <= self._lm.n_q:
+            coded = encode_chunk(self._lm, codes.values)
+            if len(coded) < len(data):
+                coding, data = LANGUAGE_MODEL, coded
+        scales = b"" if codes.scales is None else codes.scales.astype(">f4").tobytes()
+        chunk = Chunk(self._start, codes.frames, codes.length, codes.n_q, coding, scales + data)
+        written = chunk.to_bytes(self._config.hop_length)
+        self._stream.write(written)
+        self._start += codes.length
+        self._sizes.append(len(written))
+        self._samples.append(codes.length)
+
+
+def pack_codes(values: NDArray[np.int16], bits: int) -> bytes:
+    """Codes `[n_q, frames]` packed frame by frame."""
+    return pack(np.ascontiguousarray(values.T).reshape(-1), bits)

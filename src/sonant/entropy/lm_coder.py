@@ -1,0 +1,50 @@
+"""Chunks of codes to payloads and back, under the integer language model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sonant.entropy import range_coder
+from sonant.entropy.integer_lm import IntegerLanguageModel
+
+
+def encode_chunk(lm: IntegerLanguageModel, values: NDArray[np.int16]) -> bytes:
+    """Code a chunk `[n_q, frames]`, all of its steps at once; at most `lm.max_frames` frames."""
+    n_q, frames = values.shape
+    codes = values.astype(np.int64)
+    previous = np.zeros((1, n_q, frames), np.int64)
+    previous[0, :, 1:] = codes[:, :-1] + 1
+    before = lm.before_books(lm.forward(previous, lm.start(1, frames))[0])
+    starts, widths = np.empty((frames, n_q), np.int64), np.empty((frames, n_q), np.int64)
+    rows = np.arange(frames)
+    for k in range(n_q):
+        cumulative = lm.cumulative(before, k)
+        starts[:, k] = cumulative[rows, codes[k]]
+        widths[:, k] = cumulative[rows, codes[k] + 1] - starts[:, k]
+        before = lm.with_code(before, k, codes[k])
+    return range_coder.encode(starts.reshape(-1), widths.reshape(-1))
+
+
+def decode_chunks(
+    lm: IntegerLanguageModel, payloads: Sequence[bytes], n_q: int, frames: int
+) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
+    """Decode chunks of one shape side by side.
+
+    Returns:
+        Codes `[chunks, n_q, frames]`, and for each chunk whether its payload was one of an encoder.
+    """
+    lanes = len(payloads)
+    coder, state = range_coder.RangeDecoder(payloads), lm.start(lanes, frames)
+    values = np.empty((lanes, n_q, frames), np.int16)
+    previous = np.zeros((lanes, n_q, 1), np.int64)
+    for t in range(frames):
+        before = lm.before_books(lm.forward(previous, state)[:, 0])
+        for k in range(n_q):
+            codes = coder.pull(lm.cumulative(before, k))
+            before = lm.with_code(before, k, codes)
+            values[:, k, t] = codes
+        previous = values[:, :, t : t + 1].astype(np.int64) + 1
+    return values, coder.intact()

@@ -1,0 +1,54 @@
+"""The file of an integer language model: safetensors, with its config and its codec in the metadata."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from sonant.config import LanguageModelConfig
+from sonant.entropy.integer_lm import IntegerLanguageModel, Tensors
+from sonant.errors import ConfigError, WeightsError
+
+CONFIG_KEY = "sonant.language_model"
+CODEC_KEY = "sonant.codec_hash"
+
+
+def save_language_model(path: Path, config: LanguageModelConfig, tensors: Tensors, codec_hash: str) -> None:
+    """Write a model for the codec whose weights have the SHA-256 `codec_hash`, atomically."""
+    temporary = path.with_suffix(".partial")
+    metadata = {CONFIG_KEY: config.to_json(), CODEC_KEY: codec_hash}
+    save_file({name: np.ascontiguousarray(t) for name, t in tensors.items()}, temporary, metadata=metadata)
+    os.replace(temporary, path)
+
+
+def load_language_model(path: Path, codec_hash: str | None = None) -> IntegerLanguageModel:
+    """Read a model and check everything that exactness rests on.
+
+    Args:
+        path: of the file.
+        codec_hash: SHA-256 of the codec's weights; None takes a model of any codec.
+
+    Raises:
+        WeightsError: if it cannot be read, is not exact, or belongs to another codec.
+    """
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: cannot read the language model ({error})") from None
+    if CONFIG_KEY not in metadata:
+        raise WeightsError(f"{path}: holds no language model")
+    if codec_hash is not None and metadata.get(CODEC_KEY) != codec_hash:
+        raise WeightsError(f"{path}: is the language model of another codec")
+    try:
+        config = LanguageModelConfig.from_json(metadata[CONFIG_KEY])
+    except (ConfigError, ValueError) as error:
+        raise WeightsError(f"{path}: cannot read the language model ({error})") from None
+    return IntegerLanguageModel(config, tensors, digest)
