@@ -18,6 +18,13 @@ def all_sum(*tensors: Tensor) -> None:
             distributed.all_reduce(tensor)
 
 
+def all_max(*tensors: Tensor) -> None:
+    """Replace each tensor by its maximum over the ranks."""
+    if is_distributed():
+        for tensor in tensors:
+            distributed.all_reduce(tensor, distributed.ReduceOp.MAX)
+
+
 def broadcast_first(*tensors: Tensor) -> None:
     """Replace each tensor by that of rank 0."""
     if is_distributed():

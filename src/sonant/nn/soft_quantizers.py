@@ -111,14 +111,21 @@ class GumbelQuantizer(nn.Module):
     def forward(self, latents: Tensor, n_q: int) -> Quantized:
         """Quantise `[B, F, D]` with `n_q` codebooks; in training mode, softly."""
         log_q = self._log_probabilities(latents, n_q)
-        cross_entropy = -(log_q.exp() * F.log_softmax(self.prior[:n_q], -1)).sum((2, 3)).mean()
-        penalty = bandwidth_penalty(cross_entropy / math.log(2), self.bits_per_codebook * n_q)
+        penalty = self._penalty(log_q, n_q)
         if not self.training:
             codes = self._draw(log_q)
             return Quantized(self.decode(codes), codes, penalty)
         chosen = F.gumbel_softmax(log_q, TEMPERATURE)
         quantised = torch.einsum("bfqk,qkd->bfd", chosen, self.codebooks[:n_q])
         return Quantized(quantised, chosen.argmax(-1).transpose(1, 2), penalty)
+
+    def _penalty(self, log_q: Tensor, n_q: int) -> Tensor:
+        """The bandwidth that the prior leads to, and what teaches the prior, which never rests."""
+        target = self.bits_per_codebook * n_q
+        q, log_p = log_q.exp(), F.log_softmax(self.prior[:n_q], -1)
+        bits = -(q * log_p.detach()).sum((2, 3)).mean() / math.log(2)
+        taught = -(q.detach() * log_p).sum((2, 3)).mean() / math.log(2)
+        return bandwidth_penalty(bits, target) + taught / target
 
     def _draw(self, log_q: Tensor) -> Tensor:
         flat = torch.multinomial(log_q.exp().flatten(0, 2), 1)

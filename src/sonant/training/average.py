@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 class WeightAverage:
@@ -28,11 +30,12 @@ class WeightAverage:
             parameter.copy_(value)
             value.copy_(kept)
 
-    def state_dict(self) -> dict[str, int | list[Tensor]]:
+    def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         return {"updates": self.updates, "values": self.values}
 
-    def load_state_dict(self, state: dict[str, int | list[Tensor]]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
-        self.updates = state["updates"]  # type: ignore[assignment]
-        self.values = state["values"]  # type: ignore[assignment]
+        self.updates = state["updates"]
+        for value, saved in zip(self.values, state["values"], strict=True):
+            value.copy_(saved)

@@ -1,90 +1,132 @@
-"""Random crops out of a packed corpus (see `training.pack`)."""
+"""Random crops out of the recordings of one or more manifests."""
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
-from sonant.errors import ConfigError
+from sonant.errors import AudioError, ConfigError
+from sonant.training.access import SampleReader
+from sonant.training.manifest import Recording, read_manifest
 
 FULL_BAND_RATE = 40_000
 
-
-@dataclass(frozen=True)
-class Region:
-    """A run of neighbouring recordings of one package and language: samples `[start, stop)`."""
-
-    file: str
-    start: int
-    stop: int
-    full_band: bool
+Crop = NDArray[np.float32]
 
 
-class PackedCorpus:
-    """The samples of a pack, mapped into memory; crops are drawn evenly over time.
+def neighbours_joined(recordings: Iterable[Recording], largest_gap: int) -> list[Recording]:
+    """Join recordings of one source and language that lie side by side in one file.
+
+    A crop that crosses from one short recording into the next still sounds like one speaker or one
+    place. `largest_gap` is in samples.
+    """
+    joined: list[Recording] = []
+    for recording in recordings:
+        last = joined[-1] if joined else None
+        if last is not None and _key(last) == _key(recording):
+            gap = recording.start - (last.start + last.length)
+            if 0 <= gap <= largest_gap:
+                joined[-1] = replace(last, length=recording.start + recording.length - last.start)
+                continue
+        joined.append(recording)
+    return joined
+
+
+def _key(recording: Recording) -> tuple[str | float, ...]:
+    r = recording
+    full_band = r.native_rate >= FULL_BAND_RATE
+    return r.file, r.offset, r.split, r.kind, r.source, r.language, r.gain, full_band
+
+
+def with_channels(audio: Crop, channels: int) -> Crop:
+    """`[T, any]` to `[T, channels]`: averaged to mono, mono repeated, or the first ones."""
+    if audio.shape[1] == channels:
+        return audio
+    if channels == 1:
+        return audio.mean(1, keepdims=True, dtype=np.float32)
+    return audio.repeat(channels, 1) if audio.shape[1] == 1 else audio[:, :channels]
+
+
+class Corpus:
+    """Recordings by kind; crops are drawn evenly over their time.
+
+    Args:
+        manifests: manifests, or folders that hold one.
+        sample_rate, channels: of the crops.
 
     Raises:
-        ConfigError: if there is no pack at `root`.
+        ConfigError: if a manifest is missing or empty.
     """
 
-    def __init__(self, root: Path) -> None:
-        try:
-            description = json.loads((root / "pack.json").read_text())
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{root}: is not a packed corpus ({error})") from None
-        self.sample_rate: int = description["sample_rate"]
-        self.channels: int = description["channels"]
-        self.entries: list[dict[str, Any]] = description["entries"]
-        self._samples = {
-            name: np.memmap(root / name, dtype="<i2", mode="r").reshape(-1, self.channels)
-            for name in {entry["file"] for entry in self.entries}
-        }
-        self._regions: dict[str, list[Region]] = {}
-        for entry in self.entries:
-            self._add(entry)
-        self._ends: dict[tuple[str, bool], tuple[list[Region], list[int]]] = {}
+    def __init__(self, manifests: Sequence[Path], sample_rate: int, channels: int) -> None:
+        self.sample_rate, self.channels = sample_rate, channels
+        self._reader = SampleReader()
+        self._kinds: dict[str, list[Recording]] = {}
+        for path in manifests:
+            recordings = read_manifest(path)
+            if not any(recording.length for recording in recordings):
+                raise ConfigError(f"{path}: lists no recordings that were measured; see `sonant data pack`")
+            for recording in neighbours_joined(recordings, sample_rate // 4):
+                if recording.length:
+                    self._kinds.setdefault(f"{recording.split}-{recording.kind}", []).append(recording)
+        self._choices: dict[tuple[str, bool], tuple[list[Recording], list[float]]] = {}
 
-    def _add(self, entry: dict[str, Any]) -> None:
-        kind = f"{entry['split']}-{entry['kind']}"
-        regions = self._regions.setdefault(kind, [])
-        full_band = int(entry["native_rate"]) >= FULL_BAND_RATE
-        stop = entry["start"] + entry["length"]
-        key = (entry["package"], entry["lang"], full_band)
-        if regions and getattr(self, "_last_key", None) == key:
-            regions[-1] = Region(entry["file"], regions[-1].start, stop, full_band)
-        else:
-            regions.append(Region(entry["file"], entry["start"], stop, full_band))
-        self._last_key = key
+    def has(self, kind: str) -> bool:
+        """Whether there is anything of `<split>-<kind>`."""
+        return kind in self._kinds
 
     def hours(self, kind: str) -> float:
         """Hours of audio of `<split>-<kind>`."""
-        total = sum(region.stop - region.start for region in self._regions.get(kind, []))
-        return total / self.sample_rate / 3600
+        return sum(recording.seconds for recording in self._kinds.get(kind, [])) / 3600
 
-    def crop(
-        self, kind: str, length: int, random: np.random.Generator, full_band: bool = False
-    ) -> NDArray[np.float32]:
-        """`[length, channels]` from anywhere in `<split>-<kind>`, in [-1, 1]; short places end in zeros."""
-        regions, ends = self._choices(kind, full_band)
-        place = int(random.integers(ends[-1]))
-        region = regions[bisect_right(ends, place)]
-        start = int(random.integers(region.start, max(region.start, region.stop - length) + 1))
-        samples = self._samples[region.file][start : min(start + length, region.stop)]
+    def recordings(self, kind: str) -> list[Recording]:
+        """All of `<split>-<kind>`."""
+        return self._kinds.get(kind, [])
+
+    def crop(self, kind: str, length: int, random: np.random.Generator, full_band: bool = False) -> Crop:
+        """`[length, channels]` from anywhere in `<split>-<kind>`, in [-1, 1]; short places end in zeros.
+
+        Raises:
+            ConfigError: if there is nothing of that kind.
+            AudioError: if the file drawn cannot be read.
+        """
+        recording = self._draw(kind, random, full_band)
+        needed = self._in_file(recording, length)
+        latest = max(0, recording.length - needed)
+        return self.read(recording, int(random.integers(latest + 1)), length)
+
+    def read(self, recording: Recording, start: int, length: int) -> Crop:
+        """`[length, channels]` at the corpus's rate, from sample `start` of a recording on."""
+        count = min(self._in_file(recording, length), recording.length - start)
+        samples = self._reader.read(recording, recording.start + start, count)
+        if not np.isfinite(samples).all():
+            raise AudioError(f"{recording.name}: holds samples that are not finite")
+        audio = with_channels(samples, self.channels)
+        if recording.sample_rate != self.sample_rate:
+            audio = soxr.resample(audio, recording.sample_rate, self.sample_rate)
         out = np.zeros((length, self.channels), np.float32)
-        out[: len(samples)] = samples
-        return out / 32768
+        out[: len(audio)] = audio[:length]
+        return out * np.float32(recording.gain)
 
-    def _choices(self, kind: str, full_band: bool) -> tuple[list[Region], list[int]]:
-        if (kind, full_band) not in self._ends:
-            regions = [r for r in self._regions.get(kind, []) if r.full_band or not full_band]
-            if not regions:
-                raise ConfigError(f"the pack has no {kind}")
-            ends = np.cumsum([region.stop - region.start for region in regions]).tolist()
-            self._ends[kind, full_band] = regions, ends
-        return self._ends[kind, full_band]
+    def _in_file(self, recording: Recording, length: int) -> int:
+        return -(-length * recording.sample_rate // self.sample_rate)
+
+    def _draw(self, kind: str, random: np.random.Generator, full_band: bool) -> Recording:
+        if (kind, full_band) not in self._choices:
+            recordings = [
+                r for r in self.recordings(kind) if not full_band or r.native_rate >= FULL_BAND_RATE
+            ]
+            if not recordings and full_band:
+                recordings = self.recordings(kind)
+            if not recordings:
+                raise ConfigError(f"the corpus has no {kind}")
+            ends = np.cumsum([recording.seconds for recording in recordings]).tolist()
+            self._choices[kind, full_band] = recordings, ends
+        recordings, ends = self._choices[kind, full_band]
+        return recordings[min(bisect_right(ends, random.random() * ends[-1]), len(ends) - 1)]

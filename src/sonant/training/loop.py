@@ -3,43 +3,49 @@
 from __future__ import annotations
 
 import math
-import os
 import random
 import signal
+import sys
 import time
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sonant.errors import SonantError
-from sonant.models.store import load_weights as load_weights_file
+from sonant.errors import AudioError, SonantError
 from sonant.models.store import save_weights
-from sonant.nn.codec import CodecNetwork
-from sonant.nn.discriminators import Discriminators, multi_scale_stft
-from sonant.nn.initialization import initialise
-from sonant.nn.weights import export_weights, load_weights
-from sonant.training.adversarial import Balancer, discriminator_loss, feature_loss, generator_loss
+from sonant.nn.distributed import all_max
+from sonant.nn.weights import export_weights
 from sonant.training.average import WeightAverage
-from sonant.training.losses import MelLoss, time_loss
+from sonant.training.checkpoint import (
+    CHECKPOINT_NAME,
+    load_checkpoint,
+    random_state,
+    save_checkpoint,
+    set_random_state,
+)
+from sonant.training.devices import make_fabric
 from sonant.training.memory import keep_freed_memory
-from sonant.training.mixing import MixedCrops
-from sonant.training.progress import ProgressLine
+from sonant.training.mixing import ATTEMPTS, BatchNumbers, MixedCrops, collate
+from sonant.training.monitor import Monitor, validation_examples
+from sonant.training.networks import build_codec, build_discriminators
+from sonant.training.objective import Objective
+from sonant.training.progress import ProgressLine, cut_log
 from sonant.training.recipe import Recipe
 
 MAX_BAD_STEPS = 20
+WEIGHTS_NAME = "weights.safetensors"
+LOG_NAME = "log.jsonl"
 
 
 class Trainer:
-    """One run of a recipe in a folder, which receives `checkpoint.pt` and `weights.safetensors`.
+    """One run of a recipe in a folder, which receives checkpoint, weights, log and TensorBoard events.
 
     Args:
         recipe: what to train and how.
-        folder: where checkpoints and weights go.
+        folder: where everything goes.
         time_limit: seconds after which the run saves and ends; the learning rate then falls over
             the time rather than over the recipe's steps.
         resume: continue from the folder's checkpoint, if there is one.
@@ -50,92 +56,122 @@ class Trainer:
     ) -> None:
         keep_freed_memory()
         self.recipe, self.folder, self.time_limit = recipe, folder, time_limit
-        if recipe.run.threads:
-            torch.set_num_threads(recipe.run.threads)
-        self.fabric = Fabric(devices=1, precision=recipe.run.precision)  # type: ignore[arg-type]
+        self.fabric = make_fabric(recipe)
         self.fabric.seed_everything(recipe.run.seed, verbose=False)
-        config = recipe.model
-        network = CodecNetwork(config)
-        initialise(network)
-        if recipe.start:
-            weights, _ = load_weights_file(Path(recipe.start))
-            load_weights(network, weights, self.frames_per_batch)
+        network = build_codec(recipe)
         rates = recipe.optimizer
         optimizer = torch.optim.Adam(network.parameters(), rates.learning_rate, betas=rates.betas)
+        if recipe.run.compile:
+            network = torch.compile(network)  # type: ignore[assignment]
         self.network, self.optimizer = self.fabric.setup(network, optimizer)
         self.average = WeightAverage(self.network, rates.average_decay)
-        self.mel_loss = MelLoss(config.sample_rate).to(self.fabric.device)
-        self.balancer = Balancer(self._loss_weights())
-        self.step, self.bad_steps, self.seconds = 0, 0, 0.0
-        self._set_up_discriminator()
+        self.objective = Objective(recipe, self.fabric, build_discriminators(recipe))
+        self.crops = MixedCrops(
+            recipe.data, recipe.model.sample_rate, recipe.model.channels, recipe.run.seed
+        )
+        self.step, self.skipped, self._bad_in_a_row = 0, 0, 0
+        self.done_before = 0.0
+        self.problems: dict[str, int] = {}
         self._stop = False
         if resume and self.checkpoint_path.exists():
-            self._load_checkpoint()
-
-    def _set_up_discriminator(self) -> None:
-        part = self.recipe.discriminator
-        self.discriminator: Any = None
-        if part.start_step < 0:
-            return
-        discriminator = Discriminators(multi_scale_stft(part.windows, part.filters))
-        optimizer = torch.optim.Adam(
-            discriminator.parameters(), part.learning_rate, betas=self.recipe.optimizer.betas
-        )
-        self.discriminator, self.discriminator_optimizer = self.fabric.setup(
-            discriminator, optimizer
-        )
-
-    def _loss_weights(self) -> dict[str, float]:
-        loss = self.recipe.loss
-        return {"time": loss.time, "mel": loss.mel, "generator": loss.generator, "feature": loss.feature}
-
-    @property
-    def frames_per_batch(self) -> int:
-        """Latent vectors in one batch."""
-        data = self.recipe.data
-        frames = self.recipe.model.frames_for(int(data.seconds * self.recipe.model.sample_rate))
-        return data.batch_size * frames
+            self._restore()
 
     @property
     def checkpoint_path(self) -> Path:
         """Where the run can be continued from."""
-        return self.folder / "checkpoint.pt"
+        return self.folder / CHECKPOINT_NAME
 
     def run(self) -> None:
         """Train until the recipe's steps, the time limit or SIGTERM; save at the end.
 
         Raises:
-            SonantError: if too many steps in a row gave no finite gradient.
+            SonantError: if too many steps in a row gave no finite gradient, or no file can be read.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._check_first_crop()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask_to_stop)
-        data = self.recipe.data
-        crops = MixedCrops(data, self.recipe.model.sample_rate, self.recipe.run.seed + self.step)
-        loader = DataLoader(crops, data.batch_size, num_workers=1, prefetch_factor=8)
-        started, saved = time.monotonic(), time.monotonic()
-        progress = ProgressLine(self.folder / "log.jsonl", self.recipe.run.log_every)
-        for batch in self.fabric.setup_dataloaders(loader):
-            elapsed = time.monotonic() - started
-            done = self._progress(elapsed)
-            if self._stop or done >= 1:
-                break
-            losses = self._train_step(batch, done)
-            self.step += 1
-            audio_seconds = data.batch_size * data.seconds
-            progress.update(self.step, losses, audio_seconds, done)
-            if time.monotonic() - saved > 60 * self.recipe.run.checkpoint_minutes:
-                self.save()
-                saved = time.monotonic()
-        self.seconds += time.monotonic() - started
-        self.save()
+        first = self.fabric.is_global_zero
+        if first:
+            cut_log(self.folder / LOG_NAME, self.step)
+        progress = ProgressLine(self.folder / LOG_NAME, self.recipe.run.log_every) if first else None
+        monitor = Monitor(self.folder, self.recipe.model.sample_rate, self.step) if first else None
+        examples = validation_examples(self.recipe) if first and self.recipe.run.listen_every else {}
+        started = saved = time.monotonic()
+        done = 0.0
+        try:
+            for audio, problems in self._batches():
+                done = self._agreed_progress(time.monotonic() - started)
+                if done >= 1 or self._stop:
+                    break
+                self._note(problems, len(audio))
+                values = self._train_step(audio, done)
+                self.step += 1
+                if progress and monitor:
+                    data = self.recipe.data
+                    row = progress.update(self.step, values, data.batch_size * data.seconds, done)
+                    if row:
+                        monitor.curves(self.step, row)
+                    if examples and self.step % self.recipe.run.listen_every == 0:
+                        progress.record(self.step, self._listen(monitor, examples))
+                if time.monotonic() - saved > 60 * self.recipe.run.checkpoint_minutes:
+                    self.save(done)
+                    saved = time.monotonic()
+        finally:
+            self.save(done)
+            if monitor:
+                monitor.close()
+            self._report_problems()
+
+    def _batches(self) -> Any:
+        data, fabric = self.recipe.data, self.fabric
+        numbers = BatchNumbers(data.batch_size, self.step, fabric.global_rank, fabric.world_size)
+        loader = DataLoader(
+            self.crops,
+            batch_sampler=numbers,  # type: ignore[arg-type]
+            num_workers=data.workers,
+            prefetch_factor=8 if data.workers else None,
+            collate_fn=collate,
+            generator=torch.Generator(),
+            worker_init_fn=_leave_signals_to_the_parent,
+            pin_memory=fabric.device.type == "cuda",
+        )
+        return fabric.setup_dataloaders(loader, use_distributed_sampler=False)
+
+    def _check_first_crop(self) -> None:
+        """Fail with a sentence before anything is started where nothing can be read."""
+        _, problems = self.crops[self.step * self.recipe.data.batch_size]
+        if len(problems) >= ATTEMPTS:
+            raise AudioError(f"no file could be read in {ATTEMPTS} attempts; the last: {problems[-1]}")
+
+    def _note(self, problems: list[str], crops: int) -> None:
+        for problem in problems:
+            if problem not in self.problems:
+                print(f"left out: {problem}", file=sys.stderr, flush=True)
+            self.problems[problem] = self.problems.get(problem, 0) + 1
+        if len(problems) >= ATTEMPTS * crops:
+            raise AudioError(f"no file of a whole batch could be read; the last: {problems[-1]}")
+
+    def _report_problems(self) -> None:
+        if self.problems and self.fabric.is_global_zero:
+            times = sum(self.problems.values())
+            print(f"{len(self.problems)} problems with files, met {times} times", file=sys.stderr)
 
     def _ask_to_stop(self, *_: Any) -> None:
         self._stop = True
 
-    def _progress(self, elapsed: float) -> float:
-        by_steps = self.step / self.recipe.run.steps
-        return max(by_steps, elapsed / self.time_limit) if self.time_limit else by_steps
+    def _agreed_progress(self, elapsed: float) -> float:
+        """The fraction of the run that is over, the same on all ranks; so is the wish to stop."""
+        done = self.step / self.recipe.run.steps
+        if self.time_limit:
+            share = elapsed / self.time_limit
+            done = max(done, self.done_before + (1 - self.done_before) * share)
+        state = torch.tensor([done, float(self._stop)], dtype=torch.float64)
+        if self.fabric.world_size > 1:
+            state = state.to(self.fabric.device)
+            all_max(state)
+        self._stop = bool(state[1] > 0)
+        return float(state[0])
 
     def _set_rates(self, done: float) -> None:
         rates = self.recipe.optimizer
@@ -145,104 +181,98 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = warm * rate
 
-    def _draw_codebooks(self) -> int:
+    def _draw_codebooks(self, draw: random.Random) -> int:
         if not self.recipe.start and self.step < self.recipe.run.warm_start_steps:
             return 0
-        model = self.recipe.model
-        choices = self.recipe.codebooks or tuple(map(model.codebooks_for, model.bandwidths))
-        return random.Random(self.recipe.run.seed * 1_000_003 + self.step).choice(choices)
+        return draw.choice(self.recipe.codebook_choices)
 
     def _train_step(self, audio: Tensor, done: float) -> dict[str, float]:
         self.network.train()
         self._set_rates(done)
-        n_q = self._draw_codebooks()
-        decoded, quantized = self.network(audio, n_q)
-        decoded = decoded.float()
-        losses = {"time": time_loss(audio, decoded), "mel": self.mel_loss(audio, decoded)}
-        part = self.recipe.discriminator
-        adversarial = self.discriminator is not None and self.step >= part.start_step
-        values: dict[str, float] = {}
-        if adversarial:
-            real_logits, real = self._discriminate(audio)
-            if random.random() < part.update_probability:
-                values["discriminator"] = self._update_discriminator(real_logits, decoded.detach())
-            if self.step >= part.start_step + part.warmup_steps:
-                self.discriminator.requires_grad_(False)
-                logits, fake = self._discriminate(decoded)
-                losses["generator"] = generator_loss(logits)
-                losses["feature"] = feature_loss(real, fake)
-                self.discriminator.requires_grad_(True)
-        self._backward(losses, quantized.commitment, decoded)
-        values |= {name: loss.item() for name, loss in losses.items()}
-        values["commitment"] = quantized.commitment.item()
+        draw = random.Random(self.recipe.run.seed * 1_000_003 + self.step)
+        n_q = self._draw_codebooks(draw)
+        decoded, quantized = forward_normalised(self.network, audio, n_q, self.recipe.model.normalize)
+        self.optimizer.zero_grad()
+        values = self.objective.backward(self.step, n_q, audio, decoded, quantized.commitment, draw)
         self._apply()
         return values
-
-    def _discriminate(self, audio: Tensor) -> Any:
-        return self.discriminator(audio.transpose(1, 2))
-
-    def _update_discriminator(self, real_logits: list[Tensor], decoded: Tensor) -> float:
-        fake_logits, _ = self._discriminate(decoded)
-        loss = discriminator_loss(real_logits, fake_logits)
-        self.discriminator_optimizer.zero_grad()
-        self.fabric.backward(loss)
-        self.discriminator_optimizer.step()
-        return loss.item()
-
-    def _backward(self, losses: dict[str, Tensor], commitment: Tensor, decoded: Tensor) -> None:
-        self.optimizer.zero_grad()
-        outside = self.recipe.loss.commitment * commitment
-        if self.recipe.loss.balancer:
-            gradient = self.balancer.gradient(losses, decoded)
-            tensors = [decoded] + ([outside] if outside.requires_grad else [])
-            torch.autograd.backward(tensors, [gradient, None][: len(tensors)])
-        else:
-            weights = self._loss_weights()
-            total = sum(weights[name] * loss for name, loss in losses.items()) + outside
-            self.fabric.backward(total)
 
     def _apply(self) -> None:
         """One step of the optimiser, unless a gradient is not finite."""
         norm = torch.nn.utils.clip_grad_norm_(
             self.network.parameters(), self.recipe.optimizer.gradient_clip
         )
-        if not torch.isfinite(norm):
-            self.bad_steps += 1
-            if self.bad_steps >= MAX_BAD_STEPS:
-                raise SonantError(f"step {self.step}: {MAX_BAD_STEPS} gradients in a row are not finite")
+        if torch.isfinite(norm):
+            self._bad_in_a_row = 0
+            self.optimizer.step()
+            self.average.update(self.network)
             return
-        self.bad_steps = 0
-        self.optimizer.step()
-        self.average.update(self.network)
+        self.skipped += 1
+        self._bad_in_a_row += 1
+        print(f"step {self.step}: skipped, its gradient is not finite", file=sys.stderr, flush=True)
+        if self._bad_in_a_row >= MAX_BAD_STEPS:
+            raise SonantError(
+                f"step {self.step}: {MAX_BAD_STEPS} gradients in a row are not finite; resume with a "
+                "smaller optimizer.learning_rate, or with run.precision = '32-true'"
+            )
 
-    def save(self) -> None:
+    @torch.no_grad()
+    def _listen(self, monitor: Monitor, examples: dict[str, Tensor]) -> dict[str, float]:
+        """Decode the examples with the averaged weights at the middle bandwidth."""
+        choices = sorted(set(self.recipe.codebook_choices))
+        n_q = choices[len(choices) // 2]
+        quality: dict[str, float] = {}
+        self.average.swap(self.network)
+        network = self.network.module.eval()
+        for kind, audio in examples.items():
+            inputs = audio.to(self.fabric.device)
+            with self.fabric.autocast():
+                decoded, _ = forward_normalised(network, inputs, n_q, self.recipe.model.normalize)
+            quality |= monitor.listen(self.step, kind, audio, decoded.cpu())
+        self.average.swap(self.network)
+        return quality
+
+    def save(self, done: float) -> None:
         """Write the checkpoint and the averaged weights, each under a temporary name first."""
-        state = {
-            "recipe": self.recipe.to_dict(),
-            "step": self.step,
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "average": self.average.state_dict(),
-            "balancer": self.balancer.state_dict(),
-        }
-        if self.discriminator is not None:
-            state["discriminator"] = self.discriminator.state_dict()
-            state["discriminator_optimizer"] = self.discriminator_optimizer.state_dict()
-        temporary = self.checkpoint_path.with_suffix(".partial")
-        torch.save(state, temporary)
-        os.replace(temporary, self.checkpoint_path)
-        self.average.swap(self.network)
-        weights = export_weights(self.network.module)
-        self.average.swap(self.network)
-        save_weights(self.folder / "weights.safetensors", weights, self.recipe.model)
+        if self.fabric.is_global_zero:
+            state = {
+                "step": self.step,
+                "skipped": self.skipped,
+                "done": done,
+                "network": self.network.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "average": self.average.state_dict(),
+                "objective": self.objective.state_dict(),
+                "random": random_state(),
+            }
+            save_checkpoint(self.checkpoint_path, self.recipe, state)
+            if self.recipe.quantizer == "rvq":
+                self.average.swap(self.network)
+                weights = export_weights(self.network.module)
+                self.average.swap(self.network)
+                save_weights(self.folder / WEIGHTS_NAME, weights, self.recipe.model)
 
-    def _load_checkpoint(self) -> None:
-        state: defaultdict[str, Any] = torch.load(self.checkpoint_path, "cpu", weights_only=True)
-        self.step = state["step"]
+    def _restore(self) -> None:
+        state = load_checkpoint(self.checkpoint_path, self.recipe)
+        self.step, self.skipped = state["step"], state["skipped"]
+        self.done_before = state["done"] if state["done"] < 1 else 0.0
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.load_state_dict(state["average"])
-        self.balancer.load_state_dict(state["balancer"])
-        if self.discriminator is not None and "discriminator" in state:
-            self.discriminator.load_state_dict(state["discriminator"])
-            self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
+        self.objective.load_state_dict(state["objective"])
+        set_random_state(state["random"])
+
+
+def forward_normalised(network: Any, audio: Tensor, n_q: int, normalise: bool) -> tuple[Tensor, Any]:
+    """Code and decode `[B, T, channels]`, divided by its volume on the way in a model that asks for it."""
+    if not normalise:
+        decoded, quantized = network(audio, n_q)
+        return decoded.float(), quantized
+    volume = audio.mean(2, keepdim=True).square().mean(1, keepdim=True).sqrt() + 1e-8
+    decoded, quantized = network(audio / volume, n_q)
+    return decoded.float() * volume, quantized
+
+
+def _leave_signals_to_the_parent(_: int) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)

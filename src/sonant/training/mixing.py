@@ -1,55 +1,121 @@
-"""Batches mixed from several sources (paper, section 4.1): strategies, gains, clipping."""
+"""Training crops mixed from several sources (paper, section 4.1): strategies, gains, rooms, clipping."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import Dataset
 
-from sonant.training.corpus import PackedCorpus
+from sonant.errors import AudioError, ConfigError
+from sonant.training.corpus import Corpus
 from sonant.training.recipe import DataRecipe
+from sonant.training.reverberation import RT60_RANGE, measured_rt60, reverberate, synthesise_response
 
 SILENCE_RMS = 3e-3
 ATTEMPTS = 20
 
+Audio = NDArray[np.float32]
+Problems = list[str]
 
-class MixedCrops(IterableDataset[Tensor]):
-    """An endless stream of training crops `[T, channels]`.
+
+class MixedCrops(Dataset[tuple[Tensor, Problems]]):
+    """An endless row of training crops `[T, channels]`, each made from its number and the seed alone.
 
     Each crop follows one strategy drawn by weight: its kinds of sound are cropped, each scaled by
-    a gain drawn from `gain_db`, and added. Clipped mixes and silence are drawn again.
+    a gain drawn from `gain_db`, and added; sometimes a room is added, never to music alone.
+    Clipped mixes and silence are drawn again, as are files that cannot be read; those are named.
     """
 
-    def __init__(self, recipe: DataRecipe, sample_rate: int, seed: int) -> None:
-        self.corpus = PackedCorpus(Path(recipe.pack))
+    def __init__(self, recipe: DataRecipe, sample_rate: int, channels: int, seed: int) -> None:
+        self.corpus = Corpus([Path(p) for p in recipe.packs], sample_rate, channels)
         self.recipe, self.seed = recipe, seed
         self.length = int(recipe.seconds * sample_rate)
         weights = np.array([s["weight"] for s in recipe.strategies], dtype=float)
         self.weights = weights / weights.sum()
+        self.kinds = [[self._available(k) for k in s["kinds"]] for s in recipe.strategies]
+        self._rooms: dict[str, float] = {}
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        worker = get_worker_info()
-        random = np.random.default_rng([self.seed, worker.id if worker else 0])
-        while True:
-            yield torch.from_numpy(self.draw(random))
+    def _available(self, union: str) -> list[str]:
+        """The kinds of `a|b|c` that the corpus has."""
+        kinds = [kind for kind in union.split("|") if self.corpus.has(f"train-{kind}")]
+        if not kinds:
+            raise ConfigError(f"{', '.join(self.recipe.packs)}: has no train recordings of {union}")
+        return kinds
 
-    def draw(self, random: np.random.Generator) -> np.ndarray:
-        """One crop, neither clipped nor silent if that can be had in a few attempts."""
-        mix = self._mix(random)
+    def __getitem__(self, number: int) -> tuple[Tensor, Problems]:
+        """Crop `number`, and what was wrong with files that were to be part of it.
+
+        Raises:
+            AudioError: if attempt after attempt met files that cannot be read.
+        """
+        random = np.random.default_rng([self.seed, number])
+        problems: Problems = []
+        mix: Audio | None = None
         for _ in range(ATTEMPTS):
-            if np.abs(mix).max() < 1 and np.sqrt(np.mean(mix**2)) > SILENCE_RMS:
+            try:
+                mix = self._mix(random)
+            except AudioError as error:
+                problems.append(str(error))
+                continue
+            if np.abs(mix).max() < 1 and np.sqrt(np.mean(np.square(mix))) > SILENCE_RMS:
                 break
-            mix = self._mix(random)
-        return np.clip(mix, -1, 1)
+        if mix is None:
+            raise AudioError(f"no file could be read in {ATTEMPTS} attempts; the last: {problems[-1]}")
+        return torch.from_numpy(np.clip(mix, -1, 1)), problems
 
-    def _mix(self, random: np.random.Generator) -> np.ndarray:
-        strategy = self.recipe.strategies[random.choice(len(self.weights), p=self.weights)]
+    def _mix(self, random: np.random.Generator) -> Audio:
+        unions = self.kinds[random.choice(len(self.weights), p=self.weights)]
         mix = np.zeros((self.length, self.corpus.channels), np.float32)
-        for kind in strategy["kinds"]:
+        kinds = [kinds[random.integers(len(kinds))] for kinds in unions]
+        for kind in kinds:
             full_band = kind == "speech" and random.random() < self.recipe.full_band_share
             crop = self.corpus.crop(f"train-{kind}", self.length, random, full_band)
             mix += crop * np.float32(10 ** (random.uniform(*self.recipe.gain_db) / 20))
+        if kinds != ["music"] and random.random() < self.recipe.reverberation:
+            mix = reverberate(mix, self._room(random))
         return mix
+
+    def _room(self, random: np.random.Generator) -> Audio:
+        """A measured impulse response of the right length where the corpus has some, else a drawn one."""
+        rate = self.corpus.sample_rate
+        if measured := self.corpus.recordings("train-rir"):
+            recording = measured[random.integers(len(measured))]
+            length = -(-recording.length * rate // recording.sample_rate)
+            response = self.corpus.read(recording, 0, length)[:, 0]
+            name = recording.name
+            if name not in self._rooms:
+                self._rooms[name] = measured_rt60(response, rate)
+            if RT60_RANGE[0] <= self._rooms[name] <= RT60_RANGE[1]:
+                return response
+        return synthesise_response(random.uniform(*RT60_RANGE), rate, random)
+
+
+class BatchNumbers:
+    """The numbers of the crops of every batch from step `first_step` on, for one of several ranks.
+
+    The ranks' batches, laid end to end, are the batch of a single process.
+    """
+
+    def __init__(self, batch_size: int, first_step: int = 0, rank: int = 0, ranks: int = 1) -> None:
+        if batch_size % ranks:
+            raise ConfigError(f"a batch of {batch_size} cannot be shared by {ranks} processes")
+        self.batch_size, self.step = batch_size, first_step
+        self.share, self.rank = batch_size // ranks, rank
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """One list of numbers per step, without end."""
+        step = self.step
+        while True:
+            start = step * self.batch_size + self.rank * self.share
+            yield list(range(start, start + self.share))
+            step += 1
+
+
+def collate(items: list[tuple[Tensor, Problems]]) -> tuple[Tensor, Problems]:
+    """A batch `[B, T, channels]` and all problems met on the way."""
+    return torch.stack([crop for crop, _ in items]), [p for _, problems in items for p in problems]

@@ -1,93 +1,260 @@
-"""Decode a corpus once into flat 16-bit samples, so that a training crop is one slice of a file.
+"""Pack a corpus: decode once, normalise by file, write few big shards that can be cropped anywhere.
 
-A pack is a folder with one `<split>-<kind>.pcm` (int16, little endian, interleaved channels) per
-split and kind of sound, and `pack.json` with the place, source and licence of every recording.
-Recordings of one package and language lie side by side, so that a crop that crosses from one
-short recording into the next still sounds like one speaker or one place.
+A pack is a folder with shards, `manifest.jsonl`, which keeps place, source and licence of every
+recording, and `validation.jsonl`, the fixed list that runs are compared on. Recordings of one source
+and language lie side by side. Opus shards are compact; flat 16-bit samples are quickest to crop.
 """
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
-from collections import defaultdict
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO, Literal, Protocol
 
 import numpy as np
+import soundfile
+import soxr
 from numpy.typing import NDArray
 
 from sonant.audio import read_audio
-from sonant.errors import SonantError
+from sonant.errors import AudioError, ConfigError, SonantError
+from sonant.training.access import open_recording
+from sonant.training.corpus import with_channels
+from sonant.training.manifest import (
+    MANIFEST_NAME,
+    VALIDATION_NAME,
+    Recording,
+    validation_list,
+    write_manifest,
+)
 
 TARGET_RMS = 0.1
 PEAK_LIMIT = 0.98
+SILENT_PEAK = 1e-3
 PAUSE_SECONDS = 0.1
+SHARD_SECONDS = 1800.0
+FILES_PER_JOB = 500
+OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
 
-Entry = dict[str, Any]
+Samples = NDArray[np.float32]
+Format = Literal["opus", "pcm", "index"]
 
 
-def normalised(audio: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """Scale `[T, channels]` to −20 dBFS, or to just below clipping if that is less; None if silent."""
+def level_gain(audio: Samples) -> float | None:
+    """Factor that brings `[T, channels]` to −20 dBFS, or just below clipping; None if silent."""
     peak = float(np.abs(audio).max(initial=0))
-    if peak < 1e-3 or not np.isfinite(peak):
+    if peak < SILENT_PEAK or not np.isfinite(peak):
         return None
-    rms = float(np.sqrt(np.mean(np.square(audio))))
-    return audio * min(TARGET_RMS / rms, PEAK_LIMIT / peak)
+    return min(TARGET_RMS / float(np.sqrt(np.mean(np.square(audio)))), PEAK_LIMIT / peak)
 
 
-def _decode(entry: Entry, root: Path, sample_rate: int, channels: int) -> tuple[Entry, bytes | str]:
-    """The recording as bytes, or why it was left out."""
+class _Shard(Protocol):
+    def write(self, audio: Samples) -> None:
+        """Append `[T, channels]`."""
+
+    def close(self) -> None:
+        """Finish the file."""
+
+
+class _FlatShard:
+    def __init__(self, path: Path) -> None:
+        self._file: BinaryIO = open(path, "wb")  # noqa: SIM115
+
+    def write(self, audio: Samples) -> None:
+        self._file.write(np.round(audio * 32767).astype("<i2").tobytes())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _OpusShard:
+    def __init__(self, path: Path, sample_rate: int, channels: int, kbps: float) -> None:
+        level = float(np.clip((256 - kbps) / 250, 0, 1))
+        self._file = soundfile.SoundFile(
+            path, "w", sample_rate, channels, format="OGG", subtype="OPUS", compression_level=level
+        )
+        self._block = sample_rate
+
+    def write(self, audio: Samples) -> None:
+        for start in range(0, len(audio), self._block):
+            self._file.write(audio[start : start + self._block])
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _decoded(recording: Recording, sample_rate: int, channels: int) -> tuple[Samples, int]:
+    """`[T, channels]` at a rate, and the rate of the file."""
+    if not recording.size:
+        audio, rate = read_audio(Path(recording.file), sample_rate, channels)
+        return np.ascontiguousarray(audio.T), rate
+    with open_recording(recording) as file:
+        try:
+            audio = with_channels(file.read(dtype="float32", always_2d=True), channels)
+        except soundfile.LibsndfileError as error:
+            raise AudioError(f"{recording.name}: is damaged ({error})") from None
+        return soxr.resample(audio, file.samplerate, sample_rate), file.samplerate
+
+
+def _usable(recording: Recording, sample_rate: int, channels: int) -> tuple[Samples, int, float]:
+    """Samples, rate of the file and gain to the normal level.
+
+    Raises:
+        SonantError: if the file cannot be read or holds nothing.
+    """
+    audio, native_rate = _decoded(recording, sample_rate, channels)
+    if not np.isfinite(audio).all():
+        raise AudioError(f"{recording.name}: holds samples that are not finite")
+    gain = level_gain(audio)
+    if gain is None:
+        raise AudioError(f"{recording.name}: is silent")
+    return audio, native_rate, gain
+
+
+def _write_shard(
+    job: tuple[Path, list[Recording]], sample_rate: int, channels: int, kbps: float
+) -> tuple[list[Recording], list[str]]:
+    """Write one shard; returns what it holds and why other recordings were left out."""
+    path, recordings = job
+    partial_path = path.with_name(path.name + ".partial")
+    flat = path.suffix == ".pcm"
+    shard: _Shard = (
+        _FlatShard(partial_path) if flat else _OpusShard(partial_path, sample_rate, channels, kbps)
+    )
+    pause = np.zeros((int(PAUSE_SECONDS * sample_rate), channels), np.float32)
+    packed, problems, place = [], [], 0
+    for recording in recordings:
+        try:
+            audio, native_rate, gain = _usable(recording, sample_rate, channels)
+        except SonantError as error:
+            problems.append(str(error))
+            continue
+        shard.write(audio * np.float32(gain))
+        shard.write(pause)
+        packed.append(
+            replace(
+                recording,
+                file=path.name,
+                title=recording.title or Path(recording.file).name,
+                start=place,
+                length=len(audio),
+                sample_rate=sample_rate,
+                channels=channels,
+                native_rate=native_rate,
+                gain=1.0,
+                offset=0,
+                size=0,
+            )
+        )
+        place += len(audio) + len(pause)
+    shard.close()
+    if packed:
+        os.replace(partial_path, path)
+    else:
+        partial_path.unlink()
+    return packed, problems
+
+
+def _measure(recordings: list[Recording]) -> tuple[list[Recording], list[str]]:
+    """Length, rates and level of recordings that stay where they are."""
+    measured, problems = [], []
+    for recording in recordings:
+        try:
+            with open_recording(recording) as file:
+                rate, channels = file.samplerate, file.channels
+            audio, _, gain = _usable(recording, rate, channels)
+        except SonantError as error:
+            problems.append(str(error))
+            continue
+        measured.append(
+            replace(
+                recording,
+                file=str(Path(recording.file).absolute()),
+                length=len(audio),
+                sample_rate=rate,
+                channels=channels,
+                native_rate=rate,
+                gain=gain,
+            )
+        )
+    return measured, problems
+
+
+def _estimated_seconds(recording: Recording) -> float:
+    """From the header where there is one, else from the size as if it had 64 kbit/s."""
     try:
-        audio, native_rate = read_audio(root / entry["path"], sample_rate, channels)
-    except SonantError as error:
-        return entry, str(error)
-    scaled = normalised(audio.T)
-    if scaled is None:
-        return entry, f"{entry['path']}: silent"
-    entry["native_rate"] = native_rate
-    return entry, np.round(scaled * 32767).astype("<i2").tobytes()
+        with open_recording(recording) as file:
+            return file.frames / file.samplerate
+    except AudioError:
+        path = Path(recording.file)
+        return path.stat().st_size / 8000 if path.is_file() else 0.0
 
 
-def corpus_entries(root: Path) -> list[Entry]:
-    """The rows of a corpus's `index.tsv`, sorted so that what belongs together lies together."""
-    with open(root / "index.tsv", newline="") as file:
-        rows = [row for row in csv.DictReader(file, delimiter="\t") if row["split"] != "drop"]
-    return sorted(rows, key=lambda r: (r["split"], r["kind"], r["package"], r["lang"], r["path"]))
+def _shard_jobs(
+    recordings: Iterable[Recording], out: Path, ending: str
+) -> list[tuple[Path, list[Recording]]]:
+    groups: dict[str, list[Recording]] = {}
+    for recording in recordings:
+        groups.setdefault(f"{recording.split}-{recording.kind}", []).append(recording)
+    jobs: list[tuple[Path, list[Recording]]] = []
+    for name, group in groups.items():
+        number, seconds, batch = 0, 0.0, []
+        for recording in group:
+            batch.append(recording)
+            seconds += _estimated_seconds(recording)
+            if seconds >= SHARD_SECONDS:
+                jobs.append((out / f"{name}-{number:04d}.{ending}", batch))
+                number, seconds, batch = number + 1, 0.0, []
+        if batch:
+            jobs.append((out / f"{name}-{number:04d}.{ending}", batch))
+    return jobs
 
 
-def pack_corpus(
-    root: Path, out: Path, sample_rate: int, channels: int, splits: set[str], jobs: int = 2
+def pack_recordings(
+    recordings: list[Recording],
+    out: Path,
+    sample_rate: int,
+    channels: int,
+    form: Format = "opus",
+    kbps: float = 96.0,
+    jobs: int = 1,
 ) -> Iterator[str]:
-    """Pack the recordings under `root`; yields a sentence for each one that had to be left out."""
-    entries = [entry for entry in corpus_entries(root) if entry["split"] in splits]
-    by_file: defaultdict[str, list[Entry]] = defaultdict(list)
-    for entry in entries:
-        by_file[f"{entry['split']}-{entry['kind']}.pcm"].append(entry)
+    """Pack recordings into the folder `out`; yields a sentence for each one that was left out.
+
+    Args:
+        recordings: what to pack, in the order it shall lie in the shards.
+        out: folder for the shards and manifests.
+        sample_rate, channels: of the shards.
+        form: Opus shards, flat samples, or only a manifest of files that stay where they are.
+        kbps: bitrate of Opus, per channel.
+        jobs: processes.
+
+    Raises:
+        ConfigError: if nothing could be used, or Opus does not know the rate.
+    """
+    if form == "opus" and sample_rate not in OPUS_RATES:
+        known = ", ".join(map(str, OPUS_RATES))
+        raise ConfigError(f"Opus shards cannot have {sample_rate} Hz; choose one of {known}, or pcm")
     out.mkdir(parents=True, exist_ok=True)
-    pause = bytes(2 * channels * int(PAUSE_SECONDS * sample_rate))
-    packed: list[Entry] = []
-    decode = partial(_decode, root=root, sample_rate=sample_rate, channels=channels)
-    with ProcessPoolExecutor(jobs) as pool:
-        for name, group in by_file.items():
-            with open(out / name, "wb") as file:
-                for entry, data in pool.map(decode, group, chunksize=8):
-                    if isinstance(data, str):
-                        yield data
-                        continue
-                    start = file.tell() // (2 * channels)
-                    file.write(data)
-                    entry.update(file=name, start=start, length=len(data) // (2 * channels))
-                    packed.append(entry)
-                    file.write(pause)
-    description = {"sample_rate": sample_rate, "channels": channels, "entries": packed}
-    (out / "pack.json").write_text(json.dumps(description))
-
-
-if __name__ == "__main__":
-    for problem in pack_corpus(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), set(sys.argv[5].split(","))):
-        print("left out:", problem, file=sys.stderr)
+    packed: list[Recording] = []
+    last_problem = ""
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        if form == "index":
+            parts = [recordings[i : i + FILES_PER_JOB] for i in range(0, len(recordings), FILES_PER_JOB)]
+            results = pool.map(_measure, parts)
+        else:
+            work = partial(_write_shard, sample_rate=sample_rate, channels=channels, kbps=kbps)
+            results = pool.map(work, _shard_jobs(recordings, out, form))
+        for entries, problems in results:
+            packed += entries
+            for last_problem in problems:
+                yield last_problem
+    if not packed:
+        raise ConfigError(f"none of {len(recordings)} recordings can be used; the last: {last_problem}")
+    write_manifest(out / MANIFEST_NAME, packed)
+    write_manifest(out / VALIDATION_NAME, validation_list(packed))

@@ -2,35 +2,71 @@
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+import sys
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from sonant.config import CodecConfig
 from sonant.errors import ConfigError
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+QUANTIZERS = ("rvq", "diffq", "gumbel")
+DISCRIMINATORS = ("ms-stft", "mpd", "msd", "mono-stft")
+NOT_MUSIC = "speech|general|effects|noise|instrument"
+ANYTHING = f"music|{NOT_MUSIC}"
+
 
 @dataclass(frozen=True)
 class DataRecipe:
-    """What a batch is made of. `strategies` are `{weight, sources}`; see `training.mixing`."""
+    """What a batch is made of (paper, section 4.1).
 
-    pack: str
+    Attributes:
+        pack: folder or manifest with the recordings, or several of them.
+        batch_size: crops per step, over all processes together.
+        seconds: length of a crop.
+        gain_db: range of the gain of every source.
+        full_band_share: how often speech is taken from recordings of at least 40 kHz only.
+        reverberation: probability of a room, never for single music.
+        strategies: `{weight, kinds}`; a kind `a|b` is drawn evenly from those that there are.
+        workers: processes that prepare batches.
+    """
+
+    pack: str | tuple[str, ...]
     batch_size: int = 8
     seconds: float = 1.0
     gain_db: tuple[float, float] = (-10.0, 6.0)
-    full_band_share: float = 0.5
+    full_band_share: float = 0.0
+    reverberation: float = 0.2
     strategies: tuple[dict[str, Any], ...] = (
         {"weight": 0.32, "kinds": ["music"]},
-        {"weight": 0.32, "kinds": ["speech"]},
-        {"weight": 0.24, "kinds": ["speech", "noise"]},
-        {"weight": 0.12, "kinds": ["speech", "effects", "noise"]},
+        {"weight": 0.32, "kinds": [NOT_MUSIC]},
+        {"weight": 0.24, "kinds": [ANYTHING, ANYTHING]},
+        {"weight": 0.12, "kinds": [NOT_MUSIC, NOT_MUSIC, NOT_MUSIC]},
     )
+    workers: int = 1
+
+    @property
+    def packs(self) -> tuple[str, ...]:
+        """`pack` as a tuple."""
+        return (self.pack,) if isinstance(self.pack, str) else self.pack
 
 
 @dataclass(frozen=True)
 class LossRecipe:
-    """Weights of the losses; `commitment` stays outside the balancer (paper, section 3.4)."""
+    """Weights of the losses; `commitment` stays outside the balancer (paper, section 3.4).
+
+    Attributes:
+        mel_l2: the L2 term of the mel loss on the spectrogram as it is ("linear", equation 1) or on
+            its logarithm.
+        mel_alpha: weight of the L2 term, 1 or SoundStream's √(window / 2).
+        mel_exponents: first and last power of two of the windows.
+        relative_features: feature matching relative to the size of the features (equation 2).
+    """
 
     time: float = 0.1
     mel: float = 1.0
@@ -38,13 +74,26 @@ class LossRecipe:
     feature: float = 3.0
     commitment: float = 1.0
     balancer: bool = True
+    mel_l2: str = "log"
+    mel_alpha: str = "one"
+    mel_exponents: tuple[int, int] = (5, 11)
+    relative_features: bool = True
 
 
 @dataclass(frozen=True)
 class DiscriminatorRecipe:
-    """The MS-STFT discriminator; `start_step` < 0 trains without one."""
+    """The discriminators; `start_step` < 0 trains without.
+
+    Attributes:
+        kinds: ms-stft, mpd, msd and mono-stft, in any number.
+        per_bandwidth: a set of its own for every bandwidth, of which only the one in use learns.
+        update_probability: how often they learn.
+        warmup_steps: steps that they learn before the codec hears of them.
+    """
 
     start_step: int = -1
+    kinds: tuple[str, ...] = ("ms-stft",)
+    per_bandwidth: bool = False
     filters: int = 32
     windows: tuple[int, ...] = (2048, 1024, 512, 256, 128)
     update_probability: float = 2 / 3
@@ -66,14 +115,29 @@ class OptimizerRecipe:
 
 @dataclass(frozen=True)
 class RunRecipe:
-    """How long and on what."""
+    """How long and on what.
+
+    Attributes:
+        steps: of the whole run.
+        devices: processes on this machine, each with a device; several machines go by torchrun.
+        precision: as Lightning Fabric names it.
+        threads: of PyTorch on a CPU; 0 leaves it alone.
+        compile: run the networks through torch.compile.
+        warm_start_steps: steps without a quantiser, at the start of a run from nothing.
+        checkpoint_minutes: between checkpoints.
+        log_every: steps between lines of the log.
+        listen_every: steps between spectrograms and audio in TensorBoard; 0 is never.
+    """
 
     steps: int = 100_000
+    devices: int = 1
     precision: str = "32-true"
     threads: int = 0
+    compile: bool = False
     warm_start_steps: int = 150
     checkpoint_minutes: float = 5.0
     log_every: int = 50
+    listen_every: int = 2000
     seed: int = 0
 
 
@@ -85,14 +149,34 @@ class Recipe:
     data: DataRecipe
     start: str | None = None
     codebooks: tuple[int, ...] = ()
+    quantizer: str = "rvq"
     loss: LossRecipe = field(default_factory=LossRecipe)
     discriminator: DiscriminatorRecipe = field(default_factory=DiscriminatorRecipe)
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
     run: RunRecipe = field(default_factory=RunRecipe)
 
+    def __post_init__(self) -> None:
+        _check("quantizer", self.quantizer, QUANTIZERS)
+        _check("loss.mel_l2", self.loss.mel_l2, ("log", "linear"))
+        _check("loss.mel_alpha", self.loss.mel_alpha, ("one", "sqrt"))
+        for kind in self.discriminator.kinds:
+            _check("discriminator.kinds", kind, DISCRIMINATORS)
+        if any(not 0 < n <= self.model.n_q for n in self.codebook_choices):
+            raise ConfigError(f"codebooks must be between 1 and {self.model.n_q}")
+
+    @property
+    def codebook_choices(self) -> tuple[int, ...]:
+        """Numbers of codebooks that a batch may be trained with: those of the bandwidths by default."""
+        return self.codebooks or tuple(map(self.model.codebooks_for, self.model.bandwidths))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as checkpoints and cards keep them."""
         return asdict(self)
+
+
+def _check(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ConfigError(f"{name} is {value!r}; choose one of {', '.join(known)}")
 
 
 SECTIONS: dict[str, type] = {
@@ -104,54 +188,100 @@ SECTIONS: dict[str, type] = {
     "run": RunRecipe,
 }
 
+Values = dict[str, Any]
+
 
 def _frozen(values: Any) -> Any:
     return tuple(values) if isinstance(values, list) else values
 
 
-def recipe_from_dict(values: dict[str, Any]) -> Recipe:
+def recipe_from_dict(values: Values) -> Recipe:
     """Build a recipe from plain values.
 
     Raises:
-        ConfigError: on unknown keys or missing sections.
+        ConfigError: on unknown keys, missing sections or values that cannot be.
     """
-    built: dict[str, Any] = {}
+    built: Values = {}
     for key, value in values.items():
         section = SECTIONS.get(key)
         if section is None:
             built[key] = _frozen(value)
             continue
-        assert is_dataclass(section)
         if unknown := set(value) - {f.name for f in fields(section)}:
             raise ConfigError(f"unknown key in [{key}]: {', '.join(sorted(unknown))}")
-        built[key] = section(**{k: _frozen(v) for k, v in value.items()})
+        try:
+            built[key] = section(**{k: _frozen(v) for k, v in value.items()})
+        except TypeError as error:
+            raise ConfigError(f"[{key}]: {error}") from None
     try:
         return Recipe(**built)
     except TypeError as error:
         raise ConfigError(f"recipe: {error}") from None
 
 
-def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
-    """Read a recipe, with `section.key=value` overrides whose values are TOML.
+def _merged(base: Values, changes: Values) -> Values:
+    """`changes` over `base`, table by table."""
+    result = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = _merged(result[key], value) if both else value
+    return result
 
-    Raises:
-        ConfigError: if the file or an override cannot be understood.
-    """
+
+def _read(path: Path) -> Values:
+    """The values of a recipe over those of its `base`."""
     try:
-        values = tomllib.loads(path.read_text())
+        values = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from None
+    base = values.pop("base", None)
+    if base is None:
+        return values
+    name, _, variant = base.partition(":")
+    return _merged(_variant(_read(path.parent / name), variant, base), values)
+
+
+def _variant(values: Values, name: str, path: str) -> Values:
+    """The values under one of the recipe's `[variants.NAME]`."""
+    variants = values.pop("variants", {})
+    if not name and not variants:
+        return values
+    if name not in variants:
+        known = ", ".join(variants) or "none"
+        asked = f"has no variant {name!r}" if name else "needs a variant"
+        raise ConfigError(f"{path}: {asked}; it has {known}, to be named as RECIPE:VARIANT")
+    return _merged(values, variants[name])
+
+
+def recipe_variants(path: Path) -> list[str]:
+    """The names of a recipe file's variants."""
+    return list(_read(path).get("variants", {}))
+
+
+def load_recipe(path: Path | str, overrides: list[str] | None = None) -> Recipe:
+    """Read `recipe.toml` or `recipe.toml:variant`.
+
+    A recipe may name a `base` (another recipe, beside it) whose values it changes, and hold
+    `[variants.NAME]` tables that change some of its own. Overrides are `section.key=value` with
+    TOML values, and come last.
+
+    Raises:
+        ConfigError: if the file, a variant or an override cannot be understood.
+    """
+    name, _, variant = str(path).partition(".toml:")
+    file = Path(f"{name}.toml" if variant else name)
+    values = _variant(_read(file), variant, str(path))
     for override in overrides or []:
-        name, _, text = override.partition("=")
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise ConfigError(f"{override!r} is not of the form section.key=value")
         try:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             value = text
-        *sections, key = name.split(".")
-        place = values
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[key] = value
+        for section in reversed(key.split(".")):
+            value = {section: value}
+        values = _merged(values, value)
     return recipe_from_dict(values)

@@ -1,0 +1,37 @@
+"""Processes and devices, by Lightning Fabric: one, several on a machine, or what torchrun started."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+
+from sonant.training.recipe import Recipe
+
+
+def make_fabric(recipe: Recipe) -> Fabric:
+    """The Fabric of a run; with several processes, gradients are averaged by DDP.
+
+    Buffers are not broadcast: the codebooks are equal on all ranks by construction.
+    """
+    run = recipe.run
+    if run.threads:
+        torch.set_num_threads(run.threads)
+    devices, machines = run.devices, 1
+    if "LOCAL_WORLD_SIZE" in os.environ:
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        machines = int(os.environ["WORLD_SIZE"]) // devices
+    strategy: str | DDPStrategy = "auto"
+    if devices * machines > 1:
+        learns_by_gradient = recipe.quantizer != "rvq"
+        strategy = DDPStrategy(broadcast_buffers=False, find_unused_parameters=learns_by_gradient)
+    fabric = Fabric(
+        devices=devices,
+        num_nodes=machines,
+        precision=run.precision,  # type: ignore[arg-type]
+        strategy=strategy,
+    )
+    fabric.launch()
+    return fabric

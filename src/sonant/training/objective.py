@@ -1,0 +1,143 @@
+"""All losses of a step, the discriminators' own step, and the gradient that the codec receives."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from sonant.nn.discriminators import Discriminators
+from sonant.training.adversarial import discriminator_loss, feature_loss, generator_loss
+from sonant.training.balancer import Balancer
+from sonant.training.losses import MelLoss, time_loss
+from sonant.training.recipe import Recipe
+
+Losses = dict[str, Tensor]
+
+
+class Objective:
+    """The losses of the paper's equation 4, with the discriminators and optimisers they need.
+
+    Args:
+        recipe: weights of the losses and behaviour of the discriminators.
+        fabric: places and wraps the discriminators.
+        discriminators: by number of codebooks, or one under 0 for all.
+    """
+
+    def __init__(self, recipe: Recipe, fabric: Fabric, discriminators: dict[int, Discriminators]) -> None:
+        self.recipe, self.fabric = recipe, fabric
+        loss = recipe.loss
+        self.weights = {
+            "time": loss.time,
+            "mel": loss.mel,
+            "generator": loss.generator,
+            "feature": loss.feature,
+        }
+        self.balancer = Balancer(self.weights)
+        self.mel_loss = MelLoss(
+            recipe.model.sample_rate,
+            loss.mel_exponents,
+            log_l2=loss.mel_l2 == "log",
+            root_alpha=loss.mel_alpha == "sqrt",
+        ).to(fabric.device)
+        self.discriminators: dict[int, tuple[Any, Any]] = {}
+        for key, network in discriminators.items():
+            optimizer = torch.optim.Adam(
+                network.parameters(), recipe.discriminator.learning_rate, betas=recipe.optimizer.betas
+            )
+            self.discriminators[key] = fabric.setup(network, optimizer)
+
+    def backward(
+        self,
+        step: int,
+        n_q: int,
+        audio: Tensor,
+        decoded: Tensor,
+        commitment: Tensor,
+        draw: random.Random,
+    ) -> dict[str, float]:
+        """Backpropagate into the codec, after a step of the discriminators; returns the losses.
+
+        Args:
+            step: number of the step.
+            n_q: codebooks of this batch, which choose the discriminators.
+            audio, decoded: `[B, T, channels]`.
+            commitment: the quantiser's own loss.
+            draw: decides whether the discriminators learn.
+        """
+        losses = {"time": time_loss(audio, decoded), "mel": self.mel_loss(audio, decoded)}
+        values: dict[str, float] = {}
+        part = self.recipe.discriminator
+        judge = self.discriminators.get(n_q if part.per_bandwidth else 0)
+        if judge is not None and step >= part.start_step:
+            learn = draw.random() < part.update_probability
+            heard = step >= part.start_step + part.warmup_steps
+            if learn or heard:
+                self._judge(*judge, audio, decoded, learn, heard, losses, values)
+        values |= {name: loss.item() for name, loss in losses.items()}
+        values["commitment"] = commitment.item()
+        self._backward(losses, self.recipe.loss.commitment * commitment, decoded)
+        return values
+
+    def _judge(
+        self,
+        network: Any,
+        optimizer: Any,
+        audio: Tensor,
+        decoded: Tensor,
+        learn: bool,
+        heard: bool,
+        losses: Losses,
+        values: dict[str, float],
+    ) -> None:
+        """Add the adversarial losses, and let the discriminators learn."""
+        real_audio, fake_audio = audio.transpose(1, 2), decoded.transpose(1, 2)
+        with torch.set_grad_enabled(learn):
+            real_logits, real = network(real_audio)
+        if learn:
+            fake_logits, _ = network(fake_audio.detach())
+            loss = discriminator_loss(real_logits, fake_logits)
+            optimizer.zero_grad()
+            self.fabric.backward(loss)
+            norm = torch.nn.utils.clip_grad_norm_(network.parameters(), float("inf"))
+            if torch.isfinite(norm):
+                optimizer.step()
+            values["discriminator"] = loss.item()
+        if heard:
+            network.requires_grad_(False)
+            with self.fabric.autocast():
+                logits, fake = network.module(fake_audio)
+            network.requires_grad_(True)
+            losses["generator"] = generator_loss(logits)
+            losses["feature"] = feature_loss(real, fake, self.recipe.loss.relative_features)
+
+    def _backward(self, losses: Losses, outside: Tensor, decoded: Tensor) -> None:
+        if self.recipe.loss.balancer:
+            gradient = self.balancer.gradient(losses, decoded)
+            tensors = [decoded] + ([outside] if outside.requires_grad else [])
+            torch.autograd.backward(tensors, [gradient, None][: len(tensors)])
+        else:
+            total = sum(self.weights[name] * loss for name, loss in losses.items()) + outside
+            self.fabric.backward(total)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {
+            "balancer": self.balancer.state_dict(),
+            "discriminators": {
+                key: (network.state_dict(), optimizer.state_dict())
+                for key, (network, optimizer) in self.discriminators.items()
+            },
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a checkpoint; discriminators that it lacks begin anew."""
+        self.balancer.load_state_dict(state["balancer"])
+        for key, (network, optimizer) in self.discriminators.items():
+            if key in state["discriminators"]:
+                weights, moments = state["discriminators"][key]
+                network.load_state_dict(weights)
+                optimizer.load_state_dict(moments)

@@ -1,0 +1,322 @@
+"""Data: readers of dataset layouts, manifests, random access, packing, and files that are bad."""
+
+import io
+import json
+import tarfile
+from collections import Counter
+
+import numpy as np
+import pytest
+import soundfile
+
+from sonant.errors import AudioError, ConfigError
+from sonant.training.access import SampleReader
+from sonant.training.corpus import Corpus, neighbours_joined, with_channels
+from sonant.training.datasets import list_recordings
+from sonant.training.manifest import (
+    Recording,
+    hours_by_kind,
+    read_manifest,
+    split_by_hash,
+    validation_list,
+    write_manifest,
+)
+from sonant.training.pack import TARGET_RMS, pack_recordings
+from training.training_helpers import RATE, noise, tone
+
+
+def write(path, audio=None, rate=RATE):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, tone(300, 0.2, rate) if audio is None else audio, rate)
+    return path
+
+
+def found(root, **options):
+    recordings = list_recordings(root, **options)
+    return recordings, Counter((r.kind, r.split) for r in recordings)
+
+
+def test_dns_challenge(tmp_path):
+    base = tmp_path / "datasets_fullband"
+    write(base / "clean_fullband" / "german_speech" / "M-AILABS" / "a.wav")
+    write(base / "clean_fullband" / "read_speech" / "b.wav")
+    write(base / "noise_fullband" / "c.wav")
+    write(base / "impulse_responses" / "SLR26" / "d.wav")
+    recordings, _ = found(tmp_path)
+    assert [r.kind for r in recordings] == ["speech", "speech", "noise", "rir"]
+    assert [r.language for r in recordings[:2]] == ["german", "read"]
+
+
+def test_common_voice_takes_what_was_validated(tmp_path):
+    german = tmp_path / "cv-corpus-7.0" / "de"
+    names = [f"common_voice_de_{n}.mp3" for n in range(400)]
+    for name in names:
+        (german / "clips").mkdir(parents=True, exist_ok=True)
+        (german / "clips" / name).touch()
+    (german / "clips" / "rejected.mp3").touch()
+    rows = ["client_id\tpath\tsentence\tup_votes", *(f'x\t{name}\tSo "ist es.\t2' for name in names)]
+    (german / "validated.tsv").write_text("\n".join(rows))
+    recordings, counts = found(tmp_path / "cv-corpus-7.0")
+    assert len(recordings) == 400
+    assert {r.language for r in recordings} == {"de"}
+    assert {r.licence for r in recordings} == {"CC0-1.0"}
+    assert counts["speech", "train"] >= 390
+    assert {r.split for r in recordings} - {"train"} <= {"validation", "test"}
+
+
+def test_audioset(tmp_path):
+    header = "# Segments csv created\n# num_ytids=2\n# YTID, start_seconds, end_seconds, positive_labels\n"
+    (tmp_path / "unbalanced_train_segments.csv").write_text(
+        header + '--PJHxphWEs, 30.000, 40.000, "/m/09x0r"\n-0DLPzsiXXE, 0.0, 10.0, "/m/04rlf"\n'
+    )
+    (tmp_path / "eval_segments.csv").write_text(header + 'abcdefghijk, 0.0, 10.0, "/m/09x0r"\n')
+    write(tmp_path / "unbalanced_train_segments" / "--PJHxphWEs_30.wav")
+    write(tmp_path / "eval_segments" / "Yabcdefghijk.wav")
+    recordings, counts = found(tmp_path)
+    assert counts["general", "train"] == 1
+    assert len(recordings) == 2
+    assert {r.title for r in recordings} == {"--PJHxphWEs", "abcdefghijk"}
+    assert all(r.split in ("validation", "test") for r in recordings if r.title == "abcdefghijk")
+
+
+def test_fsd50k(tmp_path):
+    write(tmp_path / "FSD50K.dev_audio" / "64760.wav")
+    write(tmp_path / "FSD50K.eval_audio" / "37199.wav")
+    (tmp_path / "FSD50K.metadata").mkdir()
+    clips = {"64760": {"title": "rain", "license": "http://creativecommons.org/licenses/by/3.0/"}}
+    (tmp_path / "FSD50K.metadata" / "dev_clips_info_FSD50K.json").write_text(json.dumps(clips))
+    recordings, _ = found(tmp_path)
+    assert recordings[0].split == "train"
+    assert recordings[0].licence.endswith("by/3.0/")
+    assert recordings[1].split in ("validation", "test")
+
+
+def test_jamendo_keeps_an_artist_in_one_split(tmp_path):
+    rows = ["TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS"]
+    for track in range(1, 301):
+        path = tmp_path / "audio" / f"{track % 100:02d}" / f"{track}.low.mp3"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        rows.append(f"track_{track:07d}\tartist_{track % 60:06d}\talbum_1\t{path.name}\t200\tgenre---x")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "autotagging.tsv").write_text("\n".join(rows))
+    recordings, counts = found(tmp_path)
+    assert len(recordings) == 300
+    assert counts["music", "train"] > 200
+    splits = {}
+    for recording in recordings:
+        splits.setdefault(int(recording.title) % 60, set()).add(recording.split)
+    assert all(len(split) == 1 for split in splits.values())
+    assert len({tuple(split) for split in splits.values()}) > 1
+
+
+def test_an_indexed_corpus(tmp_path):
+    write(tmp_path / "speech" / "x" / "a.wav")
+    write(tmp_path / "speech" / "x" / "b.wav")
+    (tmp_path / "index.tsv").write_text(
+        "split\tkind\tlang\tpackage\tlicence\tbytes\tpath\n"
+        "train\tspeech\ten\tx\tCC0\t1\tspeech/x/a.wav\n"
+        "drop\tspeech\ten\tx\tCC0\t1\tspeech/x/b.wav\n"
+    )
+    recordings, _ = found(tmp_path)
+    assert [(r.title, r.language, r.licence) for r in recordings] == [("speech/x/a.wav", "en", "CC0")]
+
+
+def test_a_tar_is_read_in_place(tmp_path):
+    audio = (tone(500, 0.5) * 32767).astype(np.int16)
+    with tarfile.open(tmp_path / "set.tar", "w") as tar:
+        for ending, subtype in (("wav", "PCM_16"), ("flac", "PCM_16")):
+            data = io.BytesIO()
+            soundfile.write(data, audio, RATE, format=ending.upper(), subtype=subtype)
+            member = tarfile.TarInfo(f"clips/one.{ending}")
+            member.size = len(data.getvalue())
+            tar.addfile(member, io.BytesIO(data.getvalue()))
+        tar.addfile(tarfile.TarInfo("notes.txt"))
+    recordings, counts = found(tmp_path / "set.tar", kind="speech")
+    assert sum(counts.values()) == 2
+    reader = SampleReader()
+    for recording in recordings:
+        piece = reader.read(recording, 3000, 2000)[:, 0]
+        np.testing.assert_array_equal(np.round(piece * 32768).astype(np.int16), audio[3000:5000])
+    out = tmp_path / "index"
+    assert list(pack_recordings(recordings, out, RATE, 1, "index")) == []
+    assert all(r.length == len(audio) and r.size for r in read_manifest(out))
+
+
+def test_a_compressed_tar_is_refused_with_a_sentence(tmp_path):
+    with tarfile.open(tmp_path / "set.tar", "w:gz") as tar:
+        tar.add(write(tmp_path / "a.wav"))
+    with pytest.raises(ConfigError, match="uncompressed tar"):
+        list_recordings(tmp_path / "set.tar")
+
+
+def test_a_list_of_paths(tmp_path):
+    write(tmp_path / "a.wav")
+    (tmp_path / "list.txt").write_text("# mine\na.wav\tmusic\tvalidation\nb.wav\n\n")
+    recordings, counts = found(tmp_path / "list.txt", kind="speech")
+    assert counts["music", "validation"] == 1
+    assert [r.title for r in recordings] == ["a.wav", "b.wav"]
+    assert recordings[1].kind == "speech"
+
+
+def test_what_is_not_there_is_a_sentence(tmp_path):
+    with pytest.raises(ConfigError, match="no such file"):
+        list_recordings(tmp_path / "nothing")
+    with pytest.raises(ConfigError, match="holds no recordings"):
+        list_recordings(tmp_path)
+    with pytest.raises(ConfigError, match="unknown layout"):
+        list_recordings(tmp_path, layout="imaginary")
+
+
+def test_manifests_keep_every_value(tmp_path):
+    recordings = [
+        Recording("a.opus", "speech", "validation", "set", "CC-BY", "ça", "t", 5, 9, 24000, 1, 16000, 0.5),
+        Recording("b.tar", "music", offset=512, size=100),
+    ]
+    write_manifest(tmp_path / "manifest.jsonl", recordings)
+    again = read_manifest(tmp_path)
+    assert [r.file for r in again] == [str(tmp_path / "a.opus"), str(tmp_path / "b.tar")]
+    from dataclasses import replace
+
+    assert [replace(r, file=b.file) for r, b in zip(again, recordings, strict=True)] == recordings
+    (tmp_path / "manifest.jsonl").write_text('{"file": "a", "kind": "speech"}\n{"file": 1, "colour": 2}\n')
+    with pytest.raises(ConfigError, match="line 2"):
+        read_manifest(tmp_path)
+
+
+def test_hash_splits_keep_their_shares():
+    names = [f"file {n}" for n in range(4000)]
+    shares = {"train": 0.9, "validation": 0.06, "test": 0.04}
+    counts = Counter(split_by_hash(name, shares) for name in names)
+    for split, share in shares.items():
+        assert counts[split] / 4000 == pytest.approx(share, abs=0.015)
+    assert split_by_hash("file 7", shares) == split_by_hash("file 7", shares)
+
+
+@pytest.mark.parametrize("ending", ["opus", "ogg", "flac", "mp3", "wav"])
+def test_random_access_equals_reading_from_the_start(tmp_path, ending):
+    path = tmp_path / f"long.{ending}"
+    audio = np.concatenate([tone(200 + 40 * n, 0.5) for n in range(20)])
+    options = {"format": "OGG", "subtype": "OPUS"} if ending == "opus" else {}
+    with soundfile.SoundFile(path, "w", RATE, 1, **options) as file:
+        for start in range(0, len(audio), RATE):
+            file.write(audio[start : start + RATE])
+    whole = soundfile.read(path, dtype="float32")[0]
+    reader, recording = SampleReader(), Recording(str(path), "speech")
+    for start in (0, 1, 30_001, 200_000):
+        piece = reader.read(recording, start, 5000)[:, 0]
+        np.testing.assert_allclose(
+            piece, whole[start : start + 5000], atol=2e-3 if ending == "opus" else 1e-5
+        )
+    assert len(reader.read(recording, len(whole) - 10, 100)) == 10
+
+
+def bad_files(root):
+    write(root / "good.wav")
+    (root / "empty.wav").touch()
+    (root / "text.wav").write_text("this is no audio")
+    write(root / "silent.wav", np.zeros(1000, np.float32))
+    write(root / "no_samples.wav", np.zeros(0, np.float32))
+    soundfile.write(root / "nan.wav", np.array([0.1, np.nan, 0.1], np.float32), RATE, subtype="FLOAT")
+    return root
+
+
+@pytest.mark.parametrize("form", ["pcm", "opus", "index"])
+def test_bad_files_are_left_out_by_name(tmp_path, form):
+    recordings = list_recordings(bad_files(tmp_path / "in"), kind="speech")
+    recordings.append(Recording(str(tmp_path / "in" / "gone.wav"), "speech"))
+    problems = list(pack_recordings(recordings, tmp_path / "out", RATE, 1, form))
+    assert len(problems) == 6
+    for name in ("empty", "text", "silent", "no_samples", "nan", "gone"):
+        assert sum(f"{name}.wav" in problem for problem in problems) == 1, name
+    packed = read_manifest(tmp_path / "out")
+    assert len(packed) == 1
+    assert packed[0].seconds == pytest.approx(0.2)
+    assert not list((tmp_path / "out").glob("*.partial"))
+
+
+def test_nothing_usable_is_an_error(tmp_path):
+    (tmp_path / "a.wav").write_text("no audio")
+    with pytest.raises(ConfigError, match="none of 1 recordings can be used"):
+        list(pack_recordings(list_recordings(tmp_path), tmp_path / "out", RATE, 1, "pcm"))
+
+
+def test_opus_shards_need_a_rate_of_opus(tmp_path):
+    with pytest.raises(ConfigError, match="22050"):
+        list(pack_recordings([Recording("a", "speech")], tmp_path, 22_050, 1))
+
+
+@pytest.mark.parametrize("form", ["pcm", "opus", "index"])
+def test_a_pack_gives_back_the_audio_at_its_level(tmp_path, form):
+    quiet = tone(440, 1.0, 44_100, level=0.01)
+    write(tmp_path / "in" / "train" / "speech" / "a.wav", np.stack([quiet, quiet], 1), 44_100)
+    list(pack_recordings(list_recordings(tmp_path / "in"), tmp_path / "out", RATE, 1, form))
+    corpus = Corpus([tmp_path / "out"], RATE, 1)
+    (recording,) = corpus.recordings("train-speech")
+    assert recording.native_rate == 44_100
+    audio = corpus.read(recording, 0, RATE)[:, 0]
+    assert np.sqrt(np.mean(audio**2)) == pytest.approx(TARGET_RMS, rel=0.05)
+    expected = tone(440, 1.0)
+    correlation = np.dot(audio, expected) / np.linalg.norm(audio) / np.linalg.norm(expected)
+    assert correlation > 0.99
+
+
+def test_the_validation_list_is_fixed_and_short(tmp_path):
+    recordings = [
+        Recording("v.pcm", "speech", "validation", title=f"{n:03d}", start=n * 480_000, length=480_000,
+                  sample_rate=RATE, channels=1)
+        for n in range(120)
+    ]  # fmt: skip
+    recordings.append(Recording("t.pcm", "speech", length=480_000, sample_rate=RATE, channels=1))
+    chosen = validation_list(recordings)
+    assert chosen == validation_list(recordings[::-1])
+    assert len(chosen) == 50
+    assert {r.seconds for r in chosen} == {10.0}
+    assert chosen[0].start == 120_000
+    assert hours_by_kind(recordings)["validation-speech"] == pytest.approx(120 * 20 / 3600)
+
+
+def test_neighbours_of_one_voice_are_joined():
+    def part(start, **changes):
+        values = {"source": "x", "language": "de", "length": 100, "sample_rate": RATE, "channels": 1}
+        return Recording("a.pcm", "speech", start=start, **{**values, **changes})
+
+    joined = neighbours_joined([part(0), part(110), part(220, language="fr"), part(900, language="fr")], 50)
+    assert [(r.start, r.length) for r in joined] == [(0, 210), (220, 100), (900, 100)]
+
+
+def test_crops_are_drawn_evenly_over_time(tmp_path):
+    for name, seconds in (("long", 9.0), ("short", 1.0)):
+        write(tmp_path / "in" / "train" / "speech" / f"{name}.wav", noise(seconds) + (name == "long") * 0.2)
+    list(pack_recordings(list_recordings(tmp_path / "in"), tmp_path / "out", RATE, 1, "index"))
+    corpus, random = Corpus([tmp_path / "out"], RATE, 1), np.random.default_rng(0)
+    crops = [corpus.crop("train-speech", 2400, random) for _ in range(300)]
+    share = np.mean([crop.mean() > 0.02 for crop in crops])
+    assert share == pytest.approx(0.9, abs=0.05)
+    with pytest.raises(ConfigError, match="no train-music"):
+        corpus.crop("train-music", 100, random)
+
+
+def test_a_short_recording_ends_in_zeros(pack):
+    corpus = Corpus([pack], RATE, 1)
+    crop = corpus.crop("train-noise", 10 * RATE, np.random.default_rng(0))
+    assert crop.shape == (10 * RATE, 1)
+    assert crop[: RATE // 2].any()
+    assert not crop[-RATE:].any()
+
+
+def test_full_band_recordings_can_be_asked_for(pack):
+    corpus, random = Corpus([pack], RATE, 1), np.random.default_rng(0)
+    assert corpus.crop("train-music", 100, random, full_band=True).any()
+    assert corpus.crop("train-speech", 100, random, full_band=True).shape == (100, 1)
+
+
+def test_channels():
+    stereo = np.array([[1.0, 3.0], [0.0, 2.0]], np.float32)
+    assert with_channels(stereo, 1).tolist() == [[2.0], [1.0]]
+    assert with_channels(with_channels(stereo, 1), 2).tolist() == [[2.0, 2.0], [1.0, 1.0]]
+
+
+def test_a_file_that_vanishes_is_an_audio_error(tmp_path):
+    with pytest.raises(AudioError, match=r"gone.flac"):
+        SampleReader().read(Recording(str(tmp_path / "gone.flac"), "speech"), 0, 10)

@@ -1,0 +1,132 @@
+"""Two processes that train together: the same codebooks on both, and the same run as one process."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from sonant.training.loop import Trainer
+from sonant.training.recipe import recipe_from_dict
+from training.training_helpers import tiny_values
+
+CODEBOOK = """
+import torch
+from sonant.nn.quantizer import ResidualVectorQuantizer
+
+def revived(rows):
+    torch.manual_seed(0)
+    quantizer = ResidualVectorQuantizer(4, 1, 32)
+    codebook = torch.randn(1, 32, 4)
+    codebook[0, 16:] += 1000
+    quantizer.adopt_codebooks(codebook, 256)
+    for step in range(400):
+        torch.manual_seed(step)
+        quantizer(torch.randn(1, 256, 4)[:, rows], 1)
+    return quantizer.codebooks
+"""
+
+RANK = (
+    CODEBOOK
+    + """
+import json, sys
+from pathlib import Path
+import torch
+from sonant.training.loop import Trainer
+from sonant.training.recipe import recipe_from_dict
+recipe = recipe_from_dict(json.loads(sys.argv[1]))
+trainer = Trainer(recipe, Path(sys.argv[2]))
+trainer.run()
+rank = trainer.fabric.global_rank
+state = trainer.network.module.state_dict()
+state["revived"] = revived(slice(128 * rank, 128 * rank + 128))
+torch.save(state, sys.argv[2] + f"/rank{rank}.pt")
+"""
+)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def train_on_two_ranks(values, folder):
+    """What torchrun does: one process per rank, told by the environment."""
+    folder.mkdir()
+    shared = {
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "GROUP_RANK": "0",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": free_port(),
+        "TORCHELASTIC_RUN_ID": "test",
+        "OMP_NUM_THREADS": "1",
+    }
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", RANK, json.dumps(values), str(folder)],
+            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    for process in processes:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+@pytest.fixture(scope="module")
+def runs(pack, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ranks")
+    values = tiny_values(
+        pack,
+        data={"batch_size": 4},
+        discriminator={"filters": 2, "windows": [256], "start_step": 2, "per_bandwidth": True},
+        optimizer={"learning_rate": 1e-5, "final_rate": 1e-5, "warmup_steps": 1, "gradient_clip": 1e9},
+        run={"steps": 5, "threads": 1, "warm_start_steps": 0},
+    )
+    values["codebooks"] = [4]
+    values["discriminator"]["warmup_steps"] = 1
+    both = train_on_two_ranks(values, folder / "two")
+    trainer = Trainer(recipe_from_dict(values), folder / "one")
+    start = {k: v.clone() for k, v in trainer.network.module.state_dict().items()}
+    trainer.run()
+    return both, start, trainer.network.module.state_dict(), folder
+
+
+def test_every_rank_has_the_same_codebooks_to_the_bit(runs):
+    (first, second), *_ = runs
+    assert first["quantizer.initialised"].all()
+    for key in ("codebooks", "usage", "sums"):
+        assert torch.equal(first[f"quantizer.{key}"], second[f"quantizer.{key}"]), key
+
+
+def test_dead_entries_are_replaced_alike_on_every_rank(runs):
+    (first, second), *_ = runs
+    here: dict = {}
+    exec(CODEBOOK, here)
+    assert torch.equal(first["revived"], second["revived"])
+    assert first["revived"].abs().max() < 10
+    torch.testing.assert_close(first["revived"], here["revived"](slice(None)), rtol=1e-4, atol=1e-5)
+
+
+def test_two_ranks_are_one_rank_with_the_doubled_batch(runs):
+    """A small learning rate: large steps of Adam would tell apart gradients of 1e-12 and of −1e-12."""
+    (first, second), start, alone, folder = runs
+    for key, value in alone.items():
+        assert torch.equal(first[key], second[key]), key
+        if key.startswith("quantizer"):
+            torch.testing.assert_close(first[key], value, rtol=1e-3, atol=1e-4)
+    names = [key for key in alone if not key.startswith("quantizer")]
+    moved = torch.cat([(alone[key] - start[key]).flatten() for key in names])
+    moved_by_two = torch.cat([(first[key] - start[key]).flatten() for key in names])
+    assert moved.norm() > 0
+    assert (moved - moved_by_two).norm() < 0.03 * moved.norm()
+    rows = [json.loads(line) for line in (folder / "two" / "log.jsonl").read_text().splitlines()]
+    assert "generator" in rows[-1]

@@ -1,0 +1,220 @@
+"""The loop: resuming bit for bit, stopping, steps that go wrong, every kind of recipe."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from sonant.errors import ConfigError, SonantError
+from sonant.models.store import load_weights
+from sonant.training.loop import MAX_BAD_STEPS, Trainer
+from sonant.training.recipe import recipe_from_dict
+from training.training_helpers import tiny_values
+
+
+def losses(folder):
+    rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in row.items() if k != "audio_seconds_per_second"} for row in rows]
+
+
+ADVERSARIAL = {"start_step": 2, "per_bandwidth": True}
+
+
+def with_steps(recipe, steps):
+    return replace(recipe, run=replace(recipe.run, steps=steps))
+
+
+def test_a_resumed_run_is_the_run_that_was_not_interrupted(tiny_recipe, tmp_path):
+    recipe = tiny_recipe(discriminator={"filters": 2, "windows": [256], "warmup_steps": 1, **ADVERSARIAL})
+    Trainer(recipe, tmp_path / "whole").run()
+    Trainer(with_steps(recipe, 3), tmp_path / "parts").run()
+    resumed = Trainer(recipe, tmp_path / "parts", resume=True)
+    assert resumed.step == 3
+    resumed.run()
+    rows = losses(tmp_path / "whole")
+    assert losses(tmp_path / "parts") == rows
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert any("generator" in row for row in rows)
+    whole, parts = (
+        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("whole", "parts")
+    )
+    assert whole["versions"]["sonant"]
+    assert whole["recipe"]["model"]["name"] == "tiny"
+    for key, value in whole["network"].items():
+        assert torch.equal(value, parts["network"][key]), key
+
+
+def test_a_run_learns_and_leaves_weights(tiny_recipe, tmp_path):
+    recipe = tiny_recipe(
+        model={"n_filters": 4, "dimension": 16},
+        data={"strategies": [{"weight": 1, "kinds": ["music"]}], "gain_db": [0, 0]},
+        loss={"time": 10.0, "balancer": False},
+        optimizer={"learning_rate": 5e-3, "final_rate": 5e-3, "warmup_steps": 1},
+        run={"steps": 60, "warm_start_steps": 40, "log_every": 10, "listen_every": 30},
+    )
+    Trainer(recipe, tmp_path).run()
+    rows = [row for row in losses(tmp_path) if "mel" in row]
+    assert rows[-1]["mel"] < 0.5 * rows[0]["mel"]
+    heard = [row for row in losses(tmp_path) if "validation/music SI-SNR" in row]
+    assert [row["step"] for row in heard] == [30, 60]
+    weights, config = load_weights(tmp_path / "weights.safetensors")
+    assert config == recipe.model
+    assert weights["codebooks"].any()
+    events = list(tmp_path.glob("events.*"))
+    assert events
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(tmp_path))
+    found.Reload()
+    tags = found.Tags()
+    assert {"mel", "time", "validation/music SI-SNR"} <= set(tags["scalars"])
+    assert "music/decoded" in tags["images"]
+    assert "music/decoded" in tags["audio"]
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_counted(tiny_recipe, tmp_path, monkeypatch):
+    trainer = Trainer(tiny_recipe(), tmp_path)
+    mel, before = trainer.objective.mel_loss.forward, {}
+
+    def spoilt(reference, decoded):
+        loss = mel(reference, decoded)
+        if trainer.step == 3:
+            before.update({k: v.clone() for k, v in trainer.network.state_dict().items()})
+            return loss * float("nan")
+        if trainer.step == 4:
+            for key, value in trainer.network.module.encoder.state_dict().items():
+                assert torch.equal(before[f"encoder.{key}"], value)
+        return loss
+
+    monkeypatch.setattr(trainer.objective.mel_loss, "forward", spoilt)
+    trainer.run()
+    assert before
+    assert trainer.skipped == 1
+    assert trainer.step == 6
+    assert all(value.isfinite().all() for value in trainer.network.state_dict().values())
+
+
+def test_too_many_bad_steps_end_the_run_with_a_reason(tiny_recipe, tmp_path, monkeypatch):
+    trainer = Trainer(tiny_recipe(run={"steps": 100, "warm_start_steps": 1, "listen_every": 0}), tmp_path)
+    monkeypatch.setattr(trainer.objective.mel_loss, "forward", lambda a, b: b.sum() * float("inf"))
+    with pytest.raises(SonantError, match=f"{MAX_BAD_STEPS} gradients in a row"):
+        trainer.run()
+    assert (tmp_path / "checkpoint.pt").exists()
+
+
+def test_a_time_limit_ends_the_run(tiny_recipe, tmp_path):
+    recipe = tiny_recipe(run={"steps": 10**6, "warm_start_steps": 1, "listen_every": 0})
+    trainer = Trainer(recipe, tmp_path, time_limit=0.5)
+    trainer.run()
+    assert 0 < trainer.step < 10**6
+    assert trainer.optimizer.param_groups[0]["lr"] <= recipe.optimizer.learning_rate
+
+
+def test_sigterm_saves_and_stops(pack, tmp_path):
+    recipe = tiny_values(pack, run={"steps": 10**6, "warm_start_steps": 1, "log_every": 1})
+    recipe["data"]["workers"] = 1
+    code = (
+        "import json, sys\nfrom pathlib import Path\n"
+        "from sonant.training.loop import Trainer\nfrom sonant.training.recipe import recipe_from_dict\n"
+        "Trainer(recipe_from_dict(json.loads(sys.argv[1])), Path(sys.argv[2])).run()\nprint('saved')\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, json.dumps(recipe), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    for line in process.stderr:
+        if line.startswith("step 2"):
+            break
+    os.killpg(process.pid, signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert out.strip() == "saved"
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert state["step"] >= 2
+
+
+def test_a_damaged_checkpoint_is_a_sentence(tiny_recipe, tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(SonantError, match="damaged"):
+        Trainer(tiny_recipe(), tmp_path, resume=True)
+
+
+def test_a_checkpoint_of_another_model_is_refused(tiny_recipe, tmp_path):
+    recipe = with_steps(tiny_recipe(), 1)
+    Trainer(recipe, tmp_path).run()
+    other = replace(recipe, model=replace(recipe.model, n_filters=4))
+    with pytest.raises(SonantError, match="another model"):
+        Trainer(other, tmp_path, resume=True)
+
+
+def test_a_run_starts_from_weights(tiny_recipe, tmp_path):
+    recipe = with_steps(tiny_recipe(), 3)
+    Trainer(recipe, tmp_path).run()
+    weights, _ = load_weights(tmp_path / "weights.safetensors")
+    again = Trainer(replace(recipe, start=str(tmp_path / "weights.safetensors")), tmp_path / "next")
+    codebooks = again.network.module.quantizer.codebooks.numpy()
+    assert (codebooks == weights["codebooks"]).all()
+    again.run()
+
+
+def test_stereo_is_normalised_and_judged_per_channel(corpus_folder, tmp_path):
+    from sonant.training.datasets import list_recordings
+    from sonant.training.pack import pack_recordings
+
+    recordings = [r for r in list_recordings(corpus_folder) if r.kind == "music"]
+    list(pack_recordings(recordings, tmp_path / "pack", 48_000, 2, "pcm"))
+    values = tiny_values(tmp_path / "pack", discriminator={**ADVERSARIAL, "filters": 2, "windows": [256]})
+    values["model"] |= {
+        "sample_rate": 48_000,
+        "channels": 2,
+        "causal": False,
+        "norm": "time_group_norm",
+        "pad_mode": "reflect",
+        "normalize": True,
+        "segment": 1.0,
+        "bandwidths": [0.6, 1.2],
+    }
+    values["data"]["strategies"] = [{"weight": 1, "kinds": ["music"]}]
+    Trainer(recipe_from_dict(values), tmp_path / "run").run()
+    assert "feature" in losses(tmp_path / "run")[-1]
+
+
+@pytest.mark.parametrize("quantizer", ["diffq", "gumbel"])
+def test_other_quantisers_train(tiny_recipe, tmp_path, quantizer):
+    trainer = Trainer(tiny_recipe(quantizer=quantizer), tmp_path)
+    before = {k: v.clone() for k, v in trainer.network.module.quantizer.named_parameters()}
+    trainer.run()
+    for name, value in trainer.network.module.quantizer.named_parameters():
+        assert not torch.equal(value, before[name]), name
+    assert not (tmp_path / "weights.safetensors").exists()
+
+
+def test_no_usable_file_is_an_error_at_the_start(tiny_recipe, corpus_folder, tmp_path):
+    from sonant.training.manifest import read_manifest, write_manifest
+
+    recordings = [replace(r, file=str(tmp_path / "gone.wav")) for r in read_manifest(packed(tiny_recipe))]
+    write_manifest(tmp_path / "manifest.jsonl", recordings)
+    recipe = tiny_recipe()
+    recipe = replace(recipe, data=replace(recipe.data, pack=str(tmp_path)))
+    with pytest.raises(SonantError, match=r"no file could be read .*gone.wav: no such file"):
+        Trainer(recipe, tmp_path / "run").run()
+
+
+def packed(tiny_recipe):
+    from pathlib import Path
+
+    return Path(tiny_recipe().data.packs[0])
+
+
+def test_a_missing_pack_is_an_error_at_the_start(tiny_recipe, tmp_path):
+    recipe = tiny_recipe(data={"pack": str(tmp_path / "nowhere")})
+    with pytest.raises(ConfigError, match="nowhere"):
+        Trainer(recipe, tmp_path)

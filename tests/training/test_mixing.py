@@ -1,0 +1,158 @@
+"""Mixes: strategies and their probabilities, gains, rooms, clipping, bad files, numbering."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sonant.errors import AudioError, ConfigError
+from sonant.training import mixing
+from sonant.training.mixing import BatchNumbers, MixedCrops, collate
+from sonant.training.recipe import DataRecipe
+from sonant.training.reverberation import measured_rt60, reverberate, synthesise_response
+from training.training_helpers import RATE, noise, tone
+
+
+def crops(pack, **changes):
+    return MixedCrops(replace(DataRecipe(str(pack), seconds=0.1), **changes), RATE, 1, seed=3)
+
+
+def test_a_crop_depends_only_on_seed_and_number(pack):
+    first, second = crops(pack), crops(pack)
+    for number in (0, 7, 123):
+        assert (first[number][0] == second[number][0]).all()
+    assert (first[0][0] != first[1][0]).any()
+    assert first[5][0].shape == (2400, 1)
+
+
+def test_the_strategies_of_the_paper_have_its_probabilities(pack, monkeypatch):
+    data = crops(pack, reverberation=0.0)
+    drawn = []
+    monkeypatch.setattr(
+        data.corpus,
+        "crop",
+        lambda kind, length, random, full_band: (
+            drawn.append(kind) or np.full((length, 1), 0.05, np.float32)
+        ),
+    )
+    mixes = []
+    for number in range(3000):
+        data[number]
+        mixes.append(tuple(drawn))
+        drawn.clear()
+    share = {size: np.mean([len(mix) == size for mix in mixes]) for size in (1, 2, 3)}
+    assert share[1] == pytest.approx(0.64, abs=0.03)
+    assert share[2] == pytest.approx(0.24, abs=0.03)
+    assert share[3] == pytest.approx(0.12, abs=0.03)
+    assert np.mean([mix == ("train-music",) for mix in mixes]) == pytest.approx(0.32, abs=0.03)
+    assert not any("train-music" in mix for mix in mixes if len(mix) == 3)
+
+
+def test_gains_lie_in_their_range(pack, monkeypatch):
+    data = crops(pack, reverberation=0.0, strategies=({"weight": 1, "kinds": ["speech"]},))
+    level = np.full((2400, 1), 0.1, np.float32)
+    monkeypatch.setattr(data.corpus, "crop", lambda *_: level)
+    gains = [20 * np.log10(data[n][0][0, 0].item() / 0.1) for n in range(400)]
+    assert -10 <= min(gains) < -9
+    assert 5 < max(gains) <= 6.001
+
+
+def test_rooms_are_drawn_at_their_probability_and_never_for_single_music(pack, monkeypatch):
+    heard = []
+    monkeypatch.setattr(mixing, "reverberate", lambda audio, room: heard.append(len(room)) or audio)
+    music = crops(pack, reverberation=1.0, strategies=({"weight": 1, "kinds": ["music"]},))
+    for number in range(20):
+        music[number]
+    assert not heard
+    speech = crops(pack, strategies=({"weight": 1, "kinds": ["speech"]},))
+    monkeypatch.setattr(speech.corpus, "crop", lambda *_: np.full((2400, 1), 0.1, np.float32))
+    for number in range(1000):
+        speech[number]
+    assert len(heard) == pytest.approx(200, abs=40)
+    assert 0.3 * RATE <= min(heard) < max(heard) <= 1.3 * RATE
+
+
+def test_clipped_and_silent_mixes_are_drawn_again(pack, monkeypatch):
+    data = crops(pack, reverberation=0.0, strategies=({"weight": 1, "kinds": ["speech"]},))
+    levels = iter([2.0, 0.0, 0.2])
+    monkeypatch.setattr(data.corpus, "crop", lambda *_: np.full((2400, 1), next(levels), np.float32))
+    assert 0 < data[0][0].max() < 0.5
+
+
+def test_files_that_cannot_be_read_are_named_and_replaced(pack, monkeypatch):
+    data = crops(pack, strategies=({"weight": 1, "kinds": ["speech"]},))
+    crop, calls = data.corpus.crop, []
+
+    def sometimes(*arguments):
+        calls.append(1)
+        if len(calls) == 1:
+            raise AudioError("bad.flac: cannot be read")
+        return crop(*arguments)
+
+    monkeypatch.setattr(data.corpus, "crop", sometimes)
+    batch, problems = collate([data[0], data[1]])
+    assert problems == ["bad.flac: cannot be read"]
+    assert batch.shape == (2, 2400, 1)
+    assert batch[0].any()
+
+
+def test_a_kind_that_is_missing_everywhere_is_an_error(pack):
+    with pytest.raises(ConfigError, match="has no train recordings of effects"):
+        crops(pack, strategies=({"weight": 1, "kinds": ["effects"]},))
+
+
+@settings(max_examples=30, deadline=None)
+@given(share=st.integers(1, 5), ranks=st.integers(1, 4), first=st.integers(0, 50))
+def test_ranks_share_the_batch_of_one_process(share, ranks, first):
+    alone = iter(BatchNumbers(share * ranks, first))
+    shared = [iter(BatchNumbers(share * ranks, first, rank, ranks)) for rank in range(ranks)]
+    for _ in range(3):
+        assert next(alone) == [number for numbers in shared for number in next(numbers)]
+
+
+def test_a_batch_that_cannot_be_shared_is_an_error():
+    with pytest.raises(ConfigError, match="cannot be shared by 3"):
+        BatchNumbers(8, ranks=3)
+
+
+@settings(max_examples=15, deadline=None)
+@given(rt60=st.floats(0.3, 1.3), seed=st.integers(0, 1000))
+def test_drawn_rooms_have_their_reverberation_time(rt60, seed):
+    response = synthesise_response(rt60, RATE, np.random.default_rng(seed))
+    response[: int(0.1 * RATE)] = 0
+    response[0] = 1e-3
+    assert measured_rt60(response, RATE) == pytest.approx(rt60, rel=0.35)
+
+
+def test_reverberation_keeps_place_and_level():
+    dry = tone(500, 0.5)[:, None]
+    dry[: RATE // 10] = 0
+    response = np.concatenate([np.zeros(500), synthesise_response(0.6, RATE, np.random.default_rng(1))])
+    wet = reverberate(dry, response.astype(np.float32))
+    assert wet.shape == dry.shape
+    assert np.std(wet) == pytest.approx(np.std(dry), rel=0.01)
+    assert not np.abs(wet[: RATE // 10 - 1]).max() > 1e-3
+    assert np.abs(wet - dry).max() > 0.02
+
+
+def test_measured_rooms_are_used_when_they_fit(tmp_path):
+    import soundfile
+
+    from sonant.training.datasets import list_recordings
+    from sonant.training.pack import pack_recordings
+
+    for name, rt60 in (("fits", 0.5), ("too_long", 4.0)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train" / "rir").mkdir(parents=True)
+        (tmp_path / name / "train" / "speech").mkdir(parents=True)
+        time = np.arange(int(rt60 * RATE)) / RATE
+        decay = noise(rt60, level=0.3) * 10 ** (-3 * time / rt60)
+        soundfile.write(tmp_path / name / "train" / "rir" / "r.wav", decay, RATE)
+        soundfile.write(tmp_path / name / "train" / "speech" / "s.wav", tone(200, 1.0), RATE)
+        out = tmp_path / name / "pack"
+        list(pack_recordings(list_recordings(tmp_path / name), out, RATE, 1, "pcm"))
+        data = crops(out, strategies=({"weight": 1, "kinds": ["speech"]},))
+        response = data._room(np.random.default_rng(0))
+        assert (len(response) == len(decay)) == (name == "fits")

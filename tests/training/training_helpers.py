@@ -1,0 +1,37 @@
+"""Sounds to test with, and a recipe small enough for a test."""
+
+import numpy as np
+
+RATE = 24_000
+
+
+def tone(frequency, seconds, rate=RATE, level=0.3):
+    time = np.arange(int(seconds * rate)) / rate
+    vibrato = 5 * np.sin(2 * np.pi * 3 * time)
+    return (level * np.sin(2 * np.pi * frequency * time + vibrato)).astype(np.float32)
+
+
+def noise(seconds, rate=RATE, level=0.1, seed=0):
+    random = np.random.default_rng(seed)
+    return (level * random.standard_normal(int(seconds * rate))).astype(np.float32)
+
+
+def tiny_values(pack, **sections):
+    values = {
+        "model": {
+            "name": "tiny",
+            "sample_rate": RATE,
+            "n_filters": 2,
+            "dimension": 8,
+            "lstm_layers": 1,
+            "n_q": 4,
+            "bins": 16,
+            "bandwidths": [0.3, 0.6, 1.2],
+        },
+        "data": {"pack": str(pack), "batch_size": 2, "seconds": 0.2, "workers": 0},
+        "discriminator": {"filters": 2, "windows": [256, 128], "warmup_steps": 1},
+        "run": {"steps": 6, "warm_start_steps": 1, "log_every": 1, "listen_every": 0},
+    }
+    for name, changes in sections.items():
+        values[name] = {**values.get(name, {}), **changes} if isinstance(changes, dict) else changes
+    return values
