@@ -10,11 +10,14 @@ from typing import Annotated
 
 import typer
 
+from sonant.cli.data import data
 from sonant.cli.decode import decode
 from sonant.cli.encode import encode
 from sonant.cli.evaluate import evaluate
 from sonant.cli.info import info
 from sonant.cli.models import models
+from sonant.cli.mushra import mushra
+from sonant.cli.train import train
 from sonant.errors import SonantError
 
 app = typer.Typer(
@@ -25,10 +28,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-COMMANDS = {command.__name__: command for command in (encode, decode, info, models, evaluate)}
+COMMANDS = {command.__name__: command for command in (encode, decode, info, models, evaluate, train)}
 
 for name, command in COMMANDS.items():
     app.command(name)(command)
+app.add_typer(data, name="data")
+app.add_typer(mushra, name="mushra")
 
 
 def _version(wanted: bool) -> None:

@@ -89,8 +89,8 @@ class Trainer:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self._check_first_crop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._ask_to_stop)
+        stops = (signal.SIGTERM, signal.SIGINT)
+        handlers = [signal.signal(number, self._ask_to_stop) for number in stops]
         first = self.fabric.is_global_zero
         if first:
             cut_log(self.folder / LOG_NAME, self.step)
@@ -122,6 +122,8 @@ class Trainer:
             if monitor:
                 monitor.close()
             self._report_problems()
+            for number, handler in zip(stops, handlers, strict=True):
+                signal.signal(number, handler)
 
     def _batches(self) -> Any:
         data, fabric = self.recipe.data, self.fabric

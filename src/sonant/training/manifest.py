@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 
@@ -115,10 +114,21 @@ def split_by_hash(key: str, shares: Mapping[str, float]) -> str:
 
 def hours_by_kind(recordings: Iterable[Recording]) -> dict[str, float]:
     """Hours of every `<split>-<kind>`."""
-    seconds: Counter[str] = Counter()
+    return _hours(recordings, lambda r: f"{r.split}-{r.kind}")
+
+
+def hours_by_source(recordings: Iterable[Recording]) -> dict[str, float]:
+    """Hours of every source and its licence."""
+    return _hours(
+        recordings, lambda r: f"{r.source or 'unknown source'}: {r.licence or 'no licence given'}"
+    )
+
+
+def _hours(recordings: Iterable[Recording], name: Callable[[Recording], str]) -> dict[str, float]:
+    hours: dict[str, float] = {}
     for recording in recordings:
-        seconds[f"{recording.split}-{recording.kind}"] += recording.seconds  # type: ignore[assignment]
-    return {name: value / 3600 for name, value in sorted(seconds.items())}
+        hours[name(recording)] = hours.get(name(recording), 0.0) + recording.seconds / 3600
+    return dict(sorted(hours.items()))
 
 
 def validation_list(recordings: Iterable[Recording]) -> list[Recording]:

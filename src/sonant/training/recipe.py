@@ -229,30 +229,27 @@ def _merged(base: Values, changes: Values) -> Values:
 
 
 def _read(path: Path) -> Values:
-    """The values of a recipe over those of its `base`."""
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from None
-    base = values.pop("base", None)
-    if base is None:
-        return values
-    name, _, variant = base.partition(":")
-    return _merged(_variant(_read(path.parent / name), variant, base), values)
 
 
-def _variant(values: Values, name: str, path: str) -> Values:
-    """The values under one of the recipe's `[variants.NAME]`."""
+def _resolved(name: str) -> Values:
+    """The values of `FILE.toml` or `FILE.toml:VARIANT`, over those of the base."""
+    stem, _, variant = name.partition(".toml:")
+    path = Path(f"{stem}.toml" if variant else name)
+    values = _read(path)
     variants = values.pop("variants", {})
-    if not name and not variants:
-        return values
-    if name not in variants:
+    if variant not in variants and (variant or variants):
         known = ", ".join(variants) or "none"
-        asked = f"has no variant {name!r}" if name else "needs a variant"
+        asked = f"has no variant {variant!r}" if variant else "needs a variant"
         raise ConfigError(f"{path}: {asked}; it has {known}, to be named as RECIPE:VARIANT")
-    return _merged(values, variants[name])
+    values = _merged(values, variants.get(variant, {}))
+    base = values.pop("base", None)
+    return values if base is None else _merged(_resolved(str(path.parent / base)), values)
 
 
 def recipe_variants(path: Path) -> list[str]:
@@ -263,16 +260,14 @@ def recipe_variants(path: Path) -> list[str]:
 def load_recipe(path: Path | str, overrides: list[str] | None = None) -> Recipe:
     """Read `recipe.toml` or `recipe.toml:variant`.
 
-    A recipe may name a `base` (another recipe, beside it) whose values it changes, and hold
-    `[variants.NAME]` tables that change some of its own. Overrides are `section.key=value` with
-    TOML values, and come last.
+    A recipe may name a `base` (another recipe, or one of its variants, beside it) whose values it
+    changes, and hold `[variants.NAME]` tables that change its own. Overrides are
+    `section.key=value` with TOML values, and come last.
 
     Raises:
         ConfigError: if the file, a variant or an override cannot be understood.
     """
-    name, _, variant = str(path).partition(".toml:")
-    file = Path(f"{name}.toml" if variant else name)
-    values = _variant(_read(file), variant, str(path))
+    values = _resolved(str(path))
     for override in overrides or []:
         key, equals, text = override.partition("=")
         if not equals:

@@ -1,0 +1,66 @@
+"""`sonant data`: corpora for training."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+data = typer.Typer(help="Pack corpora for training, and say what is in them.", no_args_is_help=True)
+
+
+class Form(str, Enum):
+    """How a pack keeps its samples."""
+
+    opus = "opus"
+    pcm = "pcm"
+    index = "index"
+
+
+@data.command()
+def pack(
+    sources: Annotated[
+        list[Path], typer.Argument(help="Folders of a dataset or of any audio, tars, lists, manifests.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the pack.")],
+    layout: Annotated[
+        str,
+        typer.Option(
+            help="dns4, common-voice, audioset, fsd50k, jamendo, index, folder, tar, list or manifest."
+        ),
+    ] = "auto",
+    kind: Annotated[str, typer.Option(help="What folders, tars and lists hold.")] = "general",
+    sample_rate: Annotated[int, typer.Option(help="Hz.")] = 24_000,
+    channels: Annotated[int, typer.Option(min=1, max=2)] = 1,
+    form: Annotated[
+        Form,
+        typer.Option(help="Opus shards, flat 16-bit samples, or only an index of files left in place."),
+    ] = Form.opus,
+    kbps: Annotated[float, typer.Option(help="Bitrate of Opus shards, per channel.")] = 96.0,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Processes.")] = 1,
+) -> None:
+    """Decode, normalise and pack recordings, with their licences, durations and a validation list."""
+    from sonant.training.datasets import list_recordings
+    from sonant.training.pack import pack_recordings
+
+    recordings = [r for source in sources for r in list_recordings(source, layout, kind)]
+    left_out = 0
+    for problem in pack_recordings(recordings, out, sample_rate, channels, form.value, kbps, jobs):
+        left_out += 1
+        typer.echo(f"left out: {problem}", err=True)
+    show(out)
+    typer.echo(f"{len(recordings) - left_out} recordings in {out}, {left_out} left out")
+
+
+@data.command()
+def show(manifest: Annotated[Path, typer.Argument(help="A manifest, or the folder of a pack.")]) -> None:
+    """Hours by split and kind, and by source and licence."""
+    from sonant.training.manifest import hours_by_kind, hours_by_source, read_manifest
+
+    recordings = read_manifest(manifest)
+    for name, hours in hours_by_kind(recordings).items():
+        typer.echo(f"{hours:9.2f} h  {name}")
+    for name, hours in hours_by_source(recordings).items():
+        typer.echo(f"{hours:9.2f} h  {name}")

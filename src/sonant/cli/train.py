@@ -1,0 +1,56 @@
+"""`sonant train`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sonant.errors import ConfigError, MissingDependencyError
+
+UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "": 1.0}
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe, as recipes/24khz.toml or FILE.toml:VARIANT.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Folder of the run; default runs/RECIPE.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue from the folder's checkpoint.")
+    ] = False,
+    time_limit: Annotated[
+        str | None, typer.Option("--time-limit", help="Save and end after this time: 25m, 1h30m, 90s.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a value: data.pack=my_pack, loss.mel=2.")
+    ] = None,
+) -> None:
+    """Train a codec as a recipe says; ends at its steps, the time limit or SIGTERM, always saved."""
+    limit = seconds(time_limit) if time_limit else None
+    try:
+        from sonant.training.checkpoint import CHECKPOINT_NAME
+        from sonant.training.loop import Trainer
+        from sonant.training.recipe import load_recipe
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(f"training needs {error.name}: pip install 'sonant[train]'") from None
+    plan = load_recipe(recipe, changes)
+    folder = out or Path("runs") / Path(recipe).name.replace(".toml:", "-").removesuffix(".toml")
+    if (folder / CHECKPOINT_NAME).exists() and not resume:
+        raise ConfigError(f"{folder}: holds a run; add --resume to continue it, or choose another --out")
+    Trainer(plan, folder, limit, resume).run()
+
+
+def seconds(text: str) -> float:
+    """Seconds of `1h30m`, `25m`, `90s` or `90`.
+
+    Raises:
+        ConfigError: if it is no duration.
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)([hms]?)", text)
+    total = sum(float(number) * UNITS[unit] for number, unit in parts)
+    if not total or "".join(number + unit for number, unit in parts) != text:
+        raise ConfigError(f"{text!r} is no duration; write it as 25m, 1h30m or 90s")
+    return total

@@ -1,0 +1,56 @@
+"""`sonant train` and `sonant data` as a user runs them."""
+
+import pytest
+from typer.testing import CliRunner
+
+from sonant.cli import app
+from sonant.cli.train import seconds
+from sonant.errors import ConfigError
+from sonant.training.manifest import read_manifest
+from training.test_recipes import RECIPES, TINY
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def test_pack_then_train_then_resume(corpus_folder, tmp_path):
+    result = run("data", "pack", corpus_folder, "--out", tmp_path / "pack", "--form", "opus")
+    assert result.exit_code == 0, result.output
+    assert "18 recordings" in result.output
+    assert "0 left out" in result.output
+    assert "train-speech" in run("data", "show", tmp_path / "pack").output
+    assert len(read_manifest(tmp_path / "pack" / "validation.jsonl")) == 9
+    changes = [*TINY, "model.bandwidths=[0.6, 1.2]", f"data.pack={tmp_path / 'pack'}"]
+    options = [part for change in changes for part in ("--set", change)]
+    start = ("train", RECIPES / "24khz.toml", "--out", tmp_path / "run", *options)
+    assert run(*start).exit_code == 0
+    again = run(*start)
+    assert isinstance(again.exception, ConfigError)
+    assert "add --resume" in str(again.exception)
+    resumed = run(*start, "--resume", "--set", "run.steps=4", "--time-limit", "10m")
+    assert resumed.exit_code == 0, resumed.exception
+    assert (tmp_path / "run" / "log.jsonl").read_text().count("\n") == 4
+
+
+def test_a_bad_file_is_named_and_counted(tmp_path, corpus_folder):
+    (tmp_path / "broken.wav").write_text("nothing")
+    result = run("data", "pack", tmp_path, corpus_folder, "-o", tmp_path / "pack", "--form", "index")
+    assert result.exit_code == 0, result.exception
+    assert "left out: " in result.output
+    assert "broken.wav" in result.output
+    assert "18 recordings" in result.output
+    assert "1 left out" in result.output
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("25m", 1500), ("1h30m", 5400), ("90s", 90), ("90", 90), ("0.5h", 1800)]
+)
+def test_durations(text, value):
+    assert seconds(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "soon", "5d", "m", "0"])
+def test_what_is_no_duration(text):
+    with pytest.raises(ConfigError, match="no duration"):
+        seconds(text)

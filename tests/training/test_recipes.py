@@ -1,0 +1,136 @@
+"""Recipes: every one loads, says what the paper says, and trains for a few steps when made tiny."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sonant.errors import ConfigError
+from sonant.training.loop import Trainer
+from sonant.training.recipe import load_recipe, recipe_from_dict, recipe_variants
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+FILES = sorted(path for path in RECIPES.glob("*.toml") if not path.name.startswith("lm_"))
+NAMES = [
+    f"{path.name}:{variant}" if variant else path.name
+    for path in FILES
+    for variant in recipe_variants(path) or [""]
+]
+TINY = [
+    "model.n_filters=2",
+    "model.dimension=8",
+    "model.n_q=4",
+    "model.bins=16",
+    "data.batch_size=2",
+    "data.seconds=0.2",
+    "data.workers=0",
+    "data.strategies=[{weight=1, kinds=['music']}]",
+    "discriminator.start_step=0",
+    "discriminator.warmup_steps=0",
+    "discriminator.filters=4",
+    "discriminator.windows=[256]",
+    "discriminator.update_probability=1.0",
+    "codebooks=[2, 4]",
+    "run.steps=2",
+    "run.devices=1",
+    "run.precision='32-true'",
+    "run.warm_start_steps=0",
+    "run.log_every=1",
+    "run.listen_every=0",
+]
+
+
+@pytest.fixture(scope="module")
+def packs(corpus_folder, pack, tmp_path_factory):
+    from sonant.training.datasets import list_recordings
+    from sonant.training.pack import pack_recordings
+
+    stereo = tmp_path_factory.mktemp("stereo")
+    music = [r for r in list_recordings(corpus_folder) if r.kind == "music"]
+    list(pack_recordings(music, stereo, 48_000, 2, "pcm"))
+    return {24_000: pack, 48_000: stereo}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_trains(name, packs, tmp_path):
+    model = load_recipe(RECIPES / name).model
+
+    tiny = [*TINY, "model.bandwidths=[0.6, 1.2]", f"data.pack={packs[model.sample_rate]}"]
+    Trainer(load_recipe(RECIPES / name, tiny), tmp_path).run()
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2]
+    assert {"time", "mel", "generator", "feature", "discriminator"} <= set(rows[-1])
+
+
+def test_the_24khz_recipe_is_the_papers():
+    recipe = load_recipe(RECIPES / "24khz.toml")
+    assert recipe.codebook_choices == (2, 4, 8, 16, 32)
+    assert recipe.data.batch_size == 64
+    assert recipe.data.gain_db == (-10.0, 6.0)
+    assert recipe.data.reverberation == 0.2
+    assert [s["weight"] for s in recipe.data.strategies] == [0.32, 0.32, 0.24, 0.12]
+    assert recipe.discriminator.update_probability == pytest.approx(2 / 3)
+    assert recipe.optimizer.betas == (0.5, 0.9)
+    assert recipe.run.steps == 300 * 2000
+    assert (recipe.model.n_filters, recipe.model.n_q, recipe.model.lstm_layers) == (32, 32, 2)
+
+
+def test_the_48khz_recipe_is_the_papers():
+    recipe = load_recipe(RECIPES / "48khz.toml")
+    assert recipe.codebook_choices == (2, 4, 8, 16)
+    assert (recipe.loss.generator, recipe.loss.feature) == (4.0, 4.0)
+    assert recipe.discriminator.update_probability == 0.5
+    assert recipe.discriminator.windows[0] == 4096
+    assert recipe.model.normalize
+    assert recipe.optimizer.learning_rate == 3e-4
+
+
+def test_every_row_of_the_tables_has_a_recipe():
+    assert len(recipe_variants(RECIPES / "table_2.toml")) == 4
+    assert {"soundstream", "diffq", "rvq"} <= set(recipe_variants(RECIPES / "table_a2.toml"))
+    assert len(recipe_variants(RECIPES / "table_a3.toml")) == 6
+    assert len(recipe_variants(RECIPES / "table_a4.toml")) == 28
+    row = load_recipe(RECIPES / "table_a4.toml:10-2-100-4-unbalanced")
+    assert (row.loss.time, row.loss.mel, row.loss.generator, row.loss.feature) == (10, 2, 100, 4)
+    assert not row.loss.balancer
+    assert load_recipe(RECIPES / "table_a4.toml:10-2-100-4").loss.balancer
+    assert row.quantizer == "diffq"
+    stream = load_recipe(RECIPES / "table_a2.toml:soundstream")
+    assert (stream.codebooks, stream.model.lstm_layers, stream.loss.feature) == ((4,), 0, 100.0)
+    assert load_recipe(RECIPES / "table_a3.toml:residual-3-no-lstm").model.n_residual_layers == 3
+    assert load_recipe(RECIPES / "table_2.toml:mpd").discriminator.kinds == ("mpd",)
+
+
+def test_overrides_come_last_and_may_be_words():
+    changes = ["data.pack=somewhere", "loss.mel=2", "codebooks=[4]", "run.precision=bf16-mixed"]
+    recipe = load_recipe(RECIPES / "24khz.toml", changes)
+    assert recipe.data.packs == ("somewhere",)
+    assert recipe.loss.mel == 2
+    assert recipe.codebooks == (4,)
+    assert recipe.run.precision == "bf16-mixed"
+    assert recipe_from_dict(recipe.to_dict() | {"model": recipe.to_dict()["model"]}) == recipe
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("nothing.toml", [], "No such file"),
+        ("table_2.toml", [], "needs a variant; it has msd-mono-stft"),
+        ("table_2.toml:gan", [], "has no variant 'gan'"),
+        ("24khz.toml", ["loss.colour=1"], r"unknown key in \[loss\]: colour"),
+        ("24khz.toml", ["colour=1"], "colour"),
+        ("24khz.toml", ["quantizer=lattice"], "choose one of rvq, diffq, gumbel"),
+        ("24khz.toml", ["discriminator.kinds=['gan']"], "discriminator.kinds is 'gan'"),
+        ("24khz.toml", ["codebooks=[40]"], "between 1 and 32"),
+        ("24khz.toml", ["codebooks"], "not of the form"),
+    ],
+)
+def test_what_cannot_be_is_a_sentence(name, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(RECIPES / name, changes)
+
+
+def test_a_file_that_is_no_toml_is_a_sentence(tmp_path):
+    (tmp_path / "a.toml").write_text("model = [")
+    with pytest.raises(ConfigError, match=r"a\.toml"):
+        load_recipe(tmp_path / "a.toml")
