@@ -187,3 +187,29 @@ def codebook_use(codes: Mapping[str, NDArray[np.int16]], bins: int, path: Path) 
     figure.tight_layout()
     figure.savefig(path)
     pyplot.close(figure)
+
+
+def mushra_scores(
+    scores: Mapping[str, Mapping[str, tuple[float, float]]], categories: Sequence[str], path: Path
+) -> None:
+    """Mean and half width of the interval of each system, a group of points per category."""
+    pyplot = _pyplot()
+    figure, axis = pyplot.subplots(figsize=(1.6 + 1.1 * len(categories) * max(1, len(scores) / 6), 3.4))
+    width = 0.8 / max(1, len(scores))
+    for place, (system, by_category) in enumerate(scores.items()):
+        style = {"color": COLOURS[place % len(COLOURS)], "fmt": MARKERS[place % len(MARKERS)]}
+        points = [
+            (index - 0.4 + width * (place + 0.5), *by_category[category])
+            for index, category in enumerate(categories)
+            if category in by_category
+        ]
+        if points:
+            x, means, halves = (np.array(values) for values in zip(*points, strict=True))
+            finite = np.where(np.isfinite(halves), halves, 0)
+            axis.errorbar(x, means, finite, capsize=3, markersize=5, label=system, **style)
+    axis.set(ylim=(0, 102), ylabel="MUSHRA")
+    axis.set_xticks(range(len(categories)), categories)
+    axis.set_yticks(range(0, 101, 20))
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.savefig(path)
+    pyplot.close(figure)

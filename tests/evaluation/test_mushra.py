@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import csv
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from sonant.cli import main
+from sonant.errors import ConfigError
+from sonant.evaluation.metrics.loudness import loudness
+from sonant.evaluation.metrics.signal import bandwidth
+from sonant.evaluation.mushra.prepare import prepare
+from sonant.evaluation.mushra.report import (
+    Rating,
+    mean_score,
+    rejected_raters,
+    summarise,
+    write_mushra_report,
+)
+from sonant.evaluation.mushra.results import COLUMNS, read_ratings
+from sonant.evaluation.mushra.server import RESULTS, mushra_server
+from sonant.evaluation.mushra.session import ANCHOR, REFERENCE, Session, read_session
+from sonant.evaluation.run import Plan
+from sonant.evaluation.sets import folder_set
+
+from .conftest import RATE, Halving
+from .webdriver import browser, browser_is_here
+
+TRUE_MEANS = {REFERENCE: 98.0, "near": 85.0, "far": 55.0, ANCHOR: 20.0}
+
+
+@pytest.fixture
+def session(folder: Path, tmp_path: Path) -> Path:
+    """A prepared session of two excerpts and two systems."""
+    codecs = (Halving("near", 0.9), Halving("far", 0.3))
+    prepare(Plan(folder_set(folder, RATE, 1), folder, codecs, (), tmp_path / "c"), tmp_path / "s", seed=3)
+    return tmp_path / "s"
+
+
+@contextmanager
+def served(session: Path) -> Iterator[str]:
+    server = mushra_server(session)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return answer.read()
+
+
+def post(url: str, message: Any) -> int:
+    request = urllib.request.Request(url, json.dumps(message).encode(), method="POST")
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def simulate(base: str, session: Session, rater: str, random: np.random.Generator, careless: bool) -> None:
+    """Rate all trials as someone who hears the true means, or as someone who does not listen."""
+    key = {name: system for trial in session.trials for name, system in trial.stimuli.items()}
+    for trial in json.loads(get(f"{base}/trials?rater={rater}"))["trials"]:
+        ratings = []
+        for name in trial["stimuli"]:
+            mean = random.uniform(0, 100) if careless else random.normal(TRUE_MEANS[key[name]], 2)
+            ratings.append({"stimulus": name, "score": float(np.clip(round(mean), 0, 100))})
+        assert post(f"{base}/results", {"rater": rater, "trial": trial["id"], "ratings": ratings}) == 200
+
+
+def test_a_session_is_blind_equally_loud_and_has_its_anchors(session: Path) -> None:
+    found = read_session(session)
+    assert {trial.category for trial in found.trials} == {"music", "speech"}
+    for trial in found.trials:
+        assert set(trial.stimuli.values()) == {REFERENCE, ANCHOR, "near", "far"}
+        assert trial.open_reference not in trial.stimuli
+        audio = {
+            name: soundfile.read(session / "audio" / f"{name}.flac", dtype="float32")[0][None]
+            for name in (trial.open_reference, *trial.stimuli)
+        }
+        levels = [loudness(samples, RATE) for samples in audio.values()]
+        assert max(levels) - min(levels) < 0.05
+        anchor = next(name for name, system in trial.stimuli.items() if system == ANCHOR)
+        assert bandwidth(audio[anchor][0], RATE) < 3.9
+        hidden = next(name for name, system in trial.stimuli.items() if system == REFERENCE)
+        assert np.array_equal(audio[hidden], audio[trial.open_reference])
+
+
+def test_a_session_is_the_same_by_seed_and_never_overwrites(
+    session: Path, folder: Path, tmp_path: Path
+) -> None:
+    plan = Plan(
+        folder_set(folder, RATE, 1), folder, (Halving("near", 0.9), Halving("far", 0.3)), (), tmp_path
+    )
+    again = prepare(plan, tmp_path / "again", seed=3)
+    assert again == read_session(session) != prepare(plan, tmp_path / "other", seed=4)
+    with pytest.raises(ConfigError, match="is not empty"):
+        prepare(plan, session, seed=3)
+
+
+def test_orders_differ_between_raters_but_not_for_one(session: Path) -> None:
+    found = read_session(session)
+    orders = [found.order(f"rater{i}") for i in range(20)]
+    assert found.order("rater0") == orders[0]
+    assert len({str(order) for order in orders}) > 10
+    assert all(sorted(names) == sorted(trial.stimuli) for trial, names in orders[0])
+
+
+def test_the_page_learns_no_system(session: Path) -> None:
+    with served(session) as base:
+        told = get(f"{base}/trials?rater=x").decode()
+        assert not any(system in told.replace('"reference":', "") for system in (*TRUE_MEANS, "Halving"))
+        for path in ("session.json", "results.csv", "audio/../session.json", "audio/nothing"):
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                get(f"{base}/{path}")
+
+
+def test_simulated_raters_are_recovered_and_the_careless_left_out(session: Path) -> None:
+    found = read_session(session)
+    random = np.random.default_rng(0)
+    with served(session) as base:
+        for number in range(12):
+            simulate(base, found, f"rater-{number}", random, careless=number in (3, 7))
+    ratings = read_ratings(session / RESULTS)
+    assert len(ratings) == 12 * 2 * 4
+    report = summarise(found, ratings)
+    assert set(report.rejected) == {"rater-3", "rater-7"}
+    assert list(report.scores) == [REFERENCE, "near", "far", ANCHOR]
+    for system, mean in TRUE_MEANS.items():
+        score = report.scores[system]["all"]
+        assert abs(score.mean - mean) < 2 * score.half_width + 0.5
+        assert score.count == 20
+    with open(session / RESULTS, newline="") as file:
+        assert tuple(next(csv.reader(file, delimiter=";"))) == COLUMNS
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"trial": "none"},
+        {"rater": ""},
+        {"rater": "a;b"},
+        {"ratings": []},
+        {"ratings": "x"},
+        {"score": 101},
+        {"score": float("nan")},
+    ],
+)
+def test_ratings_that_do_not_fit_are_refused(session: Path, change: dict[str, Any]) -> None:
+    trial = read_session(session).trials[0]
+    score = change.get("score", 50)
+    good = {
+        "rater": "r-1",
+        "trial": trial.id,
+        "ratings": [{"stimulus": name, "score": score} for name in trial.stimuli],
+    }
+    with served(session) as base:
+        message = good | {key: value for key, value in change.items() if key != "score"}
+        assert post(f"{base}/results", message) == 400
+        assert not (session / RESULTS).exists()
+
+
+def ratings_of(rater: str, references: list[float], anchors: list[float]) -> list[Rating]:
+    pairs = [(REFERENCE, references), (ANCHOR, anchors)]
+    return [Rating(rater, str(i), system, v) for system, values in pairs for i, v in enumerate(values)]
+
+
+def test_screening_is_the_paper_s() -> None:
+    ratings = [
+        *ratings_of("fine", [100.0] * 9 + [89], [10.0] * 10),
+        *ratings_of("deaf", [100.0] * 8 + [89, 89], [10.0] * 10),
+        *ratings_of("fond", [100.0] * 10, [81.0] * 5 + [80] * 5),
+        *ratings_of("fonder", [100.0] * 10, [81.0] * 6 + [80] * 4),
+    ]
+    assert set(rejected_raters(ratings)) == {"deaf", "fonder"}
+
+
+def test_the_interval_is_student_s() -> None:
+    score = mean_score([80.0, 90.0, 100.0])
+    assert (score.mean, score.count) == (90.0, 3)
+    assert score.half_width == pytest.approx(4.3027 * 10 / 3**0.5, rel=1e-4)
+    assert mean_score([7.0]).half_width == float("inf")
+
+
+def test_a_report_is_written(session: Path, tmp_path: Path) -> None:
+    found = read_session(session)
+    with served(session) as base:
+        simulate(base, found, "r", np.random.default_rng(1), careless=False)
+    write_mushra_report(summarise(found, read_ratings(session / RESULTS)), tmp_path / "out")
+    text = (tmp_path / "out" / "mushra.md").read_text()
+    assert "| system | all | music | speech |" in text
+    assert json.loads((tmp_path / "out" / "mushra.json").read_text())["kept"] == ["r"]
+    assert (tmp_path / "out" / "mushra.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_prepare_and_report_by_command(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "session"
+    options = ["--codecs", "opus:12", "--cache", str(tmp_path / "c")]
+    with pytest.raises(SystemExit) as ended:
+        main(["mushra", "prepare", str(folder), str(out), *options])
+    assert not ended.value.code
+    assert len(read_session(out).trials) == 2
+    with pytest.raises(SystemExit) as ended:
+        main(["mushra", "report", str(out)])
+    assert ended.value.code == 2
+    assert "holds no ratings" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not browser_is_here(), reason="needs chromium and chromedriver")
+@pytest.mark.parametrize("mobile", [False, True])
+def test_the_page_in_a_browser(session: Path, mobile: bool) -> None:
+    """A rater who presses keys, or taps; what they rate arrives under the right names."""
+    found = read_session(session)
+    key = {name: system for trial in found.trials for name, system in trial.stimuli.items()}
+    size = (390, 844) if mobile else (1000, 800)
+    with served(session) as base, browser(*size, mobile=mobile) as page:
+        page.open(base)
+        page.wait("!document.querySelector('#start').disabled")
+        if mobile:
+            page.click("#start")
+        else:
+            page.press("Enter")
+        for number in range(2):
+            page.wait(
+                f"trial && number === {number} && document.querySelector('#message').textContent === ''"
+            )
+            assert page.run("return document.documentElement.scrollWidth <= innerWidth")
+            for place, name in enumerate(page.run("return trial.stimuli"), start=1):
+                if mobile:
+                    page.click(f"#stimuli li:nth-child({place}) button")
+                    score = round(TRUE_MEANS[key[name]])
+                    slider = f"document.querySelectorAll('#stimuli input')[{place - 1}]"
+                    page.run(f"{slider}.value = {score}; {slider}.dispatchEvent(new Event('input'))")
+                else:
+                    moves = {REFERENCE: ["PageUp"] * 5, "near": ["PageUp"] * 3, "far": ["ArrowRight"] * 5}
+                    page.press(str(place), *moves.get(key[name], ["PageDown"] * 3))
+                page.wait("playing()")
+                assert page.run("return trial.active") == place
+                gains = page.wait(
+                    "trial.gains.map(g => Math.round(g.gain.value)).includes(1) && "
+                    "trial.gains.map(g => Math.round(100 * g.gain.value))"
+                )
+                assert gains.index(max(gains)) == place
+            if not mobile and number == 0:
+                _loops(page)
+            page.click("#next") if mobile else page.press("Enter")
+        page.wait("!document.querySelector('#end').hidden")
+    wanted = (
+        {k: round(v) for k, v in TRUE_MEANS.items()}
+        if mobile
+        else {REFERENCE: 100, "near": 80, "far": 55, ANCHOR: 20}
+    )
+    assert {(r.system, r.score) for r in read_ratings(session / RESULTS)} == set(wanted.items())
+
+
+def _loops(page: Any) -> None:
+    """Keys set a region, and playing stays in it, without stopping."""
+    page.run("loop(0.5, 1.0)")
+    places = [page.wait("playing() && position()") for _ in range(20)]
+    assert all(0.5 <= place <= 1.0 for place in places)
+    assert len(set(places)) > 3
+    page.press("\\")
+    assert page.run("return [trial.from, trial.to]") == [0, page.run("return trial.buffers[0].duration")]
+    page.press("Space")
+    assert not page.run("return playing()")
