@@ -27,7 +27,7 @@ def test_the_size_is_what_the_bitrate_says(codec: Codec, speech_file: Path, tmp_
     for bitrate in (1.5, 3.0, 6.0, 12.0):
         coded = tmp_path / f"{bitrate}.ecdc"
         compress(speech_file, coded, model=codec, bitrate=bitrate)
-        assert coded.stat().st_size - bitrate * 1000 / 8 * 6 < 100
+        assert coded.stat().st_size - bitrate * 1000 / 8 * 6 < 200
 
 
 def test_an_existing_file_is_kept(codec: Codec, speech_file: Path, tmp_path: Path) -> None:
@@ -80,12 +80,15 @@ def test_an_unwritable_output_leaves_nothing(codec: Codec, speech_file: Path, tm
     assert not list(tmp_path.iterdir())
 
 
-def test_a_cut_file_leaves_no_output(codec: Codec, speech_file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [0, 1])
+def test_a_cut_file_leaves_no_output_where_damage_is_an_error(
+    codec: Codec, speech_file: Path, tmp_path: Path, version: int
+) -> None:
     whole, cut = tmp_path / "a.ecdc", tmp_path / "b.ecdc"
-    compress(speech_file, whole, model=codec)
+    compress(speech_file, whole, model=codec, version=version)
     cut.write_bytes(whole.read_bytes()[:1000])
-    with pytest.raises(SonantError, match=r"b\.ecdc: .*cut off"):
-        decompress(cut, tmp_path / "b.wav", model=codec)
+    with pytest.raises(SonantError, match=r"b\.ecdc: .*(cut off|holds no audio|checksum)"):
+        decompress(cut, tmp_path / "b.wav", model=codec, strict=True)
     assert not (tmp_path / "b.wav").exists()
 
 

@@ -7,6 +7,9 @@ codes = codec.encode(wav, sample_rate=44_100, bitrate=6.0)
 wav = codec.decode(codes)
 sonant.compress("talk.wav", "talk.ecdc")
 sonant.decompress("talk.ecdc", "talk.wav")
+with sonant.open("talk.ecdc") as file:
+    file.seek(30.0)
+    part = file.read(5.0)
 """
 
 from __future__ import annotations
@@ -20,10 +23,21 @@ if TYPE_CHECKING:
     from sonant.errors import SonantError
     from sonant.files import compress, decompress
     from sonant.loading import load
+    from sonant.recording import Recording, open
 
 __version__ = "0.1.0"
 
-__all__ = ["Codec", "Codes", "SonantError", "__version__", "compress", "decompress", "load"]
+__all__ = [
+    "Codec",
+    "Codes",
+    "Recording",
+    "SonantError",
+    "__version__",
+    "compress",
+    "decompress",
+    "load",
+    "open",
+]
 
 _HOMES = {
     "Codec": "sonant.codec",
@@ -31,7 +45,9 @@ _HOMES = {
     "SonantError": "sonant.errors",
     "compress": "sonant.files",
     "decompress": "sonant.files",
+    "Recording": "sonant.recording",
     "load": "sonant.loading",
+    "open": "sonant.recording",
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,12 +24,19 @@ class Codec:
         config, weights: as `sonant.models` gives them; `sonant.load` does both.
         weights_hash: SHA-256 of the weights file in hexadecimal, written into files.
         threads: for each call into the networks.
+        location: file or folder of the weights, beside which its language model is looked for.
     """
 
     def __init__(
-        self, config: CodecConfig, weights: Weights, weights_hash: str = "", threads: int = 1
+        self,
+        config: CodecConfig,
+        weights: Weights,
+        weights_hash: str = "",
+        threads: int = 1,
+        location: Path | None = None,
     ) -> None:
         self.config, self.weights, self.weights_hash = config, weights, weights_hash
+        self.location = location
         self.engine = Engine(config, weights, threads)
 
     @property

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sonant.audio import (
-    Audio,
     FileSink,
     PipeSink,
     Sink,
@@ -22,8 +21,11 @@ from sonant.audio import (
 from sonant.codec import Codec
 from sonant.codes import Codes, join
 from sonant.container import version0
-from sonant.errors import AudioError, FormatError, SonantError
+from sonant.container.writer import FileWriter
+from sonant.errors import AudioError, ConfigError, FormatError, SonantError, WeightsError
+from sonant.language_models import language_model, official_language_model
 from sonant.loading import DEFAULT_MODEL, load
+from sonant.recording import Recording, new_header
 
 PIPE = "-"
 
@@ -36,6 +38,9 @@ def compress(
     *,
     model: str | Path | Codec = DEFAULT_MODEL,
     bitrate: float = 6.0,
+    lm: bool | None = None,
+    version: int = 1,
+    tags: dict[str, str] | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> None:
@@ -46,6 +51,9 @@ def compress(
         target: the .ecdc file, or `-` for standard output.
         model: a name, path or hub id as for `sonant.load`, or a loaded codec.
         bitrate: kbit/s, one of the model's.
+        lm: code with the language model; by default if the codec has one.
+        version: of the file format; 0 for the official tool.
+        tags: title, artist, …, for a version 1 file.
         overwrite: replace an existing target.
         progress: called with the seconds of audio coded so far.
 
@@ -57,18 +65,54 @@ def compress(
     _check_target(source, target, overwrite)
     audio = WavPipeSource(sys.stdin.buffer) if str(source) == PIPE else open_source(Path(source))
     config = codec.config
-    pieces: list[Codes] = []
-    done = 0
-    for block in model_blocks(audio, str(source), config.sample_rate, config.channels):
-        pieces.append(stream.push(block))
-        done += block.shape[1]
-        if progress:
-            progress(done / config.sample_rate)
-    pieces.append(stream.finish())
-    if not done:
-        raise AudioError(f"{source}: holds no samples")
     with _output(target) as file:
-        version0.write(file, config, join(pieces), config.name)
+        write = _writer(file, codec, version, lm, audio.sample_rate, tags)
+        done = 0
+        for block in model_blocks(audio, str(source), config.sample_rate, config.channels):
+            write(stream.push(block), False)
+            done += block.shape[1]
+            if progress:
+                progress(done / config.sample_rate)
+        write(stream.finish(), True)
+        if not done:
+            raise AudioError(f"{source}: holds no samples")
+
+
+def _writer(
+    file: BinaryIO,
+    codec: Codec,
+    version: int,
+    lm: bool | None,
+    source_rate: int,
+    tags: dict[str, str] | None,
+) -> Callable[[Codes, bool], None]:
+    """What takes pieces of codes, the last one marked, and writes them as a file."""
+    if version not in (0, 1):
+        raise ConfigError(f"there is no .ecdc version {version}; choose 0 or 1")
+    if version == 0:
+        network = official_language_model(codec) if lm else None
+        pieces: list[Codes] = []
+
+        def write_at_the_end(codes: Codes, last: bool) -> None:
+            pieces.append(codes)
+            if last:
+                version0.write(file, codec.config, join(pieces), codec.name, network)
+
+        return write_at_the_end
+    model = None if lm is False else language_model(codec)
+    if lm and model is None:
+        raise WeightsError(f"{codec.name} has no language model; leave out --lm")
+    writer: FileWriter | None = None
+
+    def write(codes: Codes, last: bool) -> None:
+        nonlocal writer
+        if writer is None:
+            writer = FileWriter(file, codec.config, new_header(codec, model, source_rate, tags), model)
+        writer.write(codes)
+        if last:
+            writer.finish()
+
+    return write
 
 
 def decompress(
@@ -76,16 +120,24 @@ def decompress(
     target: str | Path,
     *,
     model: str | Path | Codec | None = None,
+    start: float = 0.0,
+    duration: float | None = None,
+    strict: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> None:
+) -> list[str]:
     """Decode an .ecdc file into an audio file.
 
     Args:
         source: the .ecdc file, or `-` for standard input.
         target: wav, flac or ogg by its ending, or `-` for WAV on standard output.
         model: the model that made the file; by default the one that the file names.
+        start, duration: the part to decode, in seconds.
+        strict: damage is an error instead of a fade into silence.
         overwrite, progress: as for `compress`.
+
+    Returns:
+        What is damaged and when, a sentence each; nothing for a file that is whole.
 
     Raises:
         SonantError: one sentence on what is wrong with which file.
@@ -95,27 +147,31 @@ def decompress(
     _check_target(source, target, overwrite)
     with open_ecdc(source) as file:
         try:
-            header = version0.read_header(file)
-            codec = model if isinstance(model, Codec) else load(model or header.model)
-            if codec.name != header.model:
-                raise FormatError(f"was made with {header.model}, not with {codec.name}; give that with -m")
-            with _audio_output(target, codec, header.length) as sink:
+            recording = Recording(file, model, strict=strict)
+            codec, rate = recording.codec, recording.sample_rate
+            with _audio_output(target, codec, _samples(recording, start, duration)) as sink:
                 written = 0
-                for audio in _decoded(version0.read_blocks(file, header, codec.config), codec):
-                    part = audio[:, : header.length - written]
-                    sink.write(part)
-                    written += part.shape[1]
+                for audio in recording.blocks(start, duration):
+                    sink.write(audio)
+                    written += audio.shape[1]
                     if progress:
-                        progress(written / codec.config.sample_rate)
+                        progress(written / rate)
+                if not written:
+                    raise FormatError("holds no audio there")
+            return recording.damages
         except FormatError as error:
             raise FormatError(f"{source}: {error}") from None
+        except WeightsError as error:
+            raise WeightsError(f"{source}: {error}") from None
 
 
-def _decoded(pieces: Iterator[Codes], codec: Codec) -> Iterator[Audio]:
-    stream = codec.decoder()
-    for piece in pieces:
-        yield stream.push(piece)
-    yield stream.finish()
+def _samples(recording: Recording, start: float, duration: float | None) -> int | None:
+    """Samples that will be written, None where that is not known."""
+    if recording.length is None:
+        return None
+    rate = recording.sample_rate
+    left = max(0, recording.length - round(start * rate))
+    return left if duration is None else min(left, round(duration * rate))
 
 
 @contextmanager
@@ -174,7 +230,7 @@ def _output(target: str | Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _audio_output(target: str | Path, codec: Codec, samples: int) -> Iterator[Sink]:
+def _audio_output(target: str | Path, codec: Codec, samples: int | None) -> Iterator[Sink]:
     rate, channels = codec.config.sample_rate, codec.config.channels
     if str(target) == PIPE:
         yield PipeSink(sys.stdout.buffer, rate, channels, samples)

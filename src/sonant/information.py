@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, BinaryIO
 
-from sonant.container import version0
+from sonant.container import version0, version1
+from sonant.container.probe import probe
+from sonant.container.reader import ChunkReader, Damage
+from sonant.container.streams import Rewindable
 from sonant.errors import FormatError, WeightsError
 from sonant.files import open_ecdc
 from sonant.models.registry import known_config
 
+BITS_PER_CODE = 10
 
-def describe(path: Path) -> dict[str, str | int | float | bool]:
-    """Model, duration, rate and size of an .ecdc file; seconds and kbit/s where the model is known.
+Facts = dict[str, Any]
+
+
+def describe(path: Path) -> Facts:
+    """Model, duration, rate and size of an .ecdc file; all that could be found out without decoding.
 
     Raises:
         FormatError: if the file is none.
     """
     with open_ecdc(path) as file:
         try:
-            header = version0.read_header(file)
+            header, stream, mended = probe(file)
+            if isinstance(header, version0.Header):
+                return _version0(header, path.stat().st_size)
+            return _version1(header, stream, file, mended)
         except FormatError as error:
             raise FormatError(f"{path}: {error}") from None
-    size = path.stat().st_size
-    values: dict[str, str | int | float | bool] = {
+
+
+def _version0(header: version0.Header, size: int) -> Facts:
+    values: Facts = {
         "version": 0,
         "model": header.model,
         "samples": header.length,
@@ -42,3 +55,48 @@ def describe(path: Path) -> dict[str, str | int | float | bool]:
         "nominal_kbps": config.bitrate_of(header.n_q),
         "actual_kbps": round(size * 8 / 1000 / seconds, 3) if seconds else 0.0,
     }
+
+
+def _version1(header: version1.Header, stream: Rewindable, file: BinaryIO, mended: bool) -> Facts:
+    """Reads all chunks, so that damage is seen."""
+    reader = ChunkReader(stream, header)
+    size = len(header.to_bytes())
+    samples = frames = codes = payload = chunks = coded = 0
+    codebooks: set[int] = set()
+    damages = ["the header could be mended"] if mended else []
+    for item in reader:
+        if isinstance(item, Damage):
+            damages.append(f"{item.start / header.sample_rate:.2f} s: {item.reason}")
+            continue
+        chunks, coded = chunks + 1, coded + item.coding
+        samples, frames = item.start + item.samples, frames + item.frames
+        codes, payload = codes + item.frames * item.n_q, payload + len(item.payload)
+        codebooks.add(item.n_q)
+        size += version1.CHUNK_FIXED + len(item.payload)
+    size = file.tell() if file.seekable() else size
+    seconds = samples / header.sample_rate
+    values: Facts = {
+        "version": 1,
+        "model": header.model,
+        "weights": header.weights,
+        "samples": samples,
+        "codebooks": codebooks.pop() if len(codebooks) == 1 else sorted(codebooks),
+        "language_model": header.lm or False,
+        "bytes": size,
+        "sample_rate": header.sample_rate,
+        "channels": header.channels,
+        "seconds": round(seconds, 3),
+        "nominal_kbps": round(codes * BITS_PER_CODE / 1000 / seconds, 3) if seconds else 0.0,
+        "actual_kbps": round(size * 8 / 1000 / seconds, 3) if seconds else 0.0,
+        "chunks": chunks,
+        "chunks_with_language_model": coded,
+        "payload_bytes": payload,
+        "index": reader.index is not None,
+    }
+    if header.source_rate:
+        values["original_sample_rate"] = header.source_rate
+    return (
+        values
+        | {f"tag_{key}": value for key, value in header.tags.items()}
+        | ({"damage": damages} if damages else {})
+    )

@@ -23,4 +23,5 @@ def load(model: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Codec:
         WeightsError: if the model cannot be found or is damaged.
     """
     config, weights, digest = load_model(str(model))
-    return Codec(config, weights, digest, threads)
+    location = Path(model).expanduser()
+    return Codec(config, weights, digest, threads, location if location.exists() else None)

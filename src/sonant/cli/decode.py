@@ -17,10 +17,16 @@ def decode(
     model: Annotated[
         str | None, typer.Option("-m", "--model", help="Instead of the model the file names.")
     ] = None,
+    start: Annotated[float, typer.Option(min=0, help="Seconds to begin at.")] = 0.0,
+    duration: Annotated[float | None, typer.Option(min=0, help="Seconds to decode.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Damage is an error, not silence.")] = False,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the networks.")] = 1,
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing outputs.")] = False,
 ) -> None:
-    """Decode .ecdc files into audio files."""
+    """Decode .ecdc files into audio files.
+
+    Damaged parts become silence and are told on standard error; the exit code is then 3.
+    """
     from sonant.cli.batch import run_all, targets
     from sonant.codec import Codec
     from sonant.files import decompress
@@ -28,7 +34,24 @@ def decode(
 
     codec: Codec | None = load(model, threads=threads) if model else None
 
+    damaged = False
+
     def work(source: Path, target: Path, progress: Callable[[float], None]) -> None:
-        decompress(source, target, model=codec, overwrite=force, progress=progress)
+        nonlocal damaged
+        damages = decompress(
+            source,
+            target,
+            model=codec,
+            start=start,
+            duration=duration,
+            strict=strict,
+            overwrite=force,
+            progress=progress,
+        )
+        for damage in damages:
+            damaged = True
+            typer.echo(f"sonant: {source}: {damage}", err=True)
 
     run_all(inputs, targets(inputs, output, ".wav"), work)
+    if damaged:
+        raise typer.Exit(3)

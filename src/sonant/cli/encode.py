@@ -16,6 +16,16 @@ def encode(
     ] = None,
     model: Annotated[str, typer.Option("-m", "--model", help="Name, file, folder or hub id.")] = "24khz",
     bitrate: Annotated[float, typer.Option("-b", "--bitrate", help="kbit/s.")] = 6.0,
+    lm: Annotated[
+        bool | None,
+        typer.Option("--lm/--no-lm", help="Code with the language model; the default where there is one."),
+    ] = None,
+    version: Annotated[
+        int, typer.Option("--format", min=0, max=1, help="Version of the file; 0 for the official tool.")
+    ] = 1,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="NAME=TEXT to keep in the file; may be repeated.")
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the networks.")] = 1,
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing outputs.")] = False,
 ) -> None:
@@ -27,7 +37,19 @@ def encode(
     codec = load(model, threads=threads)
     codec.config.check_bitrate(bitrate)
 
+    tags = {name: text for name, _, text in (entry.partition("=") for entry in tag or [])}
+
     def work(source: Path, target: Path, progress: Callable[[float], None]) -> None:
-        compress(source, target, model=codec, bitrate=bitrate, overwrite=force, progress=progress)
+        compress(
+            source,
+            target,
+            model=codec,
+            bitrate=bitrate,
+            lm=lm,
+            version=version,
+            tags=tags,
+            overwrite=force,
+            progress=progress,
+        )
 
     run_all(inputs, targets(inputs, output, ".ecdc"), work)

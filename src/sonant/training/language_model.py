@@ -50,7 +50,7 @@ def start_from_codebooks(model: LanguageModel, codebooks: Tensor) -> nn.ModuleLi
     as_input, as_output = codebooks / power.sum().sqrt(), codebooks / power.sqrt()
     tables: list[tuple[list[nn.Module], Tensor, float]] = [
         (list(model.emb), as_input, 1.0),
-        (list(model.linears), as_output, model.config.dim**-0.5),
+        (list(model.linears), as_output, 0.3 * model.config.dim**-0.5),
     ]
     if model.conditioner is not None:
         tables.append((list(model.conditioner.emb), as_input, 1.0))
@@ -130,6 +130,8 @@ class LanguageModelTrainer:
             self.projections = start_from_codebooks(
                 self.model, torch.from_numpy(codebooks[: recipe.model.n_q])
             )
+        if recipe.start:
+            self._start_from(Path(recipe.start))
         self.parameters = [*self.model.parameters(), *self.projections.parameters()]
         self.optimizer = torch.optim.AdamW(
             self.parameters, recipe.learning_rate, betas=(0.9, 0.95), weight_decay=recipe.weight_decay
@@ -193,6 +195,12 @@ class LanguageModelTrainer:
         self.projections.load_state_dict(state["projections"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = state["step"], state["seconds"]
+
+    def _start_from(self, path: Path) -> None:
+        """Take over the `checkpoint.pt` of another run, of this codec or one like it."""
+        state = torch.load(path, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.projections.load_state_dict(state["projections"])
 
     def _done(self) -> float:
         by_steps = self.step / self.recipe.steps

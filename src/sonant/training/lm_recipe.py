@@ -26,6 +26,7 @@ class LanguageModelRecipe:
         frames: of a training sequence and of a chunk of a file.
         codebooks, codebook_weights: numbers of codebooks that a batch may have, and how often.
         codebook_start: begin from the codec's codebooks.
+        start: `checkpoint.pt` of a run to begin from instead.
         random_offset: positions start anywhere below this; 0 for always at the start.
     """
 
@@ -39,6 +40,7 @@ class LanguageModelRecipe:
     codebooks: tuple[int, ...] = (2, 4, 8, 16)
     codebook_weights: tuple[float, ...] = (1.0, 2.0, 2.0, 1.0)
     codebook_start: bool = True
+    start: str | None = None
     random_offset: int = 0
     batch_size: int = 8
     learning_rate: float = 1e-3

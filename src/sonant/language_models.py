@@ -1,0 +1,51 @@
+"""Which language model belongs to a codec."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from sonant.codec import Codec
+from sonant.entropy.float_lm import FloatLanguageModel, load_float_lm
+from sonant.entropy.integer_lm import IntegerLanguageModel
+from sonant.entropy.lm_store import load_language_model
+from sonant.errors import WeightsError
+from sonant.models.registry import BUNDLED
+
+ENDING = ".lm.safetensors"
+
+
+def language_model(codec: Codec) -> IntegerLanguageModel | None:
+    """The integer model that was trained for a codec's weights, None if there is none.
+
+    It lies beside the weights, `NAME.lm.safetensors` with `NAME.safetensors`.
+
+    Raises:
+        WeightsError: if there is one that is damaged.
+    """
+    place = codec.location or BUNDLED / f"{codec.name}.safetensors"
+    file = place / "lm.safetensors" if place.is_dir() else place.with_suffix(ENDING)
+    return _loaded(file, codec.weights_hash) if file.exists() else None
+
+
+@lru_cache(maxsize=4)
+def _loaded(file: Path, codec_hash: str) -> IntegerLanguageModel:
+    return load_language_model(file, codec_hash)
+
+
+def official_language_model(codec: Codec) -> FloatLanguageModel:
+    """The official float model of a codec, from the folder of its weights.
+
+    Raises:
+        WeightsError: if it is not there.
+        MissingDependencyError: without PyTorch.
+    """
+    folder = codec.location or Path()
+    folder = folder if folder.is_dir() else folder.parent
+    found = [*folder.glob("encodec_lm_*.th"), *folder.glob("lm.safetensors")]
+    if not found:
+        raise WeightsError(
+            "version 0 files coded with a language model need encodec_lm_*.th beside the weights of "
+            f"{codec.name}; name that folder with -m"
+        )
+    return load_float_lm(found[0], codec.config)

@@ -1,0 +1,316 @@
+"""An .ecdc file of any version as a recording: its audio in blocks, from any time on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import numpy as np
+
+from sonant.audio import Audio
+from sonant.codec import Codec
+from sonant.codes import Codes
+from sonant.container import version0, version1
+from sonant.container.index import Index, find_index
+from sonant.container.probe import AnyHeader, probe
+from sonant.container.reader import ChunkReader, Damage, decoded, read_chunk_at
+from sonant.container.streams import Rewindable
+from sonant.container.version1 import HASH_DIGITS, Chunk
+from sonant.entropy.integer_lm import IntegerLanguageModel
+from sonant.errors import FormatError, WeightsError
+from sonant.language_models import language_model, official_language_model
+from sonant.loading import load
+
+LONGEST_GAP_SECONDS = 3600
+FADE_FRAMES = 8
+LEAD_IN_SECONDS = 0.25
+
+Piece = tuple[int, Codes] | Damage
+
+
+class Recording:
+    """An .ecdc file that is open: plays from the start, from any time, or part by part.
+
+    Args:
+        file: in binary; it must be able to seek for anything but playing from the start.
+        model: a codec, or what `sonant.load` takes; by default what the file names.
+        strict: damage is an error.
+
+    Raises:
+        FormatError: if it is no .ecdc file.
+        WeightsError: if its model cannot be found, or has other weights.
+    """
+
+    def __init__(
+        self, file: BinaryIO, model: str | Path | Codec | None = None, *, strict: bool = False
+    ) -> None:
+        self._file, self._strict = file, strict
+        self.damages: list[str] = []
+        header, self._stream, mended = probe(file)
+        self.header: AnyHeader = header
+        self.codec = model if isinstance(model, Codec) else load(model or header.model)
+        self._check_model()
+        if mended:
+            self._report(Damage(0, 0, "the header was damaged and could be mended"))
+        self._index: Index | None = None
+        if isinstance(header, version1.Header) and file.seekable():
+            self._index = self._find_index()
+        self._position = 0
+        self._blocks: Iterator[Audio] | None = None
+        self._left = np.zeros((self.codec.config.channels, 0), np.float32)
+
+    def _check_model(self) -> None:
+        header, codec = self.header, self.codec
+        if codec.name != header.model:
+            raise FormatError(f"was made with {header.model}, not with {codec.name}; give that with -m")
+        if isinstance(header, version1.Header) and not codec.weights_hash.startswith(header.weights):
+            raise WeightsError(
+                f"was made with other weights of {header.model} ({header.weights}); give those with -m"
+            )
+
+    def _find_index(self) -> Index | None:
+        place = self._file.tell()
+        try:
+            return find_index(self._file)
+        except FormatError:
+            return None
+        finally:
+            self._file.seek(place)
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the audio, in Hz."""
+        return self.codec.config.sample_rate
+
+    @property
+    def channels(self) -> int:
+        """Of the audio."""
+        return self.codec.config.channels
+
+    @property
+    def length(self) -> int | None:
+        """Samples of the whole, None where only reading to the end would tell."""
+        if isinstance(self.header, version0.Header):
+            return self.header.length
+        return self._index.length if self._index else None
+
+    def blocks(self, start: float = 0.0, duration: float | None = None) -> Iterator[Audio]:
+        """The audio from `start` seconds on, `[channels, samples]` at a time.
+
+        Damage is filled with a fade into silence and told in `damages`.
+
+        Raises:
+            FormatError: if the file is damaged beyond that, or at all with `strict`.
+        """
+        first = round(start * self.sample_rate)
+        stop = None if duration is None else first + round(duration * self.sample_rate)
+        origin, pieces = self._pieces(first)
+        position = origin
+        for audio in self._play(pieces, origin):
+            begin, end = position, position + audio.shape[1]
+            position = end
+            wanted = audio[:, max(0, first - begin) : None if stop is None else max(0, stop - begin)]
+            if wanted.shape[1]:
+                yield wanted
+            if stop is not None and end >= stop:
+                return
+
+    def seek(self, seconds: float) -> None:
+        """Go to a time; the next `read` begins there."""
+        self._position = max(0, round(seconds * self.sample_rate))
+        self._blocks = None
+
+    def read(self, seconds: float) -> Audio:
+        """The next `seconds` of audio `[channels, samples]`, less at the end."""
+        if self._blocks is None:
+            self._blocks = self.blocks(self._position / self.sample_rate)
+            self._left = self._left[:, :0]
+        wanted = round(seconds * self.sample_rate)
+        while self._left.shape[1] < wanted and (block := next(self._blocks, None)) is not None:
+            self._left = np.concatenate([self._left, block], axis=1)
+        part, self._left = self._left[:, :wanted], self._left[:, wanted:]
+        self._position += part.shape[1]
+        return part
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _pieces(self, first: int) -> tuple[int, Iterable[Piece]]:
+        """Codes from a chunk on that `first` lies in, and the sample that they begin at."""
+        header = self.header
+        if isinstance(header, version0.Header):
+            stream = self._rewound()
+            lm = official_language_model(self.codec) if header.lm else None
+            return 0, _timed(version0.read_blocks(stream, header, self.codec.config, lm))
+        lm_needed = self._language_model(header)
+        if first and self._index and self._index.sizes:
+            early = max(0, first - round(LEAD_IN_SECONDS * self.sample_rate))
+            number = self._index.chunk_at(early)
+            chunks = self._chunks_from(number, self._index, header)
+            return self._index.places()[number][1], decoded(chunks, self.codec.config, lm_needed, 1)
+        chunks = iter(ChunkReader(self._rewound(), header))
+        return 0, decoded(chunks, self.codec.config, lm_needed)
+
+    def _chunks_from(self, number: int, index: Index, header: version1.Header) -> Iterator[Chunk | Damage]:
+        for chunk in range(number, len(index.sizes)):
+            yield read_chunk_at(self._file, index, chunk, header)
+
+    def _rewound(self) -> Rewindable:
+        """The stream after the header: the one it was read from, once; after that by seeking."""
+        stream, self._stream = self._stream, None  # type: ignore[assignment]
+        if stream is not None:
+            return stream
+        self._file.seek(0)
+        return probe(self._file)[1]
+
+    def _language_model(self, header: version1.Header) -> IntegerLanguageModel | None:
+        if header.lm is None:
+            return None
+        lm = language_model(self.codec)
+        if lm is None or not lm.digest.startswith(header.lm):
+            raise WeightsError(
+                f"was coded with a language model ({header.lm}) that {self.codec.name} does not have here"
+            )
+        return lm
+
+    def _report(self, damage: Damage) -> None:
+        begin = damage.start / self.sample_rate
+        if damage.samples:
+            end = (damage.start + damage.samples) / self.sample_rate
+            text = f"lost from {begin:.2f} s to {end:.2f} s: {damage.reason}"
+        else:
+            text = f"damaged at {begin:.2f} s: {damage.reason}"
+        if self._strict:
+            raise FormatError(text)
+        self.damages.append(text)
+
+    def _play(self, pieces: Iterable[Piece], origin: int) -> Iterator[Audio]:
+        """Decode in order; every block follows the last without a gap."""
+        player = _Player(self.codec, origin)
+        for piece in pieces:
+            if isinstance(piece, Damage):
+                self._report(piece)
+                yield from player.conceal(piece)
+            else:
+                yield from player.play(*piece)
+        yield from player.stop()
+
+
+def _timed(blocks: Iterable[Codes]) -> Iterator[tuple[int, Codes]]:
+    start = 0
+    for codes in blocks:
+        yield start, codes
+        start += codes.length
+
+
+@dataclass
+class _Player:
+    """One decoder stream after the other, so that what follows damage begins afresh."""
+
+    codec: Codec
+    position: int
+
+    def __post_init__(self) -> None:
+        self._stream = self.codec.decoder()
+        self._end = self.position
+        self._last: Codes | None = None
+
+    def play(self, start: int, codes: Codes) -> Iterator[Audio]:
+        """The audio that is ready after a piece of codes."""
+        self._end = start + codes.length
+        self._last = codes
+        yield from self._advance(self._stream.push(codes))
+        if self.codec.config.segment_length is None and codes.length % self.codec.config.hop_length:
+            yield from self.stop()
+            self._stream = self.codec.decoder()
+
+    def stop(self) -> Iterator[Audio]:
+        """The audio that the decoder still holds."""
+        yield from self._advance(self._stream.finish())
+
+    def conceal(self, damage: Damage) -> Iterator[Audio]:
+        """The last frame held while it fades, then silence, as long as what is lost."""
+        config = self.codec.config
+        if damage.samples > LONGEST_GAP_SECONDS * config.sample_rate:
+            raise FormatError(
+                f"the file is damaged: {damage.samples / config.sample_rate:.0f} s are missing"
+            )
+        if not damage.samples:
+            return
+        start, self._end = self._end, damage.start + damage.samples
+        if self._last is not None and config.segment_length is None and start % config.hop_length == 0:
+            held = np.repeat(self._last.values[:, -1:], FADE_FRAMES, axis=1)
+            audio = self._stream.push(Codes(held, FADE_FRAMES * config.hop_length))
+            fade = np.linspace(1, 0, FADE_FRAMES * config.hop_length, dtype=np.float32)
+            before = max(0, audio.shape[1] - len(fade))
+            audio[:, before:] *= fade[-(audio.shape[1] - before) :]
+            yield from self._advance(audio)
+        else:
+            held_end, self._end = self._end, start
+            yield from self.stop()
+            self._end = held_end
+        self._stream, self._last = self.codec.decoder(), None
+        while self.position < self._end:
+            silence = min(config.sample_rate, self._end - self.position)
+            yield from self._advance(np.zeros((config.channels, silence), np.float32))
+
+    def _advance(self, audio: Audio) -> Iterator[Audio]:
+        """Pass on what is not beyond the end of the codes so far."""
+        part = audio[:, : max(0, self._end - self.position)]
+        self.position += part.shape[1]
+        if part.shape[1]:
+            yield part
+
+
+def open(path: str | Path, model: str | Path | Codec | None = None, *, strict: bool = False) -> Recording:
+    """Open an .ecdc file to read its audio by time.
+
+    Args:
+        path: of the file.
+        model: the codec that made it; by default the one that it names.
+        strict: damage is an error.
+
+    Raises:
+        SonantError: one sentence on what is wrong.
+    """
+    try:
+        file = Path(path).open("rb")  # noqa: SIM115 - the recording closes it
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read ({error.strerror})") from None
+    try:
+        return Recording(file, model, strict=strict)
+    except (FormatError, WeightsError) as error:
+        file.close()
+        raise type(error)(f"{path}: {error}") from None
+
+
+def new_header(
+    codec: Codec,
+    lm: IntegerLanguageModel | None,
+    source_rate: int | None = None,
+    tags: dict[str, str] | None = None,
+) -> version1.Header:
+    """The header of a version 1 file that a codec makes."""
+    config = codec.config
+    return version1.Header(
+        config.name,
+        codec.weights_hash[:HASH_DIGITS],
+        config.sample_rate,
+        config.channels,
+        config.hop_length,
+        lm.digest[:HASH_DIGITS] if lm else None,
+        source_rate,
+        tags or {},
+    )

@@ -1,0 +1,100 @@
+"""Recordings: playing parts, damage filled and told, both versions of the format."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import sonant
+from sonant.codec import Codec
+from sonant.container.index import find_index
+from sonant.errors import FormatError, WeightsError
+from sonant.files import compress, decompress
+
+
+@pytest.fixture(scope="module")
+def codec() -> Codec:
+    return sonant.load()
+
+
+@pytest.fixture(scope="module", params=[0, 1])
+def coded(
+    request: pytest.FixtureRequest, codec: Codec, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, np.ndarray]:
+    """A file of 13 s and its audio when decoded as a whole."""
+    folder = tmp_path_factory.mktemp("coded")
+    random = np.random.default_rng(0)
+    tone = np.sin(np.arange(13 * 24_000) * 0.05) * 0.3 + 0.05 * random.standard_normal(13 * 24_000)
+    soundfile.write(folder / "a.wav", tone.astype(np.float32), 24_000)
+    compress(folder / "a.wav", folder / "a.ecdc", model=codec, bitrate=1.5, version=request.param)
+    assert decompress(folder / "a.ecdc", folder / "b.wav", model=codec) == []
+    return folder / "a.ecdc", soundfile.read(folder / "b.wav", dtype="float32")[0]
+
+
+@pytest.mark.parametrize(
+    ("start", "seconds"), [(0, 2), (4.9, 0.3), (5, 1), (7.123, 5.5), (12.5, 3), (20, 1)]
+)
+def test_a_part_is_what_the_whole_has_there(
+    codec: Codec, coded: tuple[Path, np.ndarray], start: float, seconds: float
+) -> None:
+    path, whole = coded
+    with sonant.open(path, codec) as recording:
+        recording.seek(start)
+        part = recording.read(seconds)[0]
+        rest = recording.read(1.0)[0]
+    first = round(start * 24_000)
+    expected = whole[first : first + round(seconds * 24_000)]
+    assert len(part) == len(expected)
+    assert len(rest) == len(whole[first + len(part) :][:24_000])
+    if len(part):
+        error = np.square(part - expected).mean() / np.square(expected).mean()
+        assert error < 1e-3
+
+
+def test_start_and_duration_of_a_file(codec: Codec, coded: tuple[Path, np.ndarray], tmp_path: Path) -> None:
+    decompress(coded[0], tmp_path / "part.wav", model=codec, start=6.0, duration=1.5)
+    assert len(soundfile.read(tmp_path / "part.wav")[0]) == 36_000
+    with pytest.raises(FormatError, match="no audio there"):
+        decompress(coded[0], tmp_path / "none.wav", model=codec, start=60.0)
+    assert not (tmp_path / "none.wav").exists()
+
+
+def damaged_copy(path: Path, out: Path, chunk: int) -> Path:
+    data = bytearray(path.read_bytes())
+    with path.open("rb") as file:
+        index = find_index(file)
+    assert index
+    data[index.places()[chunk][0] + 30] ^= 0x55
+    out.write_bytes(bytes(data))
+    return out
+
+
+@pytest.mark.parametrize("chunk", [0, 1, 2])
+def test_a_damaged_chunk_fades_and_the_rest_stays_in_place(
+    codec: Codec, coded: tuple[Path, np.ndarray], tmp_path: Path, chunk: int
+) -> None:
+    path, whole = coded
+    if path.read_bytes()[4] == 0:
+        pytest.skip("version 0 has no checksums")
+    bad = damaged_copy(path, tmp_path / "bad.ecdc", chunk)
+    (told,) = decompress(bad, tmp_path / "bad.wav", model=codec)
+    lost = slice(chunk * 120_000, min((chunk + 1) * 120_000, len(whole)))
+    assert told.startswith(f"lost from {chunk * 5:.2f} s to {min(chunk * 5 + 5, 13):.2f} s")
+    played = soundfile.read(tmp_path / "bad.wav", dtype="float32")[0]
+    assert len(played) == len(whole)
+    np.testing.assert_array_equal(played[: lost.start], whole[: lost.start])
+    assert np.abs(played[lost][3000:]).max() == 0
+    after = slice(lost.stop + 12_000, None)
+    assert np.square(played[after] - whole[after]).sum() <= 1e-3 * np.square(whole[after]).sum()
+    with pytest.raises(FormatError, match="lost from"):
+        decompress(bad, tmp_path / "strict.wav", model=codec, strict=True)
+
+
+def test_other_weights_of_the_same_name_are_refused(codec: Codec, coded: tuple[Path, np.ndarray]) -> None:
+    path, _ = coded
+    if path.read_bytes()[4] == 0:
+        pytest.skip("version 0 does not name its weights")
+    other = Codec(codec.config, codec.weights, "f" * 64)
+    with pytest.raises(WeightsError, match="other weights"):
+        sonant.open(path, other)
