@@ -14,6 +14,7 @@ from sonant.cli.data import data
 from sonant.cli.decode import decode
 from sonant.cli.encode import encode
 from sonant.cli.evaluate import evaluate
+from sonant.cli.export import export
 from sonant.cli.info import info
 from sonant.cli.models import models
 from sonant.cli.mushra import mushra
@@ -28,7 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-COMMANDS = {command.__name__: command for command in (encode, decode, info, models, evaluate, train)}
+COMMANDS = {command.__name__: command for command in (encode, decode, info, models, evaluate, train, export)}
 
 for name, command in COMMANDS.items():
     app.command(name)(command)

@@ -13,7 +13,9 @@ from sonant.engine.graph import GraphBuilder
 from sonant.engine.layers import Ends, LayerBuilder, Weights
 
 
-def encoder_graph(config: CodecConfig, weights: Weights, ends: Ends) -> onnx.ModelProto:
+def encoder_graph(
+    config: CodecConfig, weights: Weights, ends: Ends, give_states: bool = True
+) -> onnx.ModelProto:
     """`audio [B, T, channels]` and states to `latents [B, F, D]` and the states that follow."""
     graph = GraphBuilder("encoder")
     audio = graph.input("audio", ["batch", "samples", config.channels])
@@ -30,11 +32,14 @@ def encoder_graph(config: CodecConfig, weights: Weights, ends: Ends) -> onnx.Mod
         x = build.lstm(x, f"encoder.{layer}")
     x = build.conv(build.elu(x), f"encoder.{layer + 1}")
     graph.output(x, "latents", ["batch", "frames", config.dimension])
-    _state_outputs(build)
+    if config.causal and give_states:
+        _state_outputs(build)
     return graph.build()
 
 
-def decoder_graph(config: CodecConfig, weights: Weights, ends: Ends) -> onnx.ModelProto:
+def decoder_graph(
+    config: CodecConfig, weights: Weights, ends: Ends, give_states: bool = True
+) -> onnx.ModelProto:
     """`entries [B, n_q, F]` and states to `audio [B, F · hop, channels]` and the states that follow.
 
     An entry is the place of a code in all codebooks laid end to end: code + stage · bins.
@@ -56,7 +61,8 @@ def decoder_graph(config: CodecConfig, weights: Weights, ends: Ends) -> onnx.Mod
             layer += 1
     x = build.conv(build.elu(x), f"decoder.{layer}")
     graph.output(x, "audio", ["batch", "samples", config.channels])
-    _state_outputs(build)
+    if config.causal and give_states:
+        _state_outputs(build)
     return graph.build()
 
 
@@ -82,8 +88,6 @@ def quantizer_graph(config: CodecConfig, weights: Weights, n_q: int) -> onnx.Mod
 
 
 def _state_outputs(build: LayerBuilder) -> None:
-    if not build.config.causal:
-        return
     for number, (value, shape) in enumerate(zip(build.states.following, _shapes(build), strict=True)):
         build.graph.output(value, f"next_{number}", ["batch", *shape])
 

@@ -1,0 +1,73 @@
+"""A codec's graphs as ONNX files for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+
+from sonant.config import CodecConfig
+from sonant.engine.graph import OPSET
+from sonant.engine.layers import Ends, Weights
+from sonant.engine.seanet import decoder_graph, encoder_graph, quantizer_graph
+
+README = """# {name} as ONNX graphs
+
+Opset {opset}, float32. Audio is `[batch, samples, channels]` in [-1, 1] at {rate} Hz.
+
+| file | inputs | outputs |
+|---|---|---|
+| `encoder.onnx` | `audio` of any length | `latents [batch, frames, {dimension}]` |
+| `quantizer_K.onnx` | `latents` | `codes [K, batch · frames]`, K codebooks of {bins} entries |
+| `decoder.onnx` | `entries [batch, K, frames]`, int64: code + stage · {bins} | `audio` |
+{streams}
+A frame is {hop} samples.{segments}
+"""
+
+STREAMS = """| `encoder_stream.onnx` | `audio` and `state_0` … | `latents`, `next_0` … |
+| `decoder_stream.onnx` | `entries` and `state_0` … | `audio`, `next_0` … |
+
+The stream graphs take blocks of whole frames and begin with zeros in every `state_N`; what comes out
+as `next_N` goes in as `state_N` with the next block.
+"""
+
+SEGMENTS = """
+Audio is cut into segments of {segment} s, one every {stride} samples, each divided by the root mean
+square of its channels' mean; decoded segments are overlapped with triangular weights."""
+
+
+def export_onnx(config: CodecConfig, weights: Weights, folder: Path) -> None:
+    """Write the graphs of a codec and a README with their inputs and outputs into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = Ends(stream=False, tail=True)
+    graphs = {
+        "encoder": encoder_graph(config, weights, whole, give_states=False),
+        "decoder": decoder_graph(config, weights, whole, give_states=False),
+    }
+    for bitrate in config.bandwidths:
+        n_q = config.codebooks_for(bitrate)
+        graphs[f"quantizer_{n_q}"] = quantizer_graph(config, weights, n_q)
+    if config.causal:
+        stream = Ends(stream=True, tail=False)
+        graphs["encoder_stream"] = encoder_graph(config, weights, stream)
+        graphs["decoder_stream"] = decoder_graph(config, weights, stream)
+    for name, graph in graphs.items():
+        onnx.checker.check_model(graph)
+        onnx.save(graph, folder / f"{name}.onnx")
+    (folder / "README.md").write_text(_readme(config))
+
+
+def _readme(config: CodecConfig) -> str:
+    segments = ""
+    if config.segment is not None:
+        segments = SEGMENTS.format(segment=config.segment, stride=config.segment_stride)
+    return README.format(
+        name=config.name,
+        opset=OPSET,
+        rate=config.sample_rate,
+        dimension=config.dimension,
+        bins=config.bins,
+        hop=config.hop_length,
+        streams=STREAMS.format(hop=config.hop_length) if config.causal else "",
+        segments=segments,
+    )

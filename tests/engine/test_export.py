@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from conftest import Golden
+from sonant.codec import Codec
+from sonant.engine.export import export_onnx
+
+
+def session(path: Path) -> ort.InferenceSession:
+    return ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+def test_the_graphs_give_the_codecs_codes_and_audio(
+    golden: Golden, golden_codec: Codec, tmp_path: Path
+) -> None:
+    export_onnx(golden.config, golden.weights, tmp_path)
+    wav = golden.wav[:, :20_000]
+    codes = golden_codec.encode(wav, bitrate=6.0)
+    audio = wav if codes.scales is None else wav / codes.scales[0]
+    latents = session(tmp_path / "encoder.onnx").run(None, {"audio": audio.T[None]})[0]
+    values = session(tmp_path / f"quantizer_{codes.n_q}.onnx").run(None, {"latents": latents})[0]
+    np.testing.assert_array_equal(values, codes.values)
+    entries = (values + golden.config.bins * np.arange(codes.n_q)[:, None])[None]
+    decoded = session(tmp_path / "decoder.onnx").run(None, {"entries": entries})[0][0].T
+    decoded = decoded if codes.scales is None else decoded * codes.scales[0]
+    np.testing.assert_allclose(decoded[:, :20_000], golden_codec.decode(codes), atol=1e-5)
+
+
+def test_the_stream_graphs_pass_their_state_on(codec: Codec, speech: np.ndarray, tmp_path: Path) -> None:
+    export_onnx(codec.config, codec.weights, tmp_path)
+    encoder = session(tmp_path / "encoder_stream.onnx")
+    state = {i.name: np.zeros([1, *i.shape[1:]], np.float32) for i in encoder.get_inputs()[1:]}
+    parts = []
+    for start in range(0, 9600, 960):
+        block = speech[:, start : start + 960].T[None]
+        latents, *following = encoder.run(None, {"audio": block, **state})
+        state = {f"state_{k}": value for k, value in enumerate(following)}
+        parts.append(latents)
+    whole = session(tmp_path / "encoder.onnx").run(None, {"audio": speech[:, :9600].T[None]})[0]
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=1e-5)
