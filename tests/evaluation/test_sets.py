@@ -110,6 +110,7 @@ def test_the_bundled_lists_hold_what_the_report_says() -> None:
     songs = [e for e in mono.excerpts if e.category == "music 2"]
     assert all(len(e.layers) == 2 and e.layers[1].snr is None for e in songs)
     assert len(mono.first(2).excerpts) == 8
+    assert replace(mono.first(2), excerpts=mono.excerpts) == mono
 
 
 @pytest.mark.parametrize("text", ["{", json.dumps({"name": "x"}), json.dumps([1])])

@@ -85,9 +85,7 @@ class EvaluationSet:
             for category in self.categories
             for excerpt in [e for e in self.excerpts if e.category == category][:count]
         ]
-        return EvaluationSet(
-            self.name, self.sample_rate, self.channels, tuple(kept), self.seconds, self.level
-        )
+        return replace(self, excerpts=tuple(kept))
 
     def render(self, excerpt: Excerpt, root: Path) -> Audio:
         """The excerpt's audio `[channels, samples]`, float32.

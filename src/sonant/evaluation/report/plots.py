@@ -82,7 +82,7 @@ def curves(results: Results, key: str, path: Path) -> bool:
         *axes[0][0].get_legend_handles_labels(),
         loc="upper center",
         ncols=min(8, len(families)),
-        bbox_to_anchor=(0.5, 0.02),
+        bbox_to_anchor=(0.5, -0.02),
     )
     figure.savefig(path)
     pyplot.close(figure)
