@@ -29,7 +29,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-COMMANDS = {command.__name__: command for command in (encode, decode, info, models, evaluate, train, export)}
+COMMANDS = {
+    command.__name__: command for command in (encode, decode, info, models, evaluate, train, export)
+}
 
 for name, command in COMMANDS.items():
     app.command(name)(command)
