@@ -1,4 +1,4 @@
-"""A small integer language model with random weights, and codes that it is no use for."""
+"""A small integer language model that knows that low codes are frequent, and such codes."""
 
 import numpy as np
 import torch
@@ -23,18 +23,29 @@ STEREO = CodecConfig(
 )
 
 
-def small_model(n_q: int = 8, conditioned: bool = True, max_frames: int = 96) -> IntegerLanguageModel:
+def small_network(n_q: int = 8, conditioned: bool = True) -> LanguageModel:
     torch.manual_seed(0)
-    config = LanguageModelConfig("small", n_q, 1024, 32, 2, 4, 64, 40, conditioned)
-    network = LanguageModel(config)
+    network = LanguageModel(LanguageModelConfig("small", n_q, 1024, 32, 2, 4, 64, 40, conditioned))
     for table in network.linears:
-        torch.nn.init.normal_(table.weight, std=0.5)
+        torch.nn.init.normal_(table.weight, std=0.05)
+        table.bias.data.copy_(-0.02 * torch.arange(1024))
+    return network.eval()
+
+
+def small_tensors(
+    n_q: int = 8, conditioned: bool = True, max_frames: int = 96
+) -> tuple[LanguageModelConfig, dict[str, np.ndarray]]:
+    network = small_network(n_q, conditioned)
     codes = torch.randint(0, 1024, (2, n_q, max_frames))
-    return IntegerLanguageModel(config, integer_tensors(network, codes, max_frames), "ab" * 32)
+    return network.config, integer_tensors(network, codes, max_frames)
+
+
+def small_model(n_q: int = 8, conditioned: bool = True, max_frames: int = 96) -> IntegerLanguageModel:
+    return IntegerLanguageModel(*small_tensors(n_q, conditioned, max_frames), "ab" * 32)
 
 
 def random_codes(config: CodecConfig, n_q: int, length: int, seed: int = 0) -> Codes:
-    """Codes of `length` samples; a skewed distribution, so that a model could gain something."""
+    """Codes of `length` samples; low ones are frequent, as the small model has it."""
     random = np.random.default_rng(seed)
     segments = config.segments(length)
     frames = sum(config.frames_for(samples) for _, samples in segments)

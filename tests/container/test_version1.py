@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lm_files import MONO, STEREO, random_codes, small_model
 
+from lm_files import MONO, STEREO, random_codes, small_model
 from sonant.codes import Codes, join
 from sonant.config import CodecConfig
 from sonant.container import version1
@@ -92,6 +92,9 @@ def test_bytes_do_not_depend_on_pieces_or_lanes() -> None:
     lm, codes = cached_model(), random_codes(MONO, 4, 320 * 300)
     single = [Codes(codes.values[:, i : i + 1], 320) for i in range(300)]
     data = written(MONO, [codes], lm)
+    header, stream, _ = probe(io.BytesIO(data))
+    assert all(chunk.coding == version1.LANGUAGE_MODEL for chunk in ChunkReader(stream, header))  # type: ignore[arg-type, union-attr]
+    assert len(data) < 0.8 * len(written(MONO, [codes]))
     assert data == written(MONO, single, lm)
     assert_same(whole(read(data, MONO, lm, lanes=1)), whole(read(data, MONO, lm, lanes=8)))
 

@@ -28,9 +28,17 @@ def train(
         list[str] | None, typer.Option("--set", help="Change a value: data.pack=my_pack, loss.mel=2.")
     ] = None,
 ) -> None:
-    """Train a codec as a recipe says; ends at its steps, the time limit or SIGTERM, always saved."""
+    """Train a codec or a language model as a recipe says; ends at its steps, the time limit or SIGTERM."""
     limit = seconds(time_limit) if time_limit else None
+    from sonant.training.lm_recipe import is_lm_recipe
+
     try:
+        if is_lm_recipe(Path(recipe)):
+            from sonant.training.lm_run import train_language_model
+
+            folder = out or Path("runs") / Path(recipe).stem
+            typer.echo(train_language_model(Path(recipe), folder, resume, limit, changes))
+            return
         from sonant.training.checkpoint import CHECKPOINT_NAME
         from sonant.training.loop import Trainer
         from sonant.training.recipe import load_recipe

@@ -89,7 +89,7 @@ def cross_entropy(model: LanguageModel, codes: Tensor, position: int | Tensor = 
 
 @torch.no_grad()
 def bits_per_code(model: LanguageModel, codes: np.ndarray, n_q: int, frames: int) -> float:
-    """Bits per code on crops `[crops, n_q, frames]` cut into chunks of `frames`, the model afresh for each."""
+    """Bits per code on crops `[crops, n_q, T]`, cut into chunks of `frames` that stand alone."""
     chunks = codes.shape[2] // frames
     cut = codes[:, :n_q, : chunks * frames].reshape(len(codes), n_q, chunks, frames)
     whole = torch.from_numpy(cut.transpose(0, 2, 1, 3).reshape(-1, n_q, frames).astype(np.int64))

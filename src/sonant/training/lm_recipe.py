@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import tomllib
-
 from sonant.config import LanguageModelConfig
 from sonant.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+KIND = "language_model"
 
 
 @dataclass(frozen=True)
@@ -18,6 +25,7 @@ class LanguageModelRecipe:
 
     Attributes:
         model: its sizes.
+        kind: `language_model`, by which `sonant train` knows what it is.
         codec: name or path of the codec whose codes it models.
         pack: folder of the packed corpus that is tokenised.
         hours: how much of each kind to tokenise, `<split>-<kind>`.
@@ -31,6 +39,7 @@ class LanguageModelRecipe:
     """
 
     model: LanguageModelConfig
+    kind: str
     codec: str
     pack: str
     hours: dict[str, float]
@@ -50,6 +59,7 @@ class LanguageModelRecipe:
     steps: int = 20_000
     log_every: int = 20
     checkpoint_minutes: float = 5.0
+    threads: int = 0
     seed: int = 0
 
 
@@ -70,6 +80,14 @@ def recipe_from_dict(values: dict[str, Any]) -> LanguageModelRecipe:
     if max(recipe.codebooks) > recipe.model.n_q:
         raise ConfigError("the recipe trains more codebooks than its model has")
     return recipe
+
+
+def is_lm_recipe(path: Path) -> bool:
+    """Whether a file is the recipe of a language model rather than of a codec."""
+    try:
+        return tomllib.loads(path.read_text()).get("kind") == KIND
+    except (OSError, ValueError):
+        return False
 
 
 def load_lm_recipe(path: Path, overrides: list[str] | None = None) -> LanguageModelRecipe:

@@ -20,32 +20,34 @@ Tokens = dict[str, NDArray[np.int16]]
 
 
 def tokenise(
-    codec: Codec, corpus: Corpus, hours: Mapping[str, float], seconds: float, seed: int = 0
+    codec: Codec, corpus: Corpus, hours: Mapping[str, float], seconds: float, n_q: int, seed: int = 0
 ) -> Iterator[tuple[str, NDArray[np.int16]]]:
     """Code random crops; yields `(kind, codes [n_q, frames])` one crop after the other.
 
     Args:
-        codec: codes at its highest bitrate; lower ones are its first codebooks.
+        codec: lower bitrates than that of `n_q` are the first codebooks.
         corpus: at the codec's rate and channels.
         hours: how much of each `<split>-<kind>`.
         seconds: length of a crop.
+        n_q: codebooks, of one of the codec's bitrates or all of them.
         seed: of the choice of crops.
     """
     random = np.random.default_rng(seed)
     length = int(seconds * codec.config.sample_rate)
-    bitrate = max(codec.config.bandwidths)
+    enough = [b for b in codec.config.bandwidths if codec.config.codebooks_for(b) >= n_q]
+    bitrate = min(enough, default=max(codec.config.bandwidths))
     for kind, amount in hours.items():
         for _ in range(max(1, round(amount * 3600 / seconds))):
             crop = corpus.crop(kind, length, random)
-            yield kind, codec.encode(crop.T, bitrate=bitrate).values
+            yield kind, codec.encode(crop.T, bitrate=bitrate).values[:n_q]
 
 
 def save_tokens(
-    path: Path, codec: Codec, corpus: Corpus, hours: Mapping[str, float], seconds: float
+    path: Path, codec: Codec, corpus: Corpus, hours: Mapping[str, float], seconds: float, n_q: int
 ) -> None:
     """Tokenise into one file: for each kind an int16 array `[crops, n_q, frames]`."""
     crops: dict[str, list[NDArray[np.int16]]] = {}
-    for kind, codes in tokenise(codec, corpus, hours, seconds):
+    for kind, codes in tokenise(codec, corpus, hours, seconds, n_q):
         crops.setdefault(kind, []).append(codes)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(

@@ -1,0 +1,168 @@
+"""The integer language model: the same bits whatever the block, batch, threads or BLAS."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from lm_files import MONO, random_codes, small_model, small_network, small_tensors
+from sonant.entropy.integer_lm import ACTIVATION_LIMIT, IntegerLanguageModel
+from sonant.entropy.integer_ops import cumulative_frequencies, layer_norm
+from sonant.entropy.lm_coder import decode_chunks, encode_chunk
+from sonant.entropy.lm_store import load_language_model, save_language_model
+from sonant.entropy.range_coder import TOTAL
+from sonant.errors import WeightsError
+from sonant.training.language_model import cross_entropy
+
+GOLDEN = Path(__file__).parents[1] / "data" / "lm"
+
+
+def shifted(codes: np.ndarray) -> np.ndarray:
+    previous = np.zeros_like(codes, np.int64)
+    previous[:, :, 1:] = codes[:, :, :-1] + 1
+    return previous
+
+
+@pytest.mark.parametrize("conditioned", [False, True])
+def test_blocks_steps_and_batches_give_the_same_bits(conditioned: bool) -> None:
+    lm = small_model(4, conditioned)
+    codes = np.random.default_rng(0).integers(0, 1024, (16, 4, 96))
+    previous = shifted(codes)
+    whole = lm.forward(previous, lm.start(16, 96))
+    for lane in (0, 9):
+        state, done = lm.start(1, 96), 0
+        for steps in (1, 1, 7, 40, 1, 46):
+            part = lm.forward(previous[lane : lane + 1, :, done : done + steps], state)
+            np.testing.assert_array_equal(part[0], whole[lane, done : done + steps])
+            done += steps
+    before = lm.before_books(whole.reshape(-1, 32))
+    single = lm.before_books(whole[3, 5][None])
+    for k in range(4):
+        np.testing.assert_array_equal(lm.cumulative(before, k)[3 * 96 + 5], lm.cumulative(single, k)[0])
+        before = lm.with_code(before, k, codes[:, k].reshape(-1))
+        single = lm.with_code(single, k, codes[3, k, 5:6])
+
+
+@pytest.mark.parametrize("conditioned", [False, True])
+def test_bits_are_those_of_the_float_model(conditioned: bool) -> None:
+    network, lm = small_network(4, conditioned), small_model(4, conditioned)
+    codes = random_codes(MONO, 4, 4 * 96 * 320).values.reshape(4, 4, 96).transpose(1, 0, 2).astype(np.int64)
+    with torch.no_grad():
+        nats = float(cross_entropy(network, torch.from_numpy(codes)).mean())
+    before = lm.before_books(lm.forward(shifted(codes), lm.start(4, 96)).reshape(-1, 32))
+    bits = []
+    for k in range(4):
+        cumulative, symbols = lm.cumulative(before, k), codes[:, k].reshape(-1)
+        rows = np.arange(len(symbols))
+        bits.append(20 - np.log2(cumulative[rows, symbols + 1] - cumulative[rows, symbols]).mean())
+        before = lm.with_code(before, k, symbols)
+    assert np.mean(bits) < 8
+    assert abs(np.mean(bits) / (nats / np.log(2)) - 1) < 0.005
+
+
+def test_frequencies_are_positive_and_sum_to_a_power_of_two() -> None:
+    lm = small_model()
+    x = np.random.default_rng(2).integers(-ACTIVATION_LIMIT, ACTIVATION_LIMIT, (50, 32)).astype(np.float32)
+    for k in range(8):
+        cumulative = lm.cumulative(lm.before_books(x), k)
+        assert (cumulative[:, 0] == 0).all() and (cumulative[:, -1] == TOTAL).all()
+        assert np.diff(cumulative).min() >= 1
+
+
+@pytest.mark.parametrize("lanes", [1, 5])
+def test_chunks_come_back_side_by_side(lanes: int) -> None:
+    lm = small_model()
+    codes = np.stack([random_codes(MONO, 8, 96 * 320, seed).values for seed in range(lanes)])
+    decoded, intact = decode_chunks(lm, [encode_chunk(lm, chunk) for chunk in codes], 8, 96)
+    np.testing.assert_array_equal(decoded, codes)
+    assert intact.all()
+
+
+def test_golden_chunk() -> None:
+    """Made on one machine, to be the same on every other for ever."""
+    golden = load_file(GOLDEN / "chunk.safetensors")
+    lm = load_language_model(GOLDEN / "small.lm.safetensors")
+    payload = golden["payload"].tobytes()
+    assert (
+        hashlib.sha256(payload).hexdigest()
+        == "861bbb0afe978fad3fb37ec124877f04ab21cec873293cc9577e3d52895648fd"
+    )
+    assert encode_chunk(lm, golden["codes"]) == payload
+    np.testing.assert_array_equal(decode_chunks(lm, [payload], 4, 96)[0][0], golden["codes"])
+
+
+@pytest.mark.parametrize(
+    ("kernel", "threads"), [("Haswell", 1), ("SkylakeX", 2), ("Nehalem", 1), ("Sandybridge", 2)]
+)
+def test_any_blas_kernel_and_thread_count(kernel: str, threads: int) -> None:
+    """The golden chunk under other BLAS kernels; on other processors the names are ignored."""
+    program = (
+        "import sys, numpy as np; from pathlib import Path; from safetensors.numpy import load_file;"
+        "from sonant.entropy.lm_store import load_language_model as load;"
+        "from sonant.entropy.lm_coder import encode_chunk;"
+        "folder = Path(sys.argv[1]); golden = load_file(folder / 'chunk.safetensors');"
+        "lm = load(folder / 'small.lm.safetensors');"
+        "assert encode_chunk(lm, golden['codes']) == golden['payload'].tobytes()"
+    )
+    environment = os.environ | {"OPENBLAS_CORETYPE": kernel, "OPENBLAS_NUM_THREADS": str(threads)}
+    subprocess.run([sys.executable, "-c", program, str(GOLDEN)], env=environment, check=True)
+
+
+def test_layer_norm_is_rounded_once() -> None:
+    x = np.random.default_rng(3).integers(-5000, 5000, (20, 64)).astype(np.float32)
+    exact = (x - x.mean(1, keepdims=True, dtype=np.float64)) / x.std(1, keepdims=True, dtype=np.float64)
+    got = layer_norm(x, np.full(64, 300.0), np.full(64, 7.0), 1e-9, 2047)
+    np.testing.assert_allclose(got, np.rint(exact * 300 + 7).clip(-2047, 2047), atol=1)
+
+
+def test_extreme_weights_keep_every_code_possible() -> None:
+    weights = np.zeros((3, 1024))
+    weights[0, 5] = weights[1, 0] = weights[2, 1023] = 1 << 22
+    cumulative = cumulative_frequencies(weights, TOTAL)
+    assert np.diff(cumulative).min() == 1 and (cumulative[:, -1] == TOTAL).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("layers.0.up.bias", 1 << 24),
+        ("layers.1.down.weight", 30_000),
+        ("exp.output", 1 << 23),
+        ("exp.attention", -1),
+        ("layers.0.gelu", 600),
+        ("emb.shift", 30),
+        ("step.emb.shift", 20),
+        ("norm_in.epsilon", 0),
+        ("heads.3.scale", np.nan),
+    ],
+)
+def test_tensors_that_could_break_exactness_are_refused(name: str, value: float) -> None:
+    config, tensors = small_tensors(4)
+    tensors[name] = np.full_like(tensors[name], value, dtype=np.float64)
+    with pytest.raises(WeightsError):
+        IntegerLanguageModel(config, tensors)
+
+
+def test_missing_and_misshapen_tensors_are_refused() -> None:
+    config, tensors = small_tensors(4)
+    with pytest.raises(WeightsError, match=r"lacks .*positions"):
+        IntegerLanguageModel(config, {k: v for k, v in tensors.items() if k != "positions"})
+    with pytest.raises(WeightsError, match="wrong shape"):
+        IntegerLanguageModel(config, tensors | {"heads.0.bias": np.zeros(5)})
+
+
+def test_a_model_of_another_codec_is_refused(tmp_path: Path) -> None:
+    config, tensors = small_tensors(4)
+    save_language_model(tmp_path / "a.lm.safetensors", config, tensors, "12" * 32)
+    assert load_language_model(tmp_path / "a.lm.safetensors", "12" * 32).n_q == 4
+    with pytest.raises(WeightsError, match="another codec"):
+        load_language_model(tmp_path / "a.lm.safetensors", "13" * 32)
+    (tmp_path / "b.lm.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(WeightsError, match="cannot read"):
+        load_language_model(tmp_path / "b.lm.safetensors")
