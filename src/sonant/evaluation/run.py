@@ -20,6 +20,7 @@ from sonant.audio import Audio
 from sonant.errors import SonantError
 from sonant.evaluation.cache import Cache, audio_hash, content_hash
 from sonant.evaluation.codecs.base import CodecUnderTest, Payload, round_trip
+from sonant.evaluation.codecs.sonant import SonantCodec
 from sonant.evaluation.metrics import METRICS
 from sonant.evaluation.results import Results, Row
 from sonant.evaluation.sets import EvaluationSet, Excerpt
@@ -79,6 +80,18 @@ def _scores(
     return scores, skipped
 
 
+def _entropy_coded_bits(codec: CodecUnderTest, payload: Payload, cache: Cache) -> int | None:
+    if not isinstance(codec, SonantCodec) or (model := codec.language_model_hash) is None:
+        return None
+    key = content_hash("entropy coded", model, payload.data)
+    known = cache.scores(key)
+    if not known:
+        known = {"bits": codec.entropy_coded_bits(payload)}
+        cache.add_scores(key, known)
+    bits: int | None = known["bits"]
+    return bits
+
+
 def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0] or type(error).__name__
 
@@ -102,8 +115,17 @@ def measure_excerpt(plan: Plan, excerpt: Excerpt) -> list[Row]:
             rows.append(replace(row, skipped={"codec": _first_line(error) + detail}))
             continue
         scores, skipped = _scores(excerpt, plan, reference, degraded, cache)
-        kbps = payload.bits * rate / reference.shape[1] / 1000
-        rows.append(replace(row, kbps=kbps, scores=scores, skipped=skipped))
+        per_second = rate / reference.shape[1] / 1000
+        coded = _entropy_coded_bits(codec, payload, cache)
+        rows.append(
+            replace(
+                row,
+                kbps=payload.bits * per_second,
+                entropy_coded_kbps=None if coded is None else coded * per_second,
+                scores=scores,
+                skipped=skipped,
+            )
+        )
     return rows
 
 

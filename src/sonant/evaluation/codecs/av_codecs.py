@@ -25,6 +25,7 @@ class _Kind:
     options: tuple[tuple[str, str], ...] = ()
 
 
+_REVISION = 2
 _MPEG_RATES = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 _KINDS = {
     "opus": _Kind(
@@ -56,7 +57,7 @@ class AvCodec:
         self.name = f"{self.family} {kbps:g}"
         self.kbps = kbps
         libraries = ".".join(str(part) for part in av.library_versions.get("libavcodec", ()))
-        self.identity = f"{self._kind} {kbps} av-{version('av')} libavcodec-{libraries}"
+        self.identity = f"{self._kind} {kbps} av-{version('av')} libavcodec-{libraries} {_REVISION}"
 
     def encode(self, audio: Audio, sample_rate: int) -> Payload:
         """Code in memory; the bits are those of the packets, without the container's."""
@@ -75,7 +76,7 @@ class AvCodec:
             frame = av.AudioFrame.from_ndarray(
                 np.ascontiguousarray(samples, np.float32), format="fltp", layout=layout
             )
-            frame.sample_rate = rate
+            frame.sample_rate, frame.pts = rate, 0
             for packet in [*stream.encode(frame), *stream.encode(None)]:
                 bits += 8 * packet.size
                 container.mux(packet)

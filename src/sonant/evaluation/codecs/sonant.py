@@ -9,7 +9,10 @@ import numpy as np
 from sonant.audio import Audio, resample
 from sonant.codec import Codec
 from sonant.codes import Codes
+from sonant.container.writer import CHUNK_SECONDS
+from sonant.entropy.lm_coder import encode_chunk
 from sonant.evaluation.codecs.base import Payload
+from sonant.language_models import language_model
 from sonant.loading import load
 
 
@@ -44,6 +47,27 @@ class SonantCodec:
         data = head + scales.astype("<f4").tobytes() + codes.values.astype("<i2").tobytes()
         bits = codes.values.size * _codec(self._model).config.bits_per_code + 32 * len(scales)
         return Payload(data, bits)
+
+    @property
+    def language_model_hash(self) -> str | None:
+        """Hash of the model's language model, if it has one for so many codebooks."""
+        codec = _codec(self._model)
+        lm = language_model(codec)
+        return None if lm is None or codec.config.codebooks_for(self.kbps) > lm.n_q else lm.digest
+
+    def entropy_coded_bits(self, payload: Payload) -> int | None:
+        """Bits with the language model, chunk by chunk as in a file; None without one."""
+        codec = _codec(self._model)
+        lm, codes = language_model(codec), read_codes(payload)
+        if lm is None or codes.n_q > lm.n_q:
+            return None
+        bits = 0 if codes.scales is None else 32 * len(codes.scales)
+        step = min(lm.max_frames, round(CHUNK_SECONDS * codec.config.frame_rate))
+        for start in range(0, codes.frames, step):
+            chunk = codes.values[:, start : start + step]
+            packed = -(-chunk.size * codec.config.bits_per_code // 8)
+            bits += 8 * min(len(encode_chunk(lm, chunk)), packed)
+        return bits
 
     def decode(self, payload: Payload, sample_rate: int) -> Audio:
         """Audio of the codes at `sample_rate`."""
