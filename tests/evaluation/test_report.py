@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,19 @@ def test_the_paper_s_figures_stand_beside_ours() -> None:
     assert "| EnCodec, streamable | 6.67 | 4.35 | Sonant 6 | 6.00 | 4.20 | 7.50 | 4.00 |" in tables["3"]
     assert tables["5"] is None, "no speed was measured"
     assert all(len({line.count("|") for line in text.split("\n")}) == 1 for text in tables.values() if text)
+
+
+def test_rates_and_speed_have_tables() -> None:
+    row = Row("x", "music", "Sonant 6", "Sonant", 6, 6.0, 4.1, {"si_snr": 7.0})
+    results = replace(results_of(row), speed={"Sonant 6": (30.0, 29.5)})
+    text = markdown.report(results, "sonant evaluate", [])
+    assert "| codec | music | music, entropy coded |" in text
+    assert "| Sonant 6 | 6.00 | 4.10 |" in text
+    assert "| Sonant 6 | 30.0 | 29.5 |" in text
+    table_5 = next(paper for paper in TABLES if paper.number == "5")
+    assert "| EnCodec 24 kHz | 9.8 | 10.4 | 1.6 | 1.6 | Sonant 6 | 6.00 | 4.10 | 30.0 / 29.5 |" in (
+        markdown.paper_table(results, table_5) or ""
+    )
 
 
 def test_gaps_are_named() -> None:

@@ -14,9 +14,9 @@ data = typer.Typer(help="Pack corpora for training, and say what is in them.", n
 class Form(str, Enum):
     """How a pack keeps its samples."""
 
-    opus = "opus"
-    pcm = "pcm"
-    index = "index"
+    OPUS = "opus"
+    PCM = "pcm"
+    INDEX = "index"
 
 
 @data.command()
@@ -37,7 +37,7 @@ def pack(
     form: Annotated[
         Form,
         typer.Option(help="Opus shards, flat 16-bit samples, or only an index of files left in place."),
-    ] = Form.opus,
+    ] = Form.OPUS,
     kbps: Annotated[float, typer.Option(help="Bitrate of Opus shards, per channel.")] = 96.0,
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Processes.")] = 1,
 ) -> None:

@@ -40,6 +40,28 @@ def metric_table(results: Results, key: str, interval: bool = True) -> str:
     return table(["codec", "kbps", *results.categories], [row for row in rows if set(row[2:]) != {NOTHING}])
 
 
+def rate_table(results: Results) -> str:
+    """Measured rates by category, and the entropy-coded ones where a language model was run."""
+    coded = any(results.mean(codec, ENTROPY_CODED_RATE) for codec in results.codecs)
+    quantities = (RATE, ENTROPY_CODED_RATE) if coded else (RATE,)
+    header = ["codec"] + [
+        category if quantity == RATE else f"{category}, entropy coded"
+        for quantity in quantities
+        for category in results.categories
+    ]
+    rows = [
+        [codec]
+        + [
+            cell(results.mean(codec, quantity, [category]), interval=False)
+            for quantity in quantities
+            for category in results.categories
+        ]
+        for codec in results.codecs
+        if (mean := results.mean(codec, RATE)) and mean.value > 0
+    ]
+    return table(header, rows)
+
+
 def _title(key: str) -> str:
     metric = METRICS[key]
     unit = f" ({metric.unit})" if metric.unit else ""
@@ -50,6 +72,10 @@ def _title(key: str) -> str:
 def _speed(results: Results, codec: str) -> str:
     pair = results.speed.get(codec)
     return NOTHING if pair is None else f"{pair[0]:.1f} / {pair[1]:.1f}"
+
+
+def _speed_rows(results: Results) -> list[list[str]]:
+    return [[codec, f"{pair[0]:.1f}", f"{pair[1]:.1f}"] for codec, pair in results.speed.items()]
 
 
 def _measured(results: Results, codec: str, key: str, categories: Sequence[str]) -> str:
@@ -132,8 +158,12 @@ def report(results: Results, command: str, pictures: Sequence[tuple[str, str]]) 
         "",
         *_gaps(results),
     ]
+    lines += ["## Rates (kbit/s)", "", rate_table(results), ""]
     for key in results.metrics:
         lines += [f"## {_title(key)}", "", metric_table(results, key), ""]
+    if results.speed:
+        lines += ["## Speed, × real time on one thread (not reproducible to the digit)", ""]
+        lines += [table(["codec", "encode", "decode"], _speed_rows(results)), ""]
     fitting = [paper for paper in TABLES if paper.channels == results.channels]
     tables = [(paper, paper_table(results, paper)) for paper in fitting]
     if any(text for _, text in tables):
