@@ -49,6 +49,20 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(tiny_recipe, tmp_path
         assert torch.equal(value, parts["network"][key]), key
 
 
+def test_a_run_that_starts_as_a_transform_needs_no_warm_start(tiny_recipe, tmp_path):
+    recipe = tiny_recipe(
+        model={"n_filters": 16, "dimension": 32, "bins": 64, "bandwidths": [0.45, 0.9, 1.8]},
+        data={"strategies": [{"weight": 1, "kinds": ["music"]}], "gain_db": [0, 0]},
+        loss={"time": 10.0, "balancer": False},
+        run={"steps": 2, "warm_start_steps": 0, "transform_crops": 32, "log_every": 1, "listen_every": 0},
+    )
+    plain = replace(recipe, run=replace(recipe.run, transform_crops=0))
+    started, cold = tmp_path / "started", tmp_path / "cold"
+    for folder, plan in ((started, recipe), (cold, plain)):
+        Trainer(plan, folder).run()
+    assert losses(started)[0]["time"] < losses(cold)[0]["time"] / 2
+
+
 def test_a_run_learns_and_leaves_weights(tiny_recipe, tmp_path):
     recipe = tiny_recipe(
         model={"n_filters": 4, "dimension": 16},

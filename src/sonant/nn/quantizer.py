@@ -95,6 +95,15 @@ class ResidualVectorQuantizer(nn.Module):
         self.sums[:known] = codebooks * (frames_per_batch / self.bins)
         self.initialised[:known] = True
 
+    def fit(self, vectors: Tensor, iterations: int, frames_per_batch: int) -> None:
+        """Set all codebooks by k-means over `[N, D]`, each to what the ones before it left over."""
+        residual, codebooks = vectors.clone(), []
+        for _ in range(self.n_q):
+            sums, counts = k_means(residual, self.bins, iterations)
+            codebooks.append(sums / counts[:, None])
+            residual -= codebooks[-1][nearest(residual, codebooks[-1])]
+        self.adopt_codebooks(torch.stack(codebooks), frames_per_batch)
+
     def encode(self, latents: Tensor, n_q: int) -> Tensor:
         """Codes `[B, n_q, F]` of latents `[B, F, D]`."""
         residual = latents.flatten(0, 1)

@@ -42,7 +42,7 @@ class ResidualUnit(nn.Module):
         return skip + self.widen(F.elu(y)), state
 
 
-class _Activated(nn.Module):
+class Activated(nn.Module):
     """ELU before a layer that changes rate or leaves the network."""
 
     def __init__(self, layer: nn.Module) -> None:
@@ -50,12 +50,15 @@ class _Activated(nn.Module):
         self.layer = layer
 
     def forward(self, x: Tensor) -> Tensor:
+        """ELU, then the layer."""
         return self.layer(F.elu(x))
 
     def initial_state(self, batch: int) -> Any:
+        """The layer's own."""
         return cast(Conv1d, self.layer).initial_state(batch)
 
     def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """The next samples of a stream."""
         return cast(Conv1d, self.layer).step(F.elu(x), state)
 
 
@@ -99,10 +102,10 @@ class SEANetEncoder(_Chain):
         for ratio in reversed(config.ratios):
             for unit in range(config.n_residual_layers):
                 layers.append(ResidualUnit(width, config.dilation_base**unit, config))
-            layers.append(_Activated(conv(width, 2 * width, 2 * ratio, stride=ratio)))
+            layers.append(Activated(conv(width, 2 * width, 2 * ratio, stride=ratio)))
             width *= 2
         layers.append(_lstm(config))
-        layers.append(_Activated(conv(width, config.dimension, config.last_kernel_size)))
+        layers.append(Activated(conv(width, config.dimension, config.last_kernel_size)))
         super().__init__(layers)
 
 
@@ -115,9 +118,9 @@ class SEANetDecoder(_Chain):
         layers: list[nn.Module] = [conv(config.dimension, width, config.kernel_size), _lstm(config)]
         for ratio in config.ratios:
             up = ConvTranspose1d(width, width // 2, ratio, causal=config.causal, norm=config.norm)
-            layers.append(_Activated(up))
+            layers.append(Activated(up))
             width //= 2
             for unit in range(config.n_residual_layers):
                 layers.append(ResidualUnit(width, config.dilation_base**unit, config))
-        layers.append(_Activated(conv(width, config.channels, config.last_kernel_size)))
+        layers.append(Activated(conv(width, config.channels, config.last_kernel_size)))
         super().__init__(layers)

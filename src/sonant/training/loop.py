@@ -30,10 +30,11 @@ from sonant.training.devices import make_fabric
 from sonant.training.memory import keep_freed_memory
 from sonant.training.mixing import ATTEMPTS, BatchNumbers, MixedCrops, collate
 from sonant.training.monitor import Monitor, validation_examples
-from sonant.training.networks import build_codec, build_discriminators
+from sonant.training.networks import build_codec, build_discriminators, frames_per_batch
 from sonant.training.objective import Objective
 from sonant.training.progress import ProgressLine, cut_log
 from sonant.training.recipe import Recipe
+from sonant.training.start import fit_transform
 
 MAX_BAD_STEPS = 20
 WEIGHTS_NAME = "weights.safetensors"
@@ -58,7 +59,13 @@ class Trainer:
         self.recipe, self.folder, self.time_limit = recipe, folder, time_limit
         self.fabric = make_fabric(recipe)
         self.fabric.seed_everything(recipe.run.seed, verbose=False)
+        self.crops = MixedCrops(
+            recipe.data, recipe.model.sample_rate, recipe.model.channels, recipe.run.seed
+        )
+        resumes = resume and self.checkpoint_path.exists()
         network = build_codec(recipe)
+        if recipe.run.transform_crops and not recipe.start and not resumes:
+            fit_transform(network, self.crops, recipe.run.transform_crops, frames_per_batch(recipe))
         rates = recipe.optimizer
         optimizer = torch.optim.Adam(network.parameters(), rates.learning_rate, betas=rates.betas)
         if recipe.run.compile:
@@ -66,14 +73,11 @@ class Trainer:
         self.network, self.optimizer = self.fabric.setup(network, optimizer)
         self.average = WeightAverage(self.network, rates.average_decay)
         self.objective = Objective(recipe, self.fabric, build_discriminators(recipe))
-        self.crops = MixedCrops(
-            recipe.data, recipe.model.sample_rate, recipe.model.channels, recipe.run.seed
-        )
         self.step, self.skipped, self._bad_in_a_row = 0, 0, 0
         self.done_before = 0.0
         self.problems: dict[str, int] = {}
         self._stop = False
-        if resume and self.checkpoint_path.exists():
+        if resumes:
             self._restore()
 
     @property
@@ -184,7 +188,8 @@ class Trainer:
             group["lr"] = warm * rate
 
     def _draw_codebooks(self, draw: random.Random) -> int:
-        if not self.recipe.start and self.step < self.recipe.run.warm_start_steps:
+        run = self.recipe.run
+        if not self.recipe.start and not run.transform_crops and self.step < run.warm_start_steps:
             return 0
         return draw.choice(self.recipe.codebook_choices)
 

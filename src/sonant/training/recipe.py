@@ -124,6 +124,8 @@ class RunRecipe:
         threads: of PyTorch on a CPU; 0 leaves it alone.
         compile: run the networks through torch.compile.
         warm_start_steps: steps without a quantiser, at the start of a run from nothing.
+        transform_crops: crops from which a run from nothing takes a linear transform and codebooks
+            to start with; 0 starts at random.
         checkpoint_minutes: between checkpoints.
         log_every: steps between lines of the log.
         listen_every: steps between spectrograms and audio in TensorBoard; 0 is never.
@@ -135,6 +137,7 @@ class RunRecipe:
     threads: int = 0
     compile: bool = False
     warm_start_steps: int = 150
+    transform_crops: int = 0
     checkpoint_minutes: float = 5.0
     log_every: int = 50
     listen_every: int = 2000
