@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sonant.audio import Audio, mix_channels, resample
 from sonant.codes import Codes, join
 from sonant.config import CodecConfig
 from sonant.engine.layers import Weights
 from sonant.engine.runtime import Engine
-from sonant.errors import AudioError, FormatError
+from sonant.errors import AudioError
 from sonant.segments import SegmentDecoder, SegmentEncoder
+from sonant.stepping import Job, run_together
 from sonant.streams import BLOCK_FRAMES, DecoderStream, EncoderStream, FrameDecoder, FrameEncoder
 
 
@@ -79,11 +80,43 @@ class Codec:
             AudioError: on samples that are not finite, or another shape.
             ConfigError: if the model has no such bitrate.
         """
-        wav = self._prepared(wav, sample_rate)
-        stream = self.encoder(bitrate)
-        step = BLOCK_FRAMES * self.config.hop_length
-        pieces = [stream.push(wav[:, start : start + step]) for start in range(0, wav.shape[1], step)]
-        return join([*pieces, stream.finish()])
+        return self.encode_batch([wav], None, sample_rate, bitrate)[0]
+
+    def encode_batch(
+        self,
+        wavs: Sequence[Audio],
+        lengths: Sequence[int] | None = None,
+        sample_rate: int | None = None,
+        bitrate: float = 6.0,
+    ) -> list[Codes]:
+        """Code many recordings at once; each result is that of `encode`.
+
+        Args:
+            wavs: recordings as for `encode`, of any lengths, or an array `[batch, channels, samples]`.
+            lengths: samples of each that count; by default all.
+            sample_rate, bitrate: as for `encode`, the same for all.
+
+        Raises:
+            AudioError: on samples that are not finite, another shape, or a length beyond a recording.
+            ConfigError: if the model has no such bitrate.
+        """
+        if lengths is not None:
+            wavs = [_shortened(wav, length) for wav, length in zip(wavs, lengths, strict=True)]
+        prepared = [self._prepared(wav, sample_rate) for wav in wavs]
+        encoders = [self.encoder(bitrate) for _ in prepared]
+        for encoder, wav in zip(encoders, prepared, strict=True):
+            encoder.check(wav)
+        jobs = map(self._encoding, encoders, prepared)
+        return run_together(self.engine, jobs)
+
+    def _encoding(self, encoder: EncoderStream, wav: Audio) -> Job[Codes]:
+        """Push block by block, the rest with the end, so that many recordings end in whole batches."""
+        block = BLOCK_FRAMES * self.config.hop_length
+        whole = max(0, wav.shape[1] - 1) // block * block
+        pieces = []
+        for start in range(0, whole, block):
+            pieces.append((yield from encoder.pushing(wav[:, start : start + block])))
+        return join([*pieces, (yield from encoder.finishing(wav[:, whole:]))])
 
     def decode(self, codes: Codes) -> Audio:
         """Audio float32 `[channels, samples]` of a recording's codes, `codes.length` samples.
@@ -91,10 +124,19 @@ class Codec:
         Raises:
             FormatError: if the codes are not of this model.
         """
-        self._check(codes)
-        stream = self.decoder()
-        parts = [stream.push(codes), stream.finish()]
-        return np.concatenate(parts, axis=1)[:, : codes.length]
+        return self.decode_batch([codes])[0]
+
+    def decode_batch(self, codes: Sequence[Codes]) -> list[Audio]:
+        """The audio of many recordings at once, each as from `decode`.
+
+        Raises:
+            FormatError: if the codes are not of this model.
+        """
+        decoders = [self.decoder() for _ in codes]
+        for decoder, piece in zip(decoders, codes, strict=True):
+            decoder.check(piece)
+        audio = run_together(self.engine, (d.finishing(c) for d, c in zip(decoders, codes, strict=True)))
+        return [samples[:, : piece.length] for samples, piece in zip(audio, codes, strict=True)]
 
     def _prepared(self, wav: Audio, sample_rate: int | None) -> Audio:
         wav = np.asarray(wav, dtype=np.float32)
@@ -107,11 +149,8 @@ class Codec:
             wav = resample(wav, sample_rate, self.config.sample_rate)
         return wav
 
-    def _check(self, codes: Codes) -> None:
-        values: NDArray[np.int16] = codes.values
-        if not 1 <= codes.n_q <= self.config.n_q:
-            raise FormatError(f"{codes.n_q} codebooks; {self.name} has {self.config.n_q}")
-        if values.size and not 0 <= int(values.min()) <= int(values.max()) < self.config.bins:
-            raise FormatError(f"codes outside 0 … {self.config.bins - 1}")
-        if self.config.segment_length is None and codes.frames != self.config.frames_for(codes.length):
-            raise FormatError(f"{codes.frames} frames are not what {codes.length} samples give")
+
+def _shortened(wav: Audio, length: int) -> Audio:
+    if not 0 <= length <= np.shape(wav)[-1]:
+        raise AudioError(f"a length of {length} for a recording of {np.shape(wav)[-1]} samples")
+    return wav[..., :length]

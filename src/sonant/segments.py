@@ -8,7 +8,8 @@ from sonant.audio import Audio
 from sonant.codes import Codes, join, split_segments
 from sonant.engine.runtime import Engine
 from sonant.errors import FormatError
-from sonant.streams import SampleBuffer
+from sonant.stepping import DecodeStep, EncodeStep, Job
+from sonant.streams import DecoderStream, EncoderStream, SampleBuffer, check_codes
 
 VOLUME_FLOOR = 1e-8
 
@@ -28,81 +29,101 @@ def overlap_window(samples: int) -> Audio:
     return np.float32(0.5) - np.abs(t - np.float32(0.5))
 
 
-class SegmentEncoder:
+class SegmentEncoder(EncoderStream):
     """Encoder stream: a segment's codes are out when all of its samples are in."""
 
     def __init__(self, engine: Engine, n_q: int) -> None:
         config = engine.config
         assert config.segment_length is not None and config.segment_stride is not None
-        self._engine, self._n_q = engine, n_q
+        self.engine, self._n_q = engine, n_q
         self._length, self._stride = config.segment_length, config.segment_stride
         self._buffer = SampleBuffer(config.channels)
-        self._nothing = Codes(
-            np.zeros((n_q, 0), np.int16), 0, np.zeros(0, np.float32) if config.normalize else None
+
+    def check(self, piece: Audio) -> None:
+        """See `Stream.check`."""
+        self._buffer.check(piece)
+
+    def pushing(self, piece: Audio) -> Job[Codes]:
+        """See `Stream.pushing`."""
+        self._buffer.append(piece)
+        parts = []
+        while self._buffer.samples.shape[1] >= self._length:
+            parts.append((self._buffer.samples[:, : self._length], self._stride))
+            self._buffer.take(self._stride)
+        return self._coding(parts)
+
+    def finishing(self, piece: Audio | None = None) -> Job[Codes]:
+        """See `Stream.finishing`."""
+        self._buffer.append(piece)
+        rest = self._buffer.close()
+        length = rest.shape[1]
+        segments = self.engine.config.segments(length)
+        return self._coding(
+            [(rest[:, s : s + samples], min(self._stride, length - s)) for s, samples in segments]
         )
 
-    def push(self, samples: Audio) -> Codes:
-        """See `EncoderStream.push`."""
-        self._buffer.append(samples)
-        pieces = [self._nothing]
-        while self._buffer.samples.shape[1] >= self._length:
-            pieces.append(self._segment(self._buffer.samples[:, : self._length], self._stride))
-            self._buffer.take(self._stride)
+    def _coding(self, segments: list[tuple[Audio, int]]) -> Job[Codes]:
+        """Code segments, each with the samples that it adds to the recording."""
+        normalize = self.engine.config.normalize
+        none = np.zeros(0, np.float32) if normalize else None
+        pieces = [Codes(np.zeros((self._n_q, 0), np.int16), 0, none)]
+        for audio, adds in segments:
+            scales = None
+            if normalize:
+                scales = np.array([volume(audio)], np.float32)
+                audio = audio / scales[0]
+            values, _ = yield EncodeStep(np.ascontiguousarray(audio.T), None, self._n_q, last=True)
+            pieces.append(Codes(values, adds, scales))
         return join(pieces)
 
-    def finish(self) -> Codes:
-        """See `EncoderStream.finish`."""
-        rest = self._buffer.close()
-        pieces = [self._nothing]
-        for start, samples in self._engine.config.segments(rest.shape[1]):
-            adds = min(self._stride, rest.shape[1] - start)
-            pieces.append(self._segment(rest[:, start : start + samples], adds))
-        return join(pieces)
 
-    def _segment(self, audio: Audio, adds: int) -> Codes:
-        scales = None
-        if self._engine.config.normalize:
-            scales = np.array([volume(audio)], np.float32)
-            audio = audio / scales[0]
-        latents, _ = self._engine.encode(np.ascontiguousarray(audio.T[None]), None, tail=True)
-        return Codes(self._engine.quantize(latents, self._n_q)[0], adds, scales)
-
-
-class SegmentDecoder:
+class SegmentDecoder(DecoderStream):
     """Decoder stream: overlapping parts are added, weighted by a triangle and normalised."""
 
     def __init__(self, engine: Engine) -> None:
         config = engine.config
         assert config.segment_stride is not None
-        self._engine, self._stride = engine, config.segment_stride
+        self.engine, self._stride = engine, config.segment_stride
         self._sum = np.zeros((config.channels, 0), np.float32)
         self._weight = np.zeros(0, np.float32)
         self._window: Audio | None = None
         self._finished = False
 
-    def push(self, codes: Codes) -> Audio:
-        """See `DecoderStream.push`."""
+    def check(self, piece: Codes) -> None:
+        """See `Stream.check`."""
         if self._finished:
             raise FormatError("the stream is finished; begin a new one for more codes")
-        if self._engine.config.normalize and codes.scales is None:
+        check_codes(piece, self.engine.config)
+        segments = sum(1 for _ in split_segments(piece, self.engine.config))
+        if self.engine.config.normalize and (piece.scales is None or len(piece.scales) != segments):
             raise FormatError("the codes lack the volumes of their segments")
+
+    def pushing(self, piece: Codes) -> Job[Audio]:
+        """See `Stream.pushing`."""
+        return self._decoding(piece)
+
+    def finishing(self, piece: Codes | None = None) -> Job[Audio]:
+        """See `Stream.finishing`."""
+        self._finished = True
+        return self._ending(piece)
+
+    def _decoding(self, codes: Codes) -> Job[Audio]:
         parts = [self._sum[:, :0]]
-        for number, (values, samples) in enumerate(split_segments(codes, self._engine.config)):
-            audio, _ = self._engine.decode(values[None].astype(np.int64), None)
+        for number, (values, samples) in enumerate(split_segments(codes, self.engine.config)):
+            audio, _ = yield DecodeStep(values, None)
             if self._window is None:
-                self._window = overlap_window(audio.shape[1])
-            decoded = audio[0, :samples].T
+                self._window = overlap_window(len(audio))
+            decoded = audio[:samples].T
             if codes.scales is not None:
                 decoded = decoded * codes.scales[number]
             self._add(decoded, self._window[:samples])
-            if samples == self._engine.config.segment_length:
+            if samples == self.engine.config.segment_length:
                 parts.append(self._emit(self._stride))
         return np.concatenate(parts, axis=1)
 
-    def finish(self) -> Audio:
-        """See `DecoderStream.finish`."""
-        self._finished = True
-        return self._emit(self._sum.shape[1])
+    def _ending(self, codes: Codes | None) -> Job[Audio]:
+        ready = (yield from self._decoding(codes)) if codes is not None else self._sum[:, :0]
+        return np.concatenate([ready, self._emit(self._sum.shape[1])], axis=1)
 
     def _add(self, decoded: Audio, window: Audio) -> None:
         samples = decoded.shape[1]

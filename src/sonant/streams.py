@@ -2,46 +2,83 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sonant.audio import Audio
 from sonant.codes import Codes, join
+from sonant.config import CodecConfig
 from sonant.engine.runtime import Engine, State
 from sonant.errors import AudioError, FormatError
+from sonant.stepping import DecodeStep, EncodeStep, Job, run_together
 
 BLOCK_FRAMES = 40
 EXACT_START_FRAMES = 8
 
-
-class EncoderStream(Protocol):
-    """Audio in, codes out. `push` any number of samples, then `finish` once."""
-
-    def push(self, samples: Audio) -> Codes:
-        """Take samples `[channels, n]` in [-1, 1] at the model's rate; give the codes that are ready.
-
-        Raises:
-            AudioError: on a wrong number of channels, samples that are not finite, or after `finish`.
-        """
-
-    def finish(self) -> Codes:
-        """The codes of what is left; the last frame may be incomplete."""
+Piece = TypeVar("Piece")
+Ready = TypeVar("Ready")
 
 
-class DecoderStream(Protocol):
-    """Codes in, audio out. `push` pieces in order, then `finish` once."""
+class Stream(ABC, Generic[Piece, Ready]):
+    """Pieces in, what is ready of them out: `push` any number of pieces in order, then `finish`."""
 
-    def push(self, codes: Codes) -> Audio:
-        """Take a piece of codes; give the audio `[channels, samples]` that is ready.
+    engine: Engine
+
+    def push(self, piece: Piece) -> Ready:
+        """Take a piece; give what is ready.
+
+        An encoder takes samples float32 `[channels, n]` in [-1, 1] at the model's rate and gives
+        codes; a decoder takes codes and gives audio `[channels, samples]`.
 
         Raises:
-            FormatError: on codes of another model, or after `finish`.
+            AudioError: from an encoder, on a wrong number of channels, samples that are not finite,
+                or after `finish`.
+            FormatError: from a decoder, on codes of another model, or after `finish`.
         """
+        self.check(piece)
+        return run_together(self.engine, [self.pushing(piece)])[0]
 
-    def finish(self) -> Audio:
-        """The audio of what is left."""
+    def finish(self) -> Ready:
+        """What is left; an encoder's last frame may be incomplete. A second time there is nothing."""
+        return run_together(self.engine, [self.finishing()])[0]
+
+    @abstractmethod
+    def check(self, piece: Piece) -> None:
+        """Raise what `push` would."""
+
+    @abstractmethod
+    def pushing(self, piece: Piece) -> Job[Ready]:
+        """Take a piece that was checked; what `push` then runs."""
+
+    @abstractmethod
+    def finishing(self, piece: Piece | None = None) -> Job[Ready]:
+        """Take a last piece that was checked, if there is one; what `finish` then runs."""
+
+
+EncoderStream = Stream[Audio, Codes]
+DecoderStream = Stream[Codes, Audio]
+
+
+def push_all(streams: Sequence[Stream[Piece, Ready]], pieces: Sequence[Piece]) -> list[Ready]:
+    """Push `pieces[k]` into `streams[k]`, all encoders or all decoders of one codec.
+
+    What is ready is what pushing one by one gives; the networks run on many streams as one batch.
+
+    Raises:
+        SonantError: what `push` raises for any of them; no stream has then taken anything.
+    """
+    for stream, piece in zip(streams, pieces, strict=True):
+        stream.check(piece)
+    jobs = [stream.pushing(piece) for stream, piece in zip(streams, pieces, strict=True)]
+    return run_together(streams[0].engine, jobs) if jobs else []
+
+
+def finish_all(streams: Sequence[Stream[Piece, Ready]]) -> list[Ready]:
+    """Finish many streams of one codec at once."""
+    return run_together(streams[0].engine, [stream.finishing() for stream in streams]) if streams else []
 
 
 class SampleBuffer:
@@ -51,17 +88,20 @@ class SampleBuffer:
         self.samples = np.zeros((channels, 0), np.float32)
         self.finished = False
 
-    def append(self, samples: Audio) -> None:
-        """Add samples `[channels, n]`."""
+    def check(self, samples: Audio) -> None:
+        """Raise AudioError unless these samples can be added."""
         if self.finished:
             raise AudioError("the stream is finished; begin a new one for more audio")
-        samples = np.asarray(samples, dtype=np.float32)
-        if samples.ndim != 2 or samples.shape[0] != len(self.samples):
-            wanted = len(self.samples)
-            raise AudioError(f"this stream takes [{wanted}, n] samples, not {list(samples.shape)}")
+        shape = np.shape(samples)
+        if len(shape) != 2 or shape[0] != len(self.samples):
+            raise AudioError(f"this stream takes [{len(self.samples)}, n] samples, not {list(shape)}")
         if not np.isfinite(samples).all():
             raise AudioError("the samples hold NaN or infinity; audio must be finite numbers")
-        self.samples = np.concatenate([self.samples, samples], axis=1)
+
+    def append(self, samples: Audio | None) -> None:
+        """Add samples `[channels, n]`, if there are any."""
+        if samples is not None:
+            self.samples = np.concatenate([self.samples, np.asarray(samples, np.float32)], axis=1)
 
     def take(self, count: int) -> Audio:
         """Remove and return the first `count` samples."""
@@ -74,7 +114,7 @@ class SampleBuffer:
         return self.take(self.samples.shape[1])
 
 
-class FrameEncoder:
+class FrameEncoder(EncoderStream):
     """Encoder stream of a causal model.
 
     With constant padding a frame's codes are out as soon as its samples are in. With reflect
@@ -84,42 +124,40 @@ class FrameEncoder:
 
     def __init__(self, engine: Engine, n_q: int, *, low_latency: bool = False) -> None:
         config = engine.config
-        self._engine, self._n_q, self._hop = engine, n_q, config.hop_length
+        self.engine, self._n_q, self._hop = engine, n_q, config.hop_length
         self._exact_reflect = config.pad_mode == "reflect" and not low_latency
         self._state: State | None = None if self._exact_reflect else engine.encoder_start
         self._buffer = SampleBuffer(config.channels)
 
-    def push(self, samples: Audio) -> Codes:
-        """See `EncoderStream.push`."""
-        self._buffer.append(samples)
+    def check(self, piece: Audio) -> None:
+        """See `Stream.check`."""
+        self._buffer.check(piece)
+
+    def pushing(self, piece: Audio) -> Job[Codes]:
+        """See `Stream.pushing`."""
+        self._buffer.append(piece)
         ready = self._buffer.samples.shape[1] // self._hop - self._exact_reflect
         if self._state is None and ready < EXACT_START_FRAMES:
             ready = 0
-        return self._code(self._buffer.take(max(0, ready) * self._hop))
+        return self._coding(self._buffer.take(max(0, ready) * self._hop))
 
-    def finish(self) -> Codes:
-        """See `EncoderStream.finish`."""
-        rest = self._buffer.close()
-        whole = rest.shape[1] // self._hop * self._hop
-        if self._exact_reflect or whole == 0:
-            return self._code(rest, tail=True)
-        codes = self._code(rest[:, :whole])
-        tail = self._code(rest[:, whole:], tail=True)
-        return Codes(np.concatenate([codes.values, tail.values], axis=1), codes.length + tail.length)
+    def finishing(self, piece: Audio | None = None) -> Job[Codes]:
+        """See `Stream.finishing`."""
+        self._buffer.append(piece)
+        return self._coding(self._buffer.close(), last=True)
 
-    def _code(self, samples: Audio, tail: bool = False) -> Codes:
-        if samples.shape[1] == 0:
-            return Codes(np.zeros((self._n_q, 0), np.int16), 0)
-        parts: list[NDArray[np.int16]] = []
-        audio = np.ascontiguousarray(samples.T[None])
-        step = audio.shape[1] if tail else BLOCK_FRAMES * self._hop
-        for start in range(0, audio.shape[1], step):
-            latents, self._state = self._engine.encode(audio[:, start : start + step], self._state, tail)
-            parts.append(self._engine.quantize(latents, self._n_q)[0])
-        return Codes(np.concatenate(parts, axis=1), samples.shape[1])
+    def _coding(self, samples: Audio, last: bool = False) -> Job[Codes]:
+        parts = [np.zeros((self._n_q, 0), np.int16)]
+        audio = np.ascontiguousarray(samples.T)
+        block = max(1, len(audio) if last else BLOCK_FRAMES * self._hop)
+        for start in range(0, len(audio), block):
+            step = EncodeStep(audio[start : start + block], self._state, self._n_q, last)
+            codes, self._state = yield step
+            parts.append(codes)
+        return Codes(np.concatenate(parts, axis=1), len(audio))
 
 
-class FrameDecoder:
+class FrameDecoder(DecoderStream):
     """Decoder stream of a causal model.
 
     With constant padding a frame's audio is out as soon as its codes are in. With reflect padding
@@ -127,36 +165,53 @@ class FrameDecoder:
     """
 
     def __init__(self, engine: Engine, *, low_latency: bool = False) -> None:
-        self._engine = engine
+        self.engine = engine
         exact_reflect = engine.config.pad_mode == "reflect" and not low_latency
         self._state: State | None = None if exact_reflect else engine.decoder_start
         self._waiting: list[Codes] = []
         self._finished = False
 
-    def push(self, codes: Codes) -> Audio:
-        """See `DecoderStream.push`."""
+    def check(self, piece: Codes) -> None:
+        """See `Stream.check`."""
         if self._finished:
             raise FormatError("the stream is finished; begin a new one for more codes")
-        if self._state is None:
-            self._waiting.append(codes)
-            if sum(piece.frames for piece in self._waiting) < EXACT_START_FRAMES:
-                return self._nothing()
-            codes, self._waiting = join(self._waiting), []
-        return self._decode(codes)
+        check_codes(piece, self.engine.config)
 
-    def finish(self) -> Audio:
-        """See `DecoderStream.finish`."""
+    def pushing(self, piece: Codes) -> Job[Audio]:
+        """See `Stream.pushing`."""
+        self._waiting.append(piece)
+        frames = sum(waiting.frames for waiting in self._waiting)
+        if self._state is None and frames < EXACT_START_FRAMES:
+            return self._decoding([])
+        waiting, self._waiting = self._waiting, []
+        return self._decoding(waiting)
+
+    def finishing(self, piece: Codes | None = None) -> Job[Audio]:
+        """See `Stream.finishing`."""
         self._finished = True
         waiting, self._waiting = self._waiting, []
-        return self._decode(join(waiting)) if waiting else self._nothing()
+        return self._decoding([*waiting, piece] if piece is not None else waiting, last=True)
 
-    def _nothing(self) -> Audio:
-        return np.zeros((self._engine.config.channels, 0), np.float32)
-
-    def _decode(self, codes: Codes) -> Audio:
-        parts = [self._nothing()]
+    def _decoding(self, pieces: list[Codes], last: bool = False) -> Job[Audio]:
+        parts = [np.zeros((self.engine.config.channels, 0), np.float32)]
+        if not pieces:
+            return parts[0]
+        codes = join(pieces)
         for start in range(0, codes.frames, BLOCK_FRAMES):
-            block = codes.values[None, :, start : start + BLOCK_FRAMES].astype(np.int64)
-            audio, self._state = self._engine.decode(block, self._state)
-            parts.append(audio[0].T)
+            block = codes.values[:, start : start + BLOCK_FRAMES]
+            ends = last and start + BLOCK_FRAMES >= codes.frames
+            audio, self._state = yield DecodeStep(block, self._state, ends)
+            parts.append(audio.T)
         return np.concatenate(parts, axis=1)[:, : codes.length]
+
+
+def check_codes(codes: Codes, config: CodecConfig) -> None:
+    """Raise FormatError unless a model can decode these codes."""
+    values = codes.values
+    if values.ndim != 2 or not 1 <= codes.n_q <= config.n_q:
+        wanted = f"[n_q, frames] with n_q from 1 to {config.n_q}"
+        raise FormatError(f"{config.name} takes codes {wanted}, not {list(values.shape)}")
+    if values.size and not 0 <= int(values.min()) <= int(values.max()) < config.bins:
+        raise FormatError(f"codes outside 0 … {config.bins - 1}")
+    if config.segment_length is None and codes.frames != config.frames_for(codes.length):
+        raise FormatError(f"{codes.frames} frames are not what {codes.length} samples give")

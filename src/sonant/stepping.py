@@ -1,0 +1,167 @@
+"""Steps that streams ask of the networks, so that the steps of many streams run as one batch.
+
+What a stream does is a generator: it yields a step, is sent what came of it with the state that
+follows, and returns its result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sonant.config import CodecConfig
+from sonant.engine.runtime import Array, Engine, State
+
+BATCH = 16
+
+Result = TypeVar("Result")
+Job = Generator["Step", tuple[Any, State], Result]
+
+
+@dataclass(frozen=True)
+class EncodeStep:
+    """`audio [T, channels]` to codes `[n_q, F]`.
+
+    Attributes:
+        state: of the stream, None where the recording begins by mirroring or is coded whole.
+        last: nothing follows, so that T may be any number and the state does not matter.
+    """
+
+    audio: Array
+    state: State | None
+    n_q: int
+    last: bool = False
+
+    def padded(self, samples: int) -> EncodeStep:
+        """The same with zeros after it."""
+        rows = ((0, samples - len(self.audio)), (0, 0))
+        return EncodeStep(np.pad(self.audio, rows), self.state, self.n_q, self.last)
+
+    def __len__(self) -> int:
+        return len(self.audio)
+
+    @staticmethod
+    def run(engine: Engine, steps: Sequence[EncodeStep]) -> list[tuple[NDArray[np.int16], State]]:
+        """Run steps of one length, all with a state or all without."""
+        audio = np.stack([step.audio for step in steps])
+        whole = audio.shape[1] % engine.config.hop_length == 0 and ends_do_not_matter(engine.config)
+        latents, states = engine.encode(audio, _stacked(steps), tail=steps[0].last and not whole)
+        codes = engine.quantize(latents, max(step.n_q for step in steps))
+        return [(codes[k, : s.n_q], _member(states, k)) for k, s in enumerate(steps)]
+
+
+@dataclass(frozen=True)
+class DecodeStep:
+    """`codes [n_q, F]` to audio `[F · hop, channels]`; attributes as for `EncodeStep`."""
+
+    codes: NDArray[np.integer]
+    state: State | None
+    last: bool = False
+
+    def padded(self, frames: int) -> DecodeStep:
+        """The same with frames after it."""
+        columns = ((0, 0), (0, frames - len(self)))
+        return DecodeStep(np.pad(self.codes, columns), self.state, self.last)
+
+    def __len__(self) -> int:
+        return int(self.codes.shape[1])
+
+    @staticmethod
+    def run(engine: Engine, steps: Sequence[DecodeStep]) -> list[tuple[Array, State]]:
+        """Run steps of one size, all with a state or all without."""
+        codes = np.stack([step.codes for step in steps]).astype(np.int64)
+        audio, states = engine.decode(codes, _stacked(steps))
+        return [(audio[k], _member(states, k)) for k in range(len(steps))]
+
+
+Step = EncodeStep | DecodeStep
+
+
+def run_together(engine: Engine, jobs: Iterable[Job[Result]], batch: int = BATCH) -> list[Result]:
+    """The results of jobs, in order; up to `batch` of them run side by side, a step at a time."""
+    results: dict[int, Result] = {}
+    waiting = enumerate(jobs)
+    running: dict[int, tuple[Job[Result], Step]] = {}
+
+    def advance(number: int, job: Job[Result], reply: tuple[Any, State] | None) -> None:
+        try:
+            running[number] = job, (next(job) if reply is None else job.send(reply))
+        except StopIteration as end:
+            running.pop(number, None)
+            results[number] = end.value
+
+    while True:
+        while len(running) < batch and (more := list(islice(waiting, batch - len(running)))):
+            for number, job in more:
+                advance(number, job, None)
+        if not running:
+            return [results[number] for number in sorted(results)]
+        for group in _groups({n: step for n, (_, step) in running.items()}, engine.config):
+            run: Any = type(group[0][1]).run
+            replies = run(engine, [step for _, step in group])
+            for (number, step), (result, state) in zip(group, replies, strict=True):
+                job, asked = running[number]
+                advance(number, job, (_cut(result, step, asked, engine.config), state))
+
+
+def ends_do_not_matter(config: CodecConfig) -> bool:
+    """Whether what follows the end of an input changes nothing before it, so that zeros may."""
+    return config.causal and config.pad_mode == "constant" and config.norm != "time_group_norm"
+
+
+class _Kind(NamedTuple):
+    """What the steps of a group have in common."""
+
+    step: type
+    fresh: bool
+    codebooks: int
+    last: bool
+    size: int
+
+
+def _groups(steps: dict[int, Step], config: CodecConfig) -> list[list[tuple[int, Step]]]:
+    """Steps that can run as one; last ones are padded, to join others, where that changes nothing."""
+    groups: dict[_Kind, list[tuple[int, Step]]] = {}
+    endings: dict[_Kind, list[tuple[int, Step]]] = {}
+    for number, step in steps.items():
+        codebooks = len(step.codes) if isinstance(step, DecodeStep) else 0
+        kind = _Kind(type(step), step.state is None, codebooks, step.last, len(step))
+        if step.last and ends_do_not_matter(config):
+            endings.setdefault(kind._replace(size=0), []).append((number, step))
+        else:
+            groups.setdefault(kind, []).append((number, step))
+    for kind, ending in endings.items():
+        longest = max(len(step) for _, step in ending)
+        if kind.step is EncodeStep:
+            longest = config.frames_for(longest) * config.hop_length
+        own = kind._replace(size=longest)
+        fitting = [k for k in groups if k.size >= longest and k == kind._replace(last=False, size=k.size)]
+        joined = min(fitting, key=lambda k: k.size, default=own)
+        group = groups.setdefault(joined, [])
+        group += [(number, step.padded(joined.size)) for number, step in ending]
+    return list(groups.values())
+
+
+def _cut(result: NDArray[Any], step: Step, asked: Step, config: CodecConfig) -> NDArray[Any]:
+    """Without what came of padding."""
+    if len(step) == len(asked):
+        return result
+    if isinstance(asked, EncodeStep):
+        return result[:, : config.frames_for(len(asked))]
+    return result[: len(asked) * config.hop_length]
+
+
+def _stacked(steps: Sequence[Step]) -> State | None:
+    states = [step.state for step in steps if step.state is not None]
+    if len(states) < 2:
+        return states[0] if states else None
+    return tuple(np.concatenate(arrays) for arrays in zip(*states, strict=True))
+
+
+def _member(states: State, number: int) -> State:
+    return tuple(array[number : number + 1] for array in states)
