@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-LOG_FLOOR = 1e-3
+LOG_FLOOR = 2e-4
 
 
 def time_loss(reference: Tensor, decoded: Tensor) -> Tensor:
