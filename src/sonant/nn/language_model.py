@@ -28,7 +28,10 @@ def position_embedding(positions: Tensor, dim: int, max_period: float = 10_000) 
 
 
 class TransformerLayer(nn.Module):
-    """Attention over a window of the past, then a feed-forward network; post-norm, GELU."""
+    """Attention over a window of the past, then a feed-forward network; post-norm, GELU.
+
+    Attention stays in float32 under autocast, where it is faster on a CPU and exact.
+    """
 
     def __init__(self, config: LanguageModelConfig) -> None:
         super().__init__()
@@ -41,7 +44,8 @@ class TransformerLayer(nn.Module):
     def forward(self, x: Tensor, past: Tensor, masked: Tensor) -> Tensor:
         """`[B, T, dim]`, after `past` `[B, P, dim]`; `masked` `[T, P + T]` marks what is not seen."""
         seen = torch.cat([past, x], dim=1)
-        attended = self.self_attn(x, seen, seen, attn_mask=masked, need_weights=False)[0]
+        with torch.autocast(x.device.type, enabled=False):
+            attended = self.self_attn(x, seen, seen, attn_mask=masked, need_weights=False)[0]
         x = self.norm1(x + attended)
         return self.norm2(x + self.linear2(F.gelu(self.linear1(x))))
 
@@ -112,13 +116,24 @@ class LanguageModel(nn.Module):
             position: that of the first step, a number or `[B, 1, 1]`.
             codes: `[B, n_q, T]`, those of the steps themselves; a conditioned model needs them.
         """
+        inputs, state = self.head_inputs(previous, state, position, codes)
+        logits = [linear(x) for linear, x in zip(self.linears, inputs, strict=False)]
+        return torch.stack(logits, dim=2), state
+
+    def head_inputs(
+        self,
+        previous: Tensor,
+        state: State | None = None,
+        position: int | Tensor = 0,
+        codes: Tensor | None = None,
+    ) -> tuple[tuple[Tensor, ...], State]:
+        """What `linears[k]` turns into the logits of codebook k, `[B, T, dim]` each; as for `forward`."""
         n_q = previous.shape[1]
         embedded = sum(self.emb[k](previous[:, k]) for k in range(n_q))
         x, state = self.transformer(embedded, state, position)
         if self.conditioner is None:
-            return torch.stack([self.linears[k](x) for k in range(n_q)], dim=2), state
-        conditioned = self.conditioner(x, codes)
-        return torch.stack([self.linears[k](conditioned[:, k]) for k in range(n_q)], dim=2), state
+            return (x,) * n_q, state
+        return self.conditioner(x, codes).unbind(1), state
 
 
 def from_official(tensors: Mapping[str, Tensor], name: str, past_context: int) -> LanguageModel:

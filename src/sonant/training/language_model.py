@@ -82,9 +82,12 @@ def shifted(codes: Tensor) -> Tensor:
 
 def cross_entropy(model: LanguageModel, codes: Tensor, position: int | Tensor = 0) -> Tensor:
     """Nats per code of codes `[B, n_q, T]`, for each codebook `[n_q]`."""
-    logits, _ = model(shifted(codes), None, position, codes)
-    losses = F.cross_entropy(logits.flatten(0, 2), codes.transpose(1, 2).flatten(), reduction="none")
-    return losses.view(-1, codes.shape[1]).mean(0)
+    inputs, _ = model.head_inputs(shifted(codes), None, position, codes)
+    losses = [
+        F.cross_entropy(linear(x).flatten(0, 1), codes[:, k].flatten())
+        for k, (linear, x) in enumerate(zip(model.linears, inputs, strict=False))
+    ]
+    return torch.stack(losses)
 
 
 @torch.no_grad()
@@ -134,7 +137,11 @@ class LanguageModelTrainer:
             self._start_from(Path(recipe.start))
         self.parameters = [*self.model.parameters(), *self.projections.parameters()]
         self.optimizer = torch.optim.AdamW(
-            self.parameters, recipe.learning_rate, betas=(0.9, 0.95), weight_decay=recipe.weight_decay
+            self.parameters,
+            recipe.learning_rate,
+            betas=(0.9, 0.95),
+            weight_decay=recipe.weight_decay,
+            fused=True,
         )
         self.step, self.seconds = 0, 0.0
         if resume and self.checkpoint_path.exists():
@@ -231,7 +238,8 @@ class LanguageModelTrainer:
         position: int | Tensor = 0
         if recipe.random_offset:
             position = torch.randint(recipe.random_offset, (len(codes), 1, 1))
-        loss = cross_entropy(self.model, codes, position).mean()
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bf16-mixed"):
+            loss = cross_entropy(self.model, codes, position).mean()
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, recipe.gradient_clip)

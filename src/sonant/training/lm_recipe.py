@@ -17,6 +17,7 @@ else:
 
 
 KIND = "language_model"
+PRECISIONS = ("32-true", "bf16-mixed")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class LanguageModelRecipe:
         codebook_start: begin from the codec's codebooks.
         start: `checkpoint.pt` of a run to begin from instead.
         random_offset: positions start anywhere below this; 0 for always at the start.
+        precision: `32-true`, or `bf16-mixed` for processors with bfloat16 instructions.
+        threads: of tokenising and training; 0 for as many as there are.
     """
 
     model: LanguageModelConfig
@@ -59,6 +62,7 @@ class LanguageModelRecipe:
     steps: int = 20_000
     log_every: int = 20
     checkpoint_minutes: float = 5.0
+    precision: str = "32-true"
     threads: int = 0
     seed: int = 0
 
@@ -77,6 +81,8 @@ def recipe_from_dict(values: dict[str, Any]) -> LanguageModelRecipe:
         recipe = LanguageModelRecipe(**plain)
     except TypeError as error:
         raise ConfigError(f"recipe: {error}") from None
+    if recipe.precision not in PRECISIONS:
+        raise ConfigError(f"precision is one of {', '.join(PRECISIONS)}, not {recipe.precision}")
     if max(recipe.codebooks) > recipe.model.n_q:
         raise ConfigError("the recipe trains more codebooks than its model has")
     return recipe

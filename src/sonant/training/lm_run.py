@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,8 @@ def _tokens(recipe: LanguageModelRecipe, codec: Codec, folder: Path) -> Tokens:
     file = folder / "tokens.safetensors"
     if not file.exists():
         corpus = Corpus([Path(recipe.pack)], codec.config.sample_rate, codec.config.channels)
-        save_tokens(file, codec, corpus, recipe.hours, recipe.crop_seconds, recipe.model.n_q)
+        threads = recipe.threads or os.cpu_count() or 1
+        save_tokens(file, codec, corpus, recipe.hours, recipe.crop_seconds, recipe.model.n_q, threads)
     return load_tokens(file, codec.weights_hash)
 
 

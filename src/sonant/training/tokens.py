@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,19 @@ from sonant.errors import ConfigError
 from sonant.training.corpus import Corpus
 
 HASH_KEY = "sonant.codec_hash"
+AHEAD = 32
 
 Tokens = dict[str, NDArray[np.int16]]
 
 
 def tokenise(
-    codec: Codec, corpus: Corpus, hours: Mapping[str, float], seconds: float, n_q: int, seed: int = 0
+    codec: Codec,
+    corpus: Corpus,
+    hours: Mapping[str, float],
+    seconds: float,
+    n_q: int,
+    seed: int = 0,
+    threads: int = 1,
 ) -> Iterator[tuple[str, NDArray[np.int16]]]:
     """Code random crops; yields `(kind, codes [n_q, frames])` one crop after the other.
 
@@ -31,23 +39,38 @@ def tokenise(
         seconds: length of a crop.
         n_q: codebooks, of one of the codec's bitrates or all of them.
         seed: of the choice of crops.
+        threads: each codes crops of its own.
     """
     random = np.random.default_rng(seed)
     length = int(seconds * codec.config.sample_rate)
     enough = [b for b in codec.config.bandwidths if codec.config.codebooks_for(b) >= n_q]
     bitrate = min(enough, default=max(codec.config.bandwidths))
-    for kind, amount in hours.items():
-        for _ in range(max(1, round(amount * 3600 / seconds))):
-            crop = corpus.crop(kind, length, random)
-            yield kind, codec.encode(crop.T, bitrate=bitrate).values[:n_q]
+
+    def code(crop: NDArray[np.float32]) -> NDArray[np.int16]:
+        return codec.encode(crop.T, bitrate=bitrate).values[:n_q]
+
+    with ThreadPoolExecutor(threads) as pool:
+        for kind, amount in hours.items():
+            left = max(1, round(amount * 3600 / seconds))
+            while left:
+                crops = [corpus.crop(kind, length, random) for _ in range(min(left, AHEAD))]
+                left -= len(crops)
+                for codes in pool.map(code, crops):
+                    yield kind, codes
 
 
 def save_tokens(
-    path: Path, codec: Codec, corpus: Corpus, hours: Mapping[str, float], seconds: float, n_q: int
+    path: Path,
+    codec: Codec,
+    corpus: Corpus,
+    hours: Mapping[str, float],
+    seconds: float,
+    n_q: int,
+    threads: int = 1,
 ) -> None:
     """Tokenise into one file: for each kind an int16 array `[crops, n_q, frames]`."""
     crops: dict[str, list[NDArray[np.int16]]] = {}
-    for kind, codes in tokenise(codec, corpus, hours, seconds, n_q):
+    for kind, codes in tokenise(codec, corpus, hours, seconds, n_q, threads=threads):
         crops.setdefault(kind, []).append(codes)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(
