@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sonant.config import CodecConfig
 from sonant.engine.runtime import Array, Engine, State
 
-BATCH = 16
+BATCH = 8
 
 Result = TypeVar("Result")
 Job = Generator["Step", tuple[Any, State], Result]

@@ -18,6 +18,7 @@ from sonant.cli.export import export
 from sonant.cli.info import info
 from sonant.cli.models import models
 from sonant.cli.mushra import mushra
+from sonant.cli.tokenize import tokenize
 from sonant.cli.train import train
 from sonant.errors import SonantError
 
@@ -30,7 +31,8 @@ app = typer.Typer(
 )
 
 COMMANDS = {
-    command.__name__: command for command in (encode, decode, info, models, evaluate, train, export)
+    command.__name__: command
+    for command in (encode, decode, info, models, tokenize, evaluate, train, export)
 }
 
 for name, command in COMMANDS.items():

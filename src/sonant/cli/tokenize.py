@@ -1,0 +1,57 @@
+"""`sonant tokenize`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def tokenize(
+    inputs: Annotated[list[Path], typer.Argument(help="Folders, audio files, manifests (.jsonl, .txt).")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for codes and their manifest.")],
+    model: Annotated[str, typer.Option("-m", "--model", help="Name, file, folder or hub id.")] = "24khz",
+    bitrate: Annotated[float, typer.Option("-b", "--bitrate", help="kbit/s.")] = 6.0,
+    kind: Annotated[str, typer.Option("--format", help="npy, safetensors or parquet.")] = "npy",
+    jobs: Annotated[
+        int, typer.Option("-j", "--jobs", min=0, help="Processes; 0 is one for each core.")
+    ] = 0,
+    engine: Annotated[str, typer.Option(help="local, or ray for a Ray cluster.")] = "local",
+) -> None:
+    """Code whole corpora into arrays of codes.
+
+    Started again with the same output it goes on where it stopped. Files that fail are told on standard
+    error and in failed.jsonl; the exit code is then 2.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from sonant.parallel import cores
+    from sonant.tokenizing import run
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(done: int, total: int, summary: run.Summary) -> None:
+            hours = f"{summary.seconds / 3600:.2f} h of audio"
+            bar.update(task, completed=done, total=total, description=f"{done}/{total} files, {hours}")
+
+        summary = run.tokenize(
+            inputs,
+            output,
+            model=model,
+            bitrate=bitrate,
+            kind=kind,
+            jobs=jobs or cores(),
+            engine=engine,
+            progress=show,
+        )
+    for failure in summary.failures:
+        typer.echo(f"sonant: {failure}", err=True)
+    if summary.failures:
+        total = summary.coded + summary.before + len(summary.failures)
+        counts = f"{len(summary.failures)} of {total} recordings failed"
+        typer.echo(f"sonant: {counts}; {output / run.FAILED} lists them", err=True)
+        raise typer.Exit(2)

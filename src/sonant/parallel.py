@@ -1,0 +1,100 @@
+"""Work on many inputs in processes: results in order, and no input stops the others."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from typing import Any, TypeVar
+
+from sonant.errors import SonantError
+
+AHEAD = 4
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Prepare = Callable[[], Callable[[Item], Result]]
+
+_work: Callable[[Any], Any] | None = None
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_order(
+    prepare: Prepare[Item, Result], items: Iterable[Item], jobs: int
+) -> Iterator[tuple[Item, Result | SonantError]]:
+    """Every item with its result, or with the error that it caused, in the order of the items.
+
+    Args:
+        prepare: called once in each process, it gives the function that does the work; picklable.
+        items: picklable; their `str` names them in errors. Only a few are taken ahead of the results.
+        jobs: processes; with 1 the work is done in this one.
+    """
+    if jobs == 1:
+        work = prepare()
+        yield from ((item, attempt(work, item)) for item in items)
+        return
+    waiting = iter(items)
+    while first := list(islice(waiting, jobs * AHEAD)):
+        lost = yield from _pool(prepare, first, waiting, jobs)
+        while lost:
+            lost = yield from _pool(prepare, lost, iter(()), 1)
+            if lost:
+                killer = lost.pop(0)
+                yield killer, SonantError(f"{killer}: the process that worked on it died")
+
+
+def attempt(work: Callable[[Item], Result], item: Item) -> Result | SonantError:
+    """The result, or what went wrong as an error that names the item."""
+    try:
+        return work(item)
+    except SonantError as error:
+        return error
+    except Exception as error:
+        return SonantError(f"{item}: {type(error).__name__}: {error}")
+
+
+def _pool(
+    prepare: Prepare[Item, Result], first: list[Item], waiting: Iterator[Item], jobs: int
+) -> Generator[tuple[Item, Result | SonantError], None, list[Item]]:
+    """Work until all is done, or until a process dies: then the items without a result are returned.
+
+    With one job the first of them is the one whose process died.
+    """
+    running: deque[tuple[Item, Future[Result | SonantError]]] = deque()
+    with _executor(prepare, jobs) as pool:
+        try:
+            running.extend((item, pool.submit(_call, item)) for item in first)
+            while running:
+                item, future = running[0]
+                result = future.result()
+                running.popleft()
+                yield item, result
+                running.extend((item, pool.submit(_call, item)) for item in islice(waiting, 1))
+        except BrokenProcessPool:
+            return [item for item, _ in running]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    return []
+
+
+def _executor(prepare: Prepare[Item, Result], jobs: int) -> ProcessPoolExecutor:
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(jobs, context, initializer=_initialise, initargs=(prepare,))
+
+
+def _initialise(prepare: Callable[[], Callable[[Any], Any]]) -> None:
+    global _work
+    _work = prepare()
+
+
+def _call(item: Any) -> Any:
+    assert _work is not None
+    return attempt(_work, item)

@@ -1,0 +1,1 @@
+"""Corpora into codes: many recordings, on all cores or a cluster, resumable."""

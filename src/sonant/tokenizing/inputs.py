@@ -1,0 +1,89 @@
+"""Which recordings to code, and what to call their codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sonant.errors import SonantError
+
+AUDIO_ENDINGS = frozenset(
+    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf"}
+    | {".m4a", ".aac", ".mp4", ".webm", ".mka"}
+)
+MANIFEST_ENDINGS = frozenset({".jsonl", ".txt"})
+
+
+@dataclass(frozen=True)
+class Item:
+    """A recording to code.
+
+    Attributes:
+        path: of the audio file.
+        name: what its codes are called, without an ending: a path relative to the output folder.
+    """
+
+    path: str
+    name: str
+
+    def __str__(self) -> str:
+        return self.path
+
+
+def find_items(inputs: Sequence[Path]) -> list[Item]:
+    """The recordings that inputs name, each input's in the order of their names or of the manifest.
+
+    Args:
+        inputs: audio files; folders, searched with all folders in them; manifests, either JSON lines
+            with the key `path` or `file`, or a text file with a path a line. Paths in a manifest are
+            relative to its folder.
+
+    Raises:
+        SonantError: if an input does not exist, is no manifest, or two recordings have one name.
+    """
+    items = [item for path in inputs for item in _items(path, len(inputs) > 1)]
+    if not items:
+        raise SonantError("no audio files there")
+    names: dict[str, str] = {}
+    for item in items:
+        if (other := names.setdefault(item.name, item.path)) != item.path:
+            raise SonantError(f"{item.path} and {other} would have one name; code them into two folders")
+    if len(names) < len(items):
+        raise SonantError(f"{len(items) - len(names)} recordings are named twice")
+    return items
+
+
+def _items(path: Path, several: bool) -> Iterator[Item]:
+    if path.is_dir():
+        prefix = Path(path.resolve().name) if several else Path()
+        for file in sorted(path.rglob("*")):
+            if file.suffix.lower() in AUDIO_ENDINGS and file.is_file():
+                yield Item(str(file), (prefix / file.relative_to(path)).as_posix())
+    elif not path.exists():
+        raise SonantError(f"{path}: no such file or folder")
+    elif path.suffix.lower() in MANIFEST_ENDINGS:
+        for line in _lines(path):
+            yield Item(str(path.parent / line), _inside(Path(line)))
+    else:
+        yield Item(str(path), path.name)
+
+
+def _inside(path: Path) -> str:
+    """A path that cannot lead out of the folder it is joined to."""
+    return Path(*(part for part in path.parts if part not in ("..", path.anchor))).as_posix()
+
+
+def _lines(manifest: Path) -> Iterator[str]:
+    for number, line in enumerate(manifest.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        if manifest.suffix.lower() == ".txt":
+            yield line.strip()
+            continue
+        try:
+            values = json.loads(line)
+            yield values["path"] if "path" in values else values["file"]
+        except (ValueError, KeyError, TypeError):
+            raise SonantError(f"{manifest}: line {number} is no JSON with a path") from None

@@ -1,0 +1,137 @@
+"""A corpus into codes, from where the last run stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TextIO
+
+from sonant.codes import Codes
+from sonant.errors import SonantError
+from sonant.loading import load
+from sonant.parallel import in_order
+from sonant.tokenizing.inputs import Item, find_items
+from sonant.tokenizing.work import Settings, Tokenizer, row_of
+from sonant.tokenizing.writers import Row, make_writer
+
+MANIFEST, SETTINGS, FAILED = "manifest.jsonl", "settings.json", "failed.jsonl"
+
+Results = Iterator[tuple[Item, Codes | SonantError]]
+Engine = Callable[[Settings, Sequence[Item], int], Results]
+
+
+@dataclass
+class Summary:
+    """What a run did: recordings coded now and before, their seconds, and those that failed."""
+
+    coded: int = 0
+    before: int = 0
+    seconds: float = 0.0
+    failures: tuple[str, ...] = ()
+
+
+def tokenize(
+    inputs: Sequence[Path],
+    folder: Path,
+    *,
+    model: str = "24khz",
+    bitrate: float = 6.0,
+    kind: str = "npy",
+    jobs: int = 1,
+    engine: str = "local",
+    progress: Callable[[int, int, Summary], None] | None = None,
+) -> Summary:
+    """Code recordings into a folder of codes with a manifest.
+
+    What the folder has already is not coded again; a recording that fails does not stop the rest,
+    and is listed in `failed.jsonl`.
+
+    Args:
+        inputs: as for `find_items`.
+        folder: for the codes, `manifest.jsonl` and `settings.json`.
+        model, bitrate: as for `sonant.load` and `Codec.encode`.
+        kind: `npy` or `safetensors`, a file for each recording, or `parquet`, files of many.
+        jobs: processes, or with Ray actors.
+        engine: `local`, or `ray` for a Ray cluster.
+        progress: called with the recordings done, their number, and the summary so far.
+
+    Raises:
+        SonantError: if the folder holds codes made with other settings, or inputs cannot be found.
+    """
+    items = find_items(inputs)
+    codec = load(model)
+    codec.config.check_bitrate(bitrate)
+    settings = Settings(model, bitrate, codec.weights_hash)
+    results = _engine(engine)
+    folder.mkdir(parents=True, exist_ok=True)
+    done = _resume(folder, {**asdict(settings), "format": kind})
+    writer = make_writer(folder, kind, done)
+    coded_before = {row["path"] for row in done}
+    missing = [item for item in items if item.path not in coded_before]
+    summary = Summary(before=len(items) - len(missing))
+    failures: list[str] = []
+    (folder / FAILED).unlink(missing_ok=True)
+    with open(folder / MANIFEST, "a", encoding="utf-8") as manifest:
+        for number, (item, result) in enumerate(results(settings, missing, jobs), 1):
+            if isinstance(result, SonantError):
+                failures.append(str(result))
+                _append(folder / FAILED, {"path": item.path, "error": str(result)})
+            else:
+                row = row_of(item, result, settings, codec.config.sample_rate)
+                _write(manifest, writer.add(item.name, row, result))
+                summary.coded += 1
+                summary.seconds += row["seconds"]
+            if progress:
+                progress(summary.before + number, len(items), summary)
+        _write(manifest, writer.finish())
+    summary.failures = tuple(failures)
+    return summary
+
+
+def _engine(name: str) -> Engine:
+    if name == "local":
+        return _local
+    if name == "ray":
+        from sonant.tokenizing.ray_engine import on_ray
+
+        return on_ray
+    raise SonantError(f"there is no engine {name}; choose local or ray")
+
+
+def _local(settings: Settings, items: Sequence[Item], jobs: int) -> Results:
+    yield from in_order(partial(Tokenizer, settings), items, min(jobs, max(1, len(items))))
+
+
+def _resume(folder: Path, settings: dict[str, object]) -> list[Row]:
+    """The rows of what is done; a last line that was not finished is cut off."""
+    known = folder / SETTINGS
+    if known.exists():
+        if json.loads(known.read_text(encoding="utf-8")) != settings:
+            raise SonantError(f"{folder}: holds codes made with other settings; choose another folder")
+    elif any(folder.iterdir()):
+        raise SonantError(f"{folder}: is not empty and holds no codes; choose another folder")
+    else:
+        known.write_text(json.dumps(settings) + "\n", encoding="utf-8")
+    manifest = folder / MANIFEST
+    if not manifest.exists():
+        return []
+    data = manifest.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        os.truncate(manifest, len(whole))
+    return [json.loads(line) for line in whole.decode("utf-8").splitlines()]
+
+
+def _write(manifest: TextIO, rows: list[Row]) -> None:
+    if rows:
+        manifest.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        manifest.flush()
+
+
+def _append(path: Path, row: Row) -> None:
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(json.dumps(row, ensure_ascii=False) + "\n")

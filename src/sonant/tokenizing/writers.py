@@ -1,0 +1,132 @@
+"""Codes on disk: a file for each recording, or Parquet files of many."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from sonant.codes import Codes
+from sonant.errors import MissingDependencyError, SonantError
+
+SHARD_CODES = 1 << 25
+
+Row = dict[str, Any]
+
+
+class CodesWriter(Protocol):
+    """Takes codes; gives the rows of the manifest whose codes are safe on disk."""
+
+    def add(self, name: str, row: Row, codes: Codes) -> list[Row]:
+        """Take one recording's."""
+
+    def finish(self) -> list[Row]:
+        """Write what is left."""
+
+
+class FileWriter:
+    """One file for each recording, `NAME.npy` or `NAME.safetensors`."""
+
+    def __init__(self, folder: Path, ending: str) -> None:
+        self._folder, self._ending = folder, ending
+
+    def add(self, name: str, row: Row, codes: Codes) -> list[Row]:
+        """See `CodesWriter.add`."""
+        file = f"{name}{self._ending}"
+        target = self._folder / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        save = _save_npy if self._ending == ".npy" else _save_safetensors
+        _replace(target, lambda path: save(path, row, codes))
+        return [{"codes": file, **row}]
+
+    def finish(self) -> list[Row]:
+        """See `CodesWriter.finish`."""
+        return []
+
+
+class ParquetWriter:
+    """Files `codes-00000.parquet` … of about 64 MB of codes, that 🤗 Datasets opens.
+
+    Raises:
+        MissingDependencyError: without pyarrow.
+    """
+
+    def __init__(self, folder: Path, done: list[Row]) -> None:
+        try:
+            import pyarrow.parquet  # noqa: F401
+        except ImportError:
+            raise MissingDependencyError("Parquet needs pyarrow: pip install 'sonant[parquet]'") from None
+        self._folder = folder
+        self._number = len({row["codes"] for row in done})
+        self._rows: list[Row] = []
+        self._waiting: list[Codes] = []
+
+    def add(self, name: str, row: Row, codes: Codes) -> list[Row]:
+        """See `CodesWriter.add`."""
+        self._rows.append(row)
+        self._waiting.append(codes)
+        enough = sum(waiting.values.size for waiting in self._waiting) >= SHARD_CODES
+        return self.finish() if enough else []
+
+    def finish(self) -> list[Row]:
+        """See `CodesWriter.finish`."""
+        if not self._rows:
+            return []
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        rows, waiting = self._rows, self._waiting
+        columns = {
+            key: pa.array([row[key] for row in rows]) for key in rows[0] if key not in ("scales", "codes")
+        }
+        if "scales" in rows[0]:
+            columns["scales"] = pa.array([row["scales"] for row in rows], pa.list_(pa.float32()))
+        values = [list(codes.values) for codes in waiting]
+        columns["codes"] = pa.array(values, pa.list_(pa.list_(pa.int16())))
+        file = f"codes-{self._number:05d}.parquet"
+        table = pa.table(columns)
+        _replace(self._folder / file, lambda path: pq.write_table(table, path, compression="zstd"))
+        self._number += 1
+        self._rows, self._waiting = [], []
+        return [{"codes": file, **row} for row in rows]
+
+
+def make_writer(folder: Path, kind: str, done: list[Row]) -> CodesWriter:
+    """The writer of a format; `done` are the rows of a run that goes on.
+
+    Raises:
+        SonantError: if there is no such format.
+    """
+    if kind == "parquet":
+        return ParquetWriter(folder, done)
+    if kind not in ("npy", "safetensors"):
+        raise SonantError(f"codes are written as npy, safetensors or parquet, not as {kind}")
+    return FileWriter(folder, f".{kind}")
+
+
+def _save_npy(path: Path, row: Row, codes: Codes) -> None:
+    with path.open("wb") as file:
+        np.save(file, codes.values)
+
+
+def _save_safetensors(path: Path, row: Row, codes: Codes) -> None:
+    tensors: dict[str, np.ndarray[Any, Any]] = {"codes": np.ascontiguousarray(codes.values)}
+    if codes.scales is not None:
+        tensors["scales"] = codes.scales
+    save_file(tensors, path, {key: str(value) for key, value in row.items() if key != "scales"})
+
+
+def _replace(target: Path, write: Callable[[Path], None]) -> None:
+    """Write under a temporary name, so that a file that is there is whole."""
+    temporary = target.with_name(f".{target.name}.partial")
+    try:
+        write(temporary)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise SonantError(f"{target}: cannot be written ({error.strerror or error})") from None
+    finally:
+        temporary.unlink(missing_ok=True)

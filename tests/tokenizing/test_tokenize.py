@@ -1,0 +1,197 @@
+"""Corpora into codes: all formats, bad files, order, resuming, Ray."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from safetensors import safe_open
+
+import sonant
+from sonant.audio import read_audio
+from sonant.codes import Codes
+from sonant.errors import SonantError
+from sonant.parallel import in_order
+from sonant.tokenizing import run
+from sonant.tokenizing.inputs import find_items
+from sonant.tokenizing.run import tokenize
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four recordings in two folders, between them a file that is no audio."""
+    folder = tmp_path_factory.mktemp("corpus")
+    (folder / "b").mkdir()
+    random = np.random.default_rng(0)
+    for name, rate, seconds in (
+        ("a.wav", 24_000, 0.5),
+        ("b/a.wav", 16_000, 1.0),
+        ("c.flac", 44_100, 0.7),
+        ("d.wav", 8000, 0.1),
+    ):
+        audio = 0.1 * random.standard_normal(int(rate * seconds))
+        soundfile.write(folder / name, audio, rate)
+    (folder / "b" / "bad.wav").write_bytes(b"no audio at all")
+    (folder / "readme.txt").write_text("not a recording")
+    return folder
+
+
+GOOD = ["a.wav", "b/a.wav", "c.flac", "d.wav"]
+
+
+def rows_of(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+
+
+def expected(corpus: Path, name: str) -> Codes:
+    return sonant.load().encode(read_audio(corpus / name, 24_000, 1)[0])
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_corpus_with_a_bad_file(corpus: Path, tmp_path: Path, jobs: int) -> None:
+    out = tmp_path / "codes"
+    summary = tokenize([corpus], out, jobs=jobs)
+    assert (summary.coded, summary.before, len(summary.failures)) == (4, 0, 1)
+    assert "bad.wav" in summary.failures[0]
+    assert "bad.wav" in json.loads((out / "failed.jsonl").read_text())["path"]
+    rows = rows_of(out)
+    assert [row["path"] for row in rows] == [str(corpus / name) for name in GOOD]
+    for name, row in zip(GOOD, rows, strict=True):
+        values = np.load(out / str(row["codes"]))
+        wanted = expected(corpus, name)
+        assert values.dtype == np.int16
+        np.testing.assert_array_equal(values, wanted.values)
+        assert (row["frames"], row["n_q"], row["length"]) == (wanted.frames, 8, wanted.length)
+        assert row["seconds"] == pytest.approx(wanted.length / 24_000, abs=1e-6)
+        assert (row["bitrate"], row["model"], row["weights"]) == (6.0, "24khz", sonant.load().weights_hash)
+
+
+def test_a_run_that_stopped_goes_on(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "stopped"
+    tokenize([corpus], whole)
+
+    def stop(done: int, total: int, summary: run.Summary) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tokenize([corpus], out, progress=stop)
+    with open(out / "manifest.jsonl", "a") as manifest:
+        manifest.write('{"path": "cut o')
+    before = rows_of(whole)[:1]
+    first = out / str(before[0]["codes"])
+    written = first.stat().st_mtime_ns
+    summary = tokenize([corpus], out)
+    assert (summary.before, summary.coded, len(summary.failures)) == (2, 2, 1)
+    assert first.stat().st_mtime_ns == written
+    assert rows_of(out) == rows_of(whole)
+
+
+def test_a_folder_of_other_codes_is_refused(corpus: Path, tmp_path: Path) -> None:
+    tokenize([corpus / "a.wav"], tmp_path / "codes")
+    with pytest.raises(SonantError, match="other settings"):
+        tokenize([corpus / "a.wav"], tmp_path / "codes", bitrate=3.0)
+    with pytest.raises(SonantError, match="not empty"):
+        tokenize([corpus / "a.wav"], corpus)
+
+
+def test_safetensors(corpus: Path, tmp_path: Path) -> None:
+    tokenize([corpus / "a.wav"], tmp_path / "codes", kind="safetensors", bitrate=3.0)
+    with safe_open(tmp_path / "codes" / "a.wav.safetensors", "np") as file:
+        np.testing.assert_array_equal(
+            file.get_tensor("codes"), expected(corpus, "a.wav").with_codebooks(4).values
+        )
+        assert file.metadata()["length"] == "12000"
+
+
+def test_parquet_with_scales_opens_in_datasets(corpus: Path, tmp_path: Path) -> None:
+    """With the 48 kHz architecture, whose segments have volumes."""
+    pytest.importorskip("pyarrow")
+    datasets = pytest.importorskip("datasets")
+    from conftest import load_golden
+    from sonant.models.store import save_weights
+
+    golden = load_golden("48khz")
+    model = tmp_path / "model.safetensors"
+    save_weights(model, golden.weights, golden.config)
+    out = tmp_path / "codes"
+    for inputs in ([corpus / "a.wav"], [corpus / "a.wav", corpus / "c.flac"]):
+        tokenize(inputs, out, kind="parquet", model=str(model))
+    table = datasets.load_dataset(
+        "parquet", data_files=str(out / "*.parquet"), split="train", cache_dir=str(tmp_path / "cache")
+    )
+    assert [row["path"] for row in table] == [str(corpus / "a.wav"), str(corpus / "c.flac")]
+    codec = sonant.load(model)
+    for row, name in zip(table, ("a.wav", "c.flac"), strict=True):
+        wanted = codec.encode(read_audio(corpus / name, 48_000, 2)[0])
+        np.testing.assert_array_equal(row["codes"], wanted.values)
+        np.testing.assert_allclose(row["scales"], wanted.scales)
+    assert {row["codes"] for row in rows_of(out)} == {"codes-00000.parquet", "codes-00001.parquet"}
+
+
+def test_manifests_and_names(corpus: Path, tmp_path: Path) -> None:
+    (corpus / "list.jsonl").write_text('{"path": "c.flac"}\n\n{"file": "b/a.wav"}\n')
+    (tmp_path / "list.txt").write_text(f"{corpus / 'a.wav'}\n")
+    items = find_items([corpus / "list.jsonl", tmp_path / "list.txt"])
+    assert [item.path for item in items[:2]] == [str(corpus / "c.flac"), str(corpus / "b" / "a.wav")]
+    assert [item.name for item in items[:2]] == ["c.flac", "b/a.wav"]
+    assert Path(items[2].path) == corpus / "a.wav"
+    assert not items[2].name.startswith(("/", ".."))
+    assert {item.name for item in find_items([corpus, corpus / "b"])} >= {f"{corpus.name}/a.wav", "b/a.wav"}
+    with pytest.raises(SonantError, match="would have one name"):
+        find_items([corpus / "a.wav", corpus / "b" / "a.wav"])
+    (tmp_path / "bad.jsonl").write_text('{"path": "a.wav"}\nno\n')
+    with pytest.raises(SonantError, match="line 2"):
+        find_items([tmp_path / "bad.jsonl"])
+
+
+def test_the_command_names_and_counts_bad_files(corpus: Path, tmp_path: Path) -> None:
+    program = [sys.executable, "-c", "from sonant.cli import main; main()", "tokenize", str(corpus)]
+    result = subprocess.run(
+        [*program, "-o", str(tmp_path / "codes"), "-j", "2"], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2
+    assert "bad.wav: is not audio" in result.stderr
+    assert "1 of 5 recordings failed" in result.stderr
+    assert len(rows_of(tmp_path / "codes")) == 4
+
+
+def _work(number: int, pause: int = 0) -> int:
+    if number == 3:
+        os._exit(1)
+    if number == 5:
+        raise ValueError("five")
+    return 2 * number
+
+
+def _prepare() -> object:
+    return _work
+
+
+def test_a_process_that_dies_costs_one_item() -> None:
+    results = list(in_order(partial(_prepare), range(12), 2))
+    assert [item for item, _ in results] == list(range(12))
+    assert [str(r) for i, r in results if i in (3, 5)] == [
+        "3: the process that worked on it died",
+        "5: ValueError: five",
+    ]
+    assert [r for i, r in results if i not in (3, 5)] == [2 * i for i in range(12) if i not in (3, 5)]
+
+
+def test_ray_gives_the_same(corpus: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    local, cluster = tmp_path / "local", tmp_path / "cluster"
+    tokenize([corpus], local)
+    summary = tokenize([corpus], cluster, engine="ray")
+    assert len(summary.failures) == 1
+    assert "bad.wav" in summary.failures[0]
+    assert rows_of(cluster) == rows_of(local)
+    for name in GOOD:
+        np.testing.assert_array_equal(np.load(cluster / f"{name}.npy"), np.load(local / f"{name}.npy"))
