@@ -24,6 +24,7 @@ from sonant.entropy.integer_ops import (
     cumulative_frequencies,
     exponentials,
     layer_norm,
+    product,
     rescale,
 )
 from sonant.entropy.range_coder import TOTAL
@@ -52,7 +53,7 @@ class Linear:
 
     def __call__(self, x: Whole, limit: int) -> Whole:
         """`[…, K]` to whole numbers `[…, N]` within ± `limit`."""
-        sums = x.reshape(-1, x.shape[-1]) @ self.weight
+        sums = product(x.reshape(-1, x.shape[-1]), self.weight)
         sums += self.bias
         return rescale(sums, self.scale, limit).reshape(*x.shape[:-1], -1)
 
@@ -237,7 +238,7 @@ class IntegerLanguageModel:
         """Where each code of a book starts, `[N, bins + 1]`, frequencies summing to 2**20."""
         x = before if self._step_embedding is None else self._step_norm(before)
         head = self._heads[book]
-        scores = rescale(x @ head.weight + head.bias, head.scale, EXACT_FLOAT32 // 2 - 1)
+        scores = rescale(product(x, head.weight) + head.bias, head.scale, EXACT_FLOAT32 // 2 - 1)
         weights = exponentials(scores, self._score_table_scale, self._output_table)
         return cumulative_frequencies(weights, TOTAL)
 

@@ -38,6 +38,12 @@ def check_product(weight: Whole, bias: Whole, limit: int, name: str) -> None:
         raise WeightsError(f"the language model's {name} does not stay within exact arithmetic")
 
 
+def product(x: Whole, weight: Whole) -> Whole:
+    """`x @ weight`, whole numbers within the bound of `check_product`: any order of summation is exact."""
+    result: Whole = x @ weight
+    return result
+
+
 def rescale(sums: Whole, scale: Whole | np.float32, limit: int) -> Whole:
     """Round `sums · scale` to whole numbers within ± `limit`."""
     scaled = sums * scale
