@@ -13,6 +13,7 @@ import numpy as np
 from sonant.audio import Audio
 from sonant.codec import Codec
 from sonant.codes import Codes
+from sonant.concealment import ConcealingDecoder
 from sonant.container import version0, version1
 from sonant.container.index import Index, find_index
 from sonant.container.probe import AnyHeader, probe
@@ -25,7 +26,7 @@ from sonant.language_models import language_model, official_language_model
 from sonant.loading import load
 
 LONGEST_GAP_SECONDS = 3600
-FADE_FRAMES = 8
+SILENT_FRAMES = 75
 LEAD_IN_SECONDS = 0.25
 
 Piece = tuple[int, Codes] | Damage
@@ -217,24 +218,26 @@ def _timed(blocks: Iterable[Codes]) -> Iterator[tuple[int, Codes]]:
 
 @dataclass
 class _Player:
-    """One decoder stream after the other, so that what follows damage begins afresh."""
+    """Decodes in order and fills what is damaged."""
 
     codec: Codec
     position: int
 
     def __post_init__(self) -> None:
-        self._stream = self.codec.decoder()
+        self._new_stream()
         self._end = self.position
-        self._last: Codes | None = None
+
+    def _new_stream(self) -> None:
+        whole = self.codec.config.segment_length is None
+        self._stream = ConcealingDecoder(self.codec) if whole else self.codec.decoder()
 
     def play(self, start: int, codes: Codes) -> Iterator[Audio]:
         """The audio that is ready after a piece of codes."""
         self._end = start + codes.length
-        self._last = codes
         yield from self._advance(self._stream.push(codes))
-        if self.codec.config.segment_length is None and codes.length % self.codec.config.hop_length:
+        if isinstance(self._stream, ConcealingDecoder) and codes.length % self.codec.config.hop_length:
             yield from self.stop()
-            self._stream = self.codec.decoder()
+            self._new_stream()
 
     def stop(self) -> Iterator[Audio]:
         """The audio that the decoder still holds."""
@@ -250,18 +253,15 @@ class _Player:
         if not damage.samples:
             return
         start, self._end = self._end, damage.start + damage.samples
-        if self._last is not None and config.segment_length is None and start % config.hop_length == 0:
-            held = np.repeat(self._last.values[:, -1:], FADE_FRAMES, axis=1)
-            audio = self._stream.push(Codes(held, FADE_FRAMES * config.hop_length))
-            fade = np.linspace(1, 0, FADE_FRAMES * config.hop_length, dtype=np.float32)
-            before = max(0, audio.shape[1] - len(fade))
-            audio[:, before:] *= fade[-(audio.shape[1] - before) :]
-            yield from self._advance(audio)
-        else:
-            held_end, self._end = self._end, start
-            yield from self.stop()
-            self._end = held_end
-        self._stream, self._last = self.codec.decoder(), None
+        if isinstance(self._stream, ConcealingDecoder) and start % config.hop_length == 0:
+            frames = config.frames_for(self._end - start)
+            for first in range(0, frames, SILENT_FRAMES):
+                yield from self._advance(self._stream.lose(min(SILENT_FRAMES, frames - first)))
+            return
+        held_end, self._end = self._end, start
+        yield from self.stop()
+        self._end = held_end
+        self._new_stream()
         while self.position < self._end:
             silence = min(config.sample_rate, self._end - self.position)
             yield from self._advance(np.zeros((config.channels, silence), np.float32))

@@ -1,0 +1,150 @@
+"""Packets, their order, and what is played for those that are lost."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sonant.audio import Audio
+from sonant.codec import Codec
+from sonant.codes import Codes, join
+from sonant.concealment import FADE_FRAMES, ConcealingDecoder
+from sonant.errors import ConfigError
+from sonant.evaluation.metrics.signal import si_snr
+from sonant.live import JitterBuffer, Packet
+
+HOP = 320
+
+
+def coded(*numbers: int) -> Codes:
+    """Frames that hold their own number."""
+    return Codes(np.array([numbers] * 2, np.int16), HOP * len(numbers))
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    frames=st.integers(1, 20), n_q=st.integers(1, 8), first=st.integers(0, 2**32 - 1), seed=st.integers(0)
+)
+def test_a_packet_there_and_back(codec: Codec, frames: int, n_q: int, first: int, seed: int) -> None:
+    values = np.random.default_rng(seed).integers(0, 1024, (n_q, frames)).astype(np.int16)
+    data = Packet(first, Codes(values, frames * HOP)).to_bytes(codec.config)
+    packet = Packet.from_bytes(data, codec.config)
+    assert packet is not None
+    assert (packet.first, packet.codes.length) == (first, frames * HOP)
+    np.testing.assert_array_equal(packet.codes.values, values)
+    assert Packet.from_bytes(data[:-1], codec.config) is None
+    assert Packet.from_bytes(data[:5], codec.config) is None
+
+
+def test_packets_of_no_or_too_many_frames_are_refused(codec: Codec) -> None:
+    for frames in (0, 256):
+        with pytest.raises(ConfigError, match="1 to 255"):
+            Packet(0, Codes(np.zeros((2, frames), np.int16), frames * HOP)).to_bytes(codec.config)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_whatever_arrives_is_played_in_order_and_the_rest_is_told(data: st.DataObject) -> None:
+    numbers = data.draw(st.permutations(range(12)))
+    arrived = numbers[: data.draw(st.integers(1, 12))]
+    depth = data.draw(st.integers(0, 30))
+    jitter, played = JitterBuffer(depth), []
+    for number in arrived:
+        played += list(jitter.put(Packet(2 * number, coded(2 * number, 2 * number + 1))))
+    played += list(jitter.finish())
+    position, heard = 0, set()
+    for part in played:
+        if isinstance(part, int):
+            assert part > 0
+            position += part
+        else:
+            assert part.values[0].tolist() == [position, position + 1]
+            heard.add(position // 2)
+            position += 2
+    assert len(heard) + jitter.late == len(arrived)
+    assert heard <= set(arrived)
+    if depth >= 24:
+        assert heard == set(arrived)
+
+
+def test_a_missing_packet_is_waited_for_and_no_longer() -> None:
+    jitter = JitterBuffer(depth=2)
+    assert len(list(jitter.put(Packet(0, coded(0))))) == 1
+    assert list(jitter.put(Packet(2, coded(2)))) == []
+    lost, codes, _ = jitter.put(Packet(3, coded(3)))
+    assert (lost, codes.frames) == (1, 1)
+    assert list(jitter.put(Packet(1, coded(1)))) == []
+    assert jitter.late == 1
+
+
+def step(audio: Audio) -> float:
+    """The biggest change from one sample to the next."""
+    return float(np.abs(np.diff(audio[0])).max())
+
+
+@pytest.mark.parametrize("lost", [1, 2, FADE_FRAMES, FADE_FRAMES + 1, 40])
+def test_a_loss_fades_without_a_click_and_costs_only_its_neighbourhood(
+    codec: Codec, speech: Audio, lost: int
+) -> None:
+    codes, hop = codec.encode(speech), codec.config.hop_length
+    clean = codec.decode(codes)
+    start, stop = 60, 60 + lost
+    decoder = ConcealingDecoder(codec)
+    before = decoder.push(Codes(codes.values[:, :start], start * hop))
+    filled = decoder.lose(lost)
+    after = [decoder.push(Codes(codes.values[:, stop:], speech.shape[1] - stop * hop)), decoder.finish()]
+    heard = np.concatenate([before, filled, *after], axis=1)
+    assert heard.shape == clean.shape
+    np.testing.assert_array_equal(before, clean[:, : start * hop])
+    assert not filled[:, FADE_FRAMES * hop :].any()
+    assert np.abs(filled[:, : min(lost, 2) * hop]).max() > 0
+    assert step(heard) <= 1.5 * step(clean)
+    settled = (stop + 30) * hop
+    error = np.square(heard - clean)[:, settled:].sum() / np.square(clean)[:, settled:].sum()
+    assert error < 1e-2
+
+
+def test_losing_frame_by_frame_is_losing_them_at_once(codec: Codec, speech: Audio) -> None:
+    codes = codec.encode(speech[:, :6400])
+    at_once, one_by_one = ConcealingDecoder(codec), ConcealingDecoder(codec)
+    for decoder in (at_once, one_by_one):
+        decoder.push(codes)
+    wanted = at_once.lose(12)
+    np.testing.assert_array_equal(np.concatenate([one_by_one.lose(1) for _ in range(12)], 1), wanted)
+    np.testing.assert_array_equal(one_by_one.push(codes), at_once.push(codes))
+
+
+def test_a_loss_before_anything_is_silence(codec: Codec) -> None:
+    decoder = ConcealingDecoder(codec)
+    assert not decoder.lose(3).any()
+    assert decoder.push(join([codec.encode(np.zeros((1, 640), np.float32))])).shape == (1, 640)
+
+
+@pytest.fixture(scope="module")
+def example() -> ModuleType:
+    path = Path(__file__).parent.parent / "examples" / "live_udp.py"
+    spec = importlib.util.spec_from_file_location("live_udp", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_over_udp(example: ModuleType, codec: Codec, speech: Audio) -> None:
+    """Reordering costs nothing; losing more costs more."""
+    whole = codec.decode(codec.encode(speech))
+    heard, sent, dropped = example.over_udp(codec, speech, 0.0, reordering=0.3)
+    assert (sent, dropped) == (75, 0)
+    np.testing.assert_allclose(heard, whole, atol=1e-5)
+    kept = []
+    for loss in (0.05, 0.4):
+        heard, _, dropped = example.over_udp(codec, speech, loss)
+        assert dropped
+        kept.append(si_snr(whole[0, : heard.shape[1]], heard[0]))
+    assert kept == sorted(kept, reverse=True)
