@@ -21,7 +21,7 @@ from sonant.audio import (
 from sonant.codec import Codec
 from sonant.codes import Codes, join
 from sonant.container import version0
-from sonant.container.writer import FileWriter
+from sonant.container.writer import CHUNK_SECONDS, FileWriter
 from sonant.errors import AudioError, ConfigError, FormatError, SonantError, WeightsError
 from sonant.language_models import language_model, official_language_model
 from sonant.loading import DEFAULT_MODEL, load
@@ -41,6 +41,7 @@ def compress(
     lm: bool | None = None,
     version: int = 1,
     tags: dict[str, str] | None = None,
+    chunk: float = CHUNK_SECONDS,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> None:
@@ -54,6 +55,8 @@ def compress(
         lm: code with the language model; by default if the codec has one.
         version: of the file format; 0 for the official tool.
         tags: title, artist, …, for a version 1 file.
+        chunk: seconds that a version 1 file codes on their own. Damage costs that much; what reads
+            the output of a pipe waits that long.
         overwrite: replace an existing target.
         progress: called with the seconds of audio coded so far.
 
@@ -66,7 +69,7 @@ def compress(
     audio = WavPipeSource(sys.stdin.buffer) if str(source) == PIPE else open_source(Path(source))
     config = codec.config
     with _output(target) as file:
-        write = _writer(file, codec, version, lm, audio.sample_rate, tags)
+        write = _writer(file, codec, version, lm, audio.sample_rate, tags, chunk)
         done = 0
         for block in model_blocks(audio, str(source), config.sample_rate, config.channels):
             write(stream.push(block), False)
@@ -85,6 +88,7 @@ def _writer(
     lm: bool | None,
     source_rate: int,
     tags: dict[str, str] | None,
+    chunk: float,
 ) -> Callable[[Codes, bool], None]:
     """What takes pieces of codes, the last one marked, and writes them as a file."""
     if version not in (0, 1):
@@ -107,10 +111,12 @@ def _writer(
     def write(codes: Codes, last: bool) -> None:
         nonlocal writer
         if writer is None:
-            writer = FileWriter(file, codec.config, new_header(codec, model, source_rate, tags), model)
+            header = new_header(codec, model, source_rate, tags)
+            writer = FileWriter(file, codec.config, header, model, chunk)
         writer.write(codes)
         if last:
             writer.finish()
+        file.flush()
 
     return write
 

@@ -17,7 +17,7 @@ from sonant.concealment import ConcealingDecoder
 from sonant.container import version0, version1
 from sonant.container.index import Index, find_index
 from sonant.container.probe import AnyHeader, probe
-from sonant.container.reader import ChunkReader, Damage, decoded, read_chunk_at
+from sonant.container.reader import LANES, ChunkReader, Damage, decoded, read_chunk_at
 from sonant.container.streams import Rewindable
 from sonant.container.version1 import HASH_DIGITS, Chunk
 from sonant.entropy.integer_lm import IntegerLanguageModel
@@ -162,7 +162,8 @@ class Recording:
             chunks = self._chunks_from(number, self._index, header)
             return self._index.places()[number][1], decoded(chunks, self.codec.config, lm_needed, 1)
         chunks = iter(ChunkReader(self._rewound(), header))
-        return 0, decoded(chunks, self.codec.config, lm_needed)
+        lanes = LANES if self._file.seekable() else 1
+        return 0, decoded(chunks, self.codec.config, lm_needed, lanes)
 
     def _chunks_from(self, number: int, index: Index, header: version1.Header) -> Iterator[Chunk | Damage]:
         for chunk in range(number, len(index.sizes)):

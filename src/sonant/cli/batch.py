@@ -13,6 +13,13 @@ from sonant.errors import SonantError
 PIPE = "-"
 
 
+def in_and_out(inputs: list[Path], output: Path | None) -> tuple[list[Path], Path | None]:
+    """`IN -` without `-o` means one input and standard output, as in other filters."""
+    if output is None and len(inputs) == 2 and str(inputs[1]) == PIPE:
+        return inputs[:1], Path(PIPE)
+    return inputs, output
+
+
 def targets(sources: Sequence[Path], output: Path | None, ending: str) -> list[Path]:
     """Where each input goes: `-o` if there is one input, the folder `-o` if many, else beside it.
 

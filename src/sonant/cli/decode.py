@@ -27,11 +27,12 @@ def decode(
 
     Damaged parts become silence and are told on standard error; the exit code is then 3.
     """
-    from sonant.cli.batch import run_all, targets
+    from sonant.cli.batch import in_and_out, run_all, targets
     from sonant.codec import Codec
     from sonant.files import decompress
     from sonant.loading import load
 
+    inputs, output = in_and_out(inputs, output)
     codec: Codec | None = load(model, threads=threads) if model else None
 
     damaged = False

@@ -26,14 +26,21 @@ def encode(
     tag: Annotated[
         list[str] | None, typer.Option(help="NAME=TEXT to keep in the file; may be repeated.")
     ] = None,
+    chunk: Annotated[
+        float,
+        typer.Option(
+            min=0.1, help="Seconds that are coded on their own: what damage costs, and the delay of a pipe."
+        ),
+    ] = 5.0,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the networks.")] = 1,
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing outputs.")] = False,
 ) -> None:
     """Encode audio files into .ecdc files."""
-    from sonant.cli.batch import run_all, targets
+    from sonant.cli.batch import in_and_out, run_all, targets
     from sonant.files import compress
     from sonant.loading import load
 
+    inputs, output = in_and_out(inputs, output)
     codec = load(model, threads=threads)
     codec.config.check_bitrate(bitrate)
 
@@ -48,6 +55,7 @@ def encode(
             lm=lm,
             version=version,
             tags=tags,
+            chunk=chunk,
             overwrite=force,
             progress=progress,
         )
