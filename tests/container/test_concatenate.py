@@ -1,0 +1,60 @@
+"""Files joined end to end."""
+
+import io
+
+import numpy as np
+import pytest
+
+from lm_files import MONO, STEREO, random_codes
+from sonant.codes import Codes
+from sonant.config import CodecConfig
+from sonant.container import version1
+from sonant.container.concatenate import concatenate
+from sonant.container.index import find_index
+from sonant.container.probe import probe
+from sonant.container.reader import ChunkReader, Damage, decoded
+from sonant.container.version0 import write as write_version0
+from sonant.container.writer import FileWriter
+from sonant.errors import FormatError
+
+
+def file_of(codes: Codes, config: CodecConfig, weights: str = "0" * 16) -> io.BytesIO:
+    out = io.BytesIO()
+    header = version1.Header(config.name, weights, config.sample_rate, config.channels, 320)
+    writer = FileWriter(out, config, header, None, 1.0)
+    writer.write(codes)
+    writer.finish()
+    return io.BytesIO(out.getvalue())
+
+
+@pytest.mark.parametrize("config", [MONO, STEREO])
+def test_joined_files_hold_what_each_held(config: CodecConfig) -> None:
+    parts = [random_codes(config, 4, length, length) for length in (100_003, 320, 50_000)]
+    joined = io.BytesIO()
+    assert concatenate([file_of(part, config) for part in parts], joined) == 150_323
+    index = find_index(joined)
+    assert index and index.length == 150_323
+    joined.seek(0)
+    header, stream, _ = probe(joined)
+    assert isinstance(header, version1.Header)
+    items = list(decoded(iter(ChunkReader(stream, header)), config))
+    starts = [item[0] for item in items if not isinstance(item, Damage)]
+    assert len(starts) == len(items) and {0, 100_003, 100_323} <= set(starts)
+    values = np.concatenate([item[1].values for item in items], axis=1)  # type: ignore[index]
+    np.testing.assert_array_equal(values, np.concatenate([part.values for part in parts], axis=1))
+
+
+def test_what_cannot_be_joined_is_said() -> None:
+    codes = random_codes(MONO, 4, 32_000)
+    with pytest.raises(FormatError, match="different models"):
+        concatenate([file_of(codes, MONO), file_of(codes, MONO, "1" * 16)], io.BytesIO())
+    cut = io.BytesIO(file_of(codes, MONO).getvalue()[:-20])
+    with pytest.raises(FormatError, match="damaged"):
+        concatenate([cut], io.BytesIO())
+    old = io.BytesIO()
+    write_version0(old, MONO, codes, "mono")
+    old.seek(0)
+    with pytest.raises(FormatError, match="version 0"):
+        concatenate([old], io.BytesIO())
+    with pytest.raises(FormatError, match="no files"):
+        concatenate([], io.BytesIO())
