@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -21,6 +21,7 @@ from sonant.audio import (
 from sonant.codec import Codec
 from sonant.codes import Codes, join
 from sonant.container import version0
+from sonant.container.concatenate import concatenate
 from sonant.container.writer import CHUNK_SECONDS, FileWriter
 from sonant.errors import AudioError, ConfigError, FormatError, SonantError, WeightsError
 from sonant.language_models import language_model, official_language_model
@@ -169,6 +170,29 @@ def decompress(
             raise FormatError(f"{source}: {error}") from None
         except WeightsError as error:
             raise WeightsError(f"{source}: {error}") from None
+
+
+def join_files(sources: Sequence[str | Path], target: str | Path, *, overwrite: bool = False) -> None:
+    """Write version 1 files of one model end to end as one file, without decoding them.
+
+    Args:
+        sources: .ecdc files; `-` is standard input. The first gives the tags.
+        target: the .ecdc file, or `-` for standard output.
+        overwrite: replace an existing target.
+
+    Raises:
+        SonantError: one sentence on what is wrong with which file.
+    """
+    for source in sources:
+        _check_target(source, target, overwrite)
+
+    def opened() -> Iterator[tuple[str, BinaryIO]]:
+        for source in sources:
+            with open_ecdc(source) as file:
+                yield str(source), file
+
+    with _output(target) as out:
+        concatenate(opened(), out)
 
 
 def _samples(recording: Recording, start: float, duration: float | None) -> int | None:

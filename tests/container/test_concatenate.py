@@ -1,6 +1,7 @@
 """Files joined end to end."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from sonant.container.probe import probe
 from sonant.container.reader import ChunkReader, Damage, decoded
 from sonant.container.version0 import write as write_version0
 from sonant.container.writer import FileWriter
-from sonant.errors import FormatError
+from sonant.errors import FormatError, SonantError
+from sonant.files import join_files
 
 
 def file_of(codes: Codes, config: CodecConfig, weights: str = "0" * 16) -> io.BytesIO:
@@ -31,7 +33,7 @@ def file_of(codes: Codes, config: CodecConfig, weights: str = "0" * 16) -> io.By
 def test_joined_files_hold_what_each_held(config: CodecConfig) -> None:
     parts = [random_codes(config, 4, length, length) for length in (100_003, 320, 50_000)]
     joined = io.BytesIO()
-    assert concatenate([file_of(part, config) for part in parts], joined) == 150_323
+    assert concatenate([("a", file_of(part, config)) for part in parts], joined) == 150_323
     index = find_index(joined)
     assert index and index.length == 150_323
     joined.seek(0)
@@ -46,15 +48,32 @@ def test_joined_files_hold_what_each_held(config: CodecConfig) -> None:
 
 def test_what_cannot_be_joined_is_said() -> None:
     codes = random_codes(MONO, 4, 32_000)
-    with pytest.raises(FormatError, match="different models"):
-        concatenate([file_of(codes, MONO), file_of(codes, MONO, "1" * 16)], io.BytesIO())
+    with pytest.raises(FormatError, match="b: was made with another"):
+        concatenate([("a", file_of(codes, MONO)), ("b", file_of(codes, MONO, "1" * 16))], io.BytesIO())
     cut = io.BytesIO(file_of(codes, MONO).getvalue()[:-20])
     with pytest.raises(FormatError, match="damaged"):
-        concatenate([cut], io.BytesIO())
+        concatenate([("a", cut)], io.BytesIO())
     old = io.BytesIO()
     write_version0(old, MONO, codes, "mono")
     old.seek(0)
     with pytest.raises(FormatError, match="version 0"):
-        concatenate([old], io.BytesIO())
+        concatenate([("a", old)], io.BytesIO())
     with pytest.raises(FormatError, match="no files"):
         concatenate([], io.BytesIO())
+
+
+def test_files_by_name(tmp_path: Path) -> None:
+    one, two, out = (tmp_path / name for name in ("1.ecdc", "2.ecdc", "out.ecdc"))
+    for path in (one, two):
+        path.write_bytes(file_of(random_codes(MONO, 4, 30_000), MONO).getvalue())
+    join_files([one, two], out)
+    with out.open("rb") as file:
+        index = find_index(file)
+    assert index and index.length == 60_000
+    with pytest.raises(SonantError, match="exists"):
+        join_files([one, two], out)
+    one.write_bytes(b"no file of ours")
+    with pytest.raises(FormatError, match=r"1\.ecdc: the file is not"):
+        join_files([one, two], out, overwrite=True)
+    with out.open("rb") as file:
+        assert find_index(file) == index

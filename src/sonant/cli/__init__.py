@@ -10,12 +10,14 @@ from typing import Annotated
 
 import typer
 
+from sonant.cli.bench import bench
 from sonant.cli.data import data
 from sonant.cli.decode import decode
 from sonant.cli.encode import encode
 from sonant.cli.evaluate import evaluate
 from sonant.cli.export import export
 from sonant.cli.info import info
+from sonant.cli.join import join
 from sonant.cli.models import models
 from sonant.cli.mushra import mushra
 from sonant.cli.tokenize import tokenize
@@ -32,7 +34,7 @@ app = typer.Typer(
 
 COMMANDS = {
     command.__name__: command
-    for command in (encode, decode, info, models, tokenize, evaluate, train, export)
+    for command in (encode, decode, info, join, models, tokenize, evaluate, train, export, bench)
 }
 
 for name, command in COMMANDS.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 
 from sonant.container.index import Index
@@ -13,8 +13,8 @@ from sonant.container.version1 import Header
 from sonant.errors import FormatError
 
 
-def concatenate(sources: Sequence[Reader], target: Writer) -> int:
-    """Write the recordings of `sources`, one after the other, as one file; returns its samples.
+def concatenate(sources: Iterable[tuple[str, Reader]], target: Writer) -> int:
+    """Write the recordings of `sources`, named streams, as one file; returns its samples.
 
     The header is that of the first, tags included; the others must be of the same model, weights and
     language model. Nothing is held but a chunk and the index.
@@ -24,19 +24,22 @@ def concatenate(sources: Sequence[Reader], target: Writer) -> int:
     """
     first: Header | None = None
     start, sizes, samples, begin = 0, list[int](), list[int](), 0
-    for source in sources:
-        header, stream, mended = probe(source)
+    for name, source in sources:
+        try:
+            header, stream, mended = probe(source)
+        except FormatError as error:
+            raise FormatError(f"{name}: {error}") from None
         if not isinstance(header, Header):
-            raise FormatError("files of version 0 cannot be joined; decode them and encode them again")
+            raise FormatError(f"{name}: is of version 0, which cannot be joined; encode it again")
         if first is None:
             first, head = header, header.to_bytes()
             begin = len(head)
             target.write(head)
         elif _coded_by(header) != _coded_by(first):
-            raise FormatError("the files were made with different models and cannot be joined")
+            raise FormatError(f"{name}: was made with another model than the first file")
         for item in ChunkReader(stream, header):
             if isinstance(item, Damage) or mended:
-                raise FormatError("the file is damaged and cannot be joined to others")
+                raise FormatError(f"{name}: is damaged and cannot be joined to others")
             written = replace(item, start=start).to_bytes(first.hop_length)
             target.write(written)
             start += item.samples

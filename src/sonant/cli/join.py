@@ -1,0 +1,21 @@
+"""`sonant join`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def join(
+    files: Annotated[list[Path], typer.Argument(help="Two or more .ecdc files of one model, in order.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="The .ecdc file to write; - is standard output.")
+    ],
+    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite an existing file.")] = False,
+) -> None:
+    """Put .ecdc files end to end, without decoding them."""
+    from sonant.files import join_files
+
+    join_files(files, out, overwrite=force)
