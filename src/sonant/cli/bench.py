@@ -1,0 +1,66 @@
+"""`sonant bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def bench(
+    model: Annotated[str, typer.Option("-m", "--model", help="Name, file, folder or hub id.")] = "24khz",
+    bitrate: Annotated[float, typer.Option("-b", "--bitrate", help="kbit/s.")] = 6.0,
+    seconds: Annotated[float, typer.Option(min=1, help="Of audio for each measurement.")] = 10.0,
+    rounds: Annotated[int, typer.Option(min=1, help="The best of so many counts.")] = 3,
+    memory: Annotated[
+        list[float] | None, typer.Option(help="Seconds of audio to measure memory at; may be repeated.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the networks.")] = 1,
+    json_file: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
+) -> None:
+    """Measure speed, latency, start-up and memory on this machine."""
+    import json
+    import platform
+
+    import sonant
+    from sonant.benchmark.processes import SONANT, pipe_megabytes, wall_seconds
+    from sonant.benchmark.speed import frame_milliseconds, percentiles, speeds
+
+    codec = sonant.load(model, threads=threads)
+    config = codec.config
+    config.check_bitrate(bitrate)
+    results: dict[str, Any] = {
+        "sonant": sonant.__version__,
+        "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
+        "model": model,
+        "bitrate": bitrate,
+        "threads": threads,
+        "seconds": seconds,
+        "x_real_time": speeds(codec, bitrate, seconds, rounds),
+        "start_up_seconds": {"sonant --help": wall_seconds([*SONANT, "--help"], rounds)},
+    }
+    if config.segment_length is None:
+        results["frame_milliseconds"] = percentiles(frame_milliseconds(codec, bitrate, seconds))
+    results["memory_megabytes"] = {
+        f"{length:g} s": dict(
+            zip(
+                ("encode", "decode"),
+                pipe_megabytes(model, config.sample_rate, config.channels, length),
+                strict=True,
+            )
+        )
+        for length in (memory or [60.0])
+    }
+    for name, value in results["x_real_time"].items():
+        typer.echo(f"{name:28} {value:8.1f} × real time")
+    frame = 1000 * config.hop_length / config.sample_rate
+    for name, value in results.get("frame_milliseconds", {}).items():
+        typer.echo(f"{name + f' of a {frame:.1f} ms frame':28} {value:8.2f} ms")
+    for name, value in results["start_up_seconds"].items():
+        typer.echo(f"{name:28} {value:8.2f} s")
+    for length, peaks in results["memory_megabytes"].items():
+        for name, value in peaks.items():
+            typer.echo(f"{f'memory, {name} {length}':28} {value:8.0f} MB")
+    if json_file:
+        json_file.write_text(json.dumps(results, indent=1) + "\n")
