@@ -90,3 +90,28 @@ def test_every_command_has_help() -> None:
     for name in COMMANDS:
         assert name in overview
         assert sonant(name, "--help").returncode == 0
+
+
+def test_many_files_on_all_cores_and_where_it_stopped(
+    speech_file: Path, music_file: Path, tmp_path: Path
+) -> None:
+    inputs = (speech_file, tmp_path / "no.wav", music_file)
+    one, many = tmp_path / "one", tmp_path / "many"
+    arguments = ("-b", "1.5", "--no-lm")
+    assert sonant("encode", *inputs, "-o", one, *arguments).returncode == 2
+    result = sonant("encode", *inputs, "-o", many, "-j", "2", *arguments)
+    assert result.returncode == 2
+    assert result.stderr.decode().count("no.wav: no such file") == 1
+    names = sorted(path.name for path in one.iterdir())
+    assert names == sorted(path.name for path in many.iterdir())
+    assert all((one / name).read_bytes() == (many / name).read_bytes() for name in names)
+
+    missing = many / f"{music_file.stem}.ecdc"
+    missing.unlink()
+    before = (many / f"{speech_file.stem}.ecdc").stat().st_mtime_ns
+    again = ("encode", speech_file, music_file, "-o", many, "-j", "0", *arguments)
+    assert b"exists; use -f" in sonant(*again).stderr
+    missing.unlink()
+    assert sonant(*again, "--skip-existing").returncode == 0
+    assert missing.read_bytes() == (one / missing.name).read_bytes()
+    assert (many / f"{speech_file.stem}.ecdc").stat().st_mtime_ns == before

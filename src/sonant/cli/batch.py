@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import typer
 
@@ -76,6 +77,47 @@ def run_all(
                 if len(sources) == 1:
                     raise
                 failed.append(error)
+    _tell(failed)
+
+
+class Pair(NamedTuple):
+    """An input and where it goes."""
+
+    source: Path
+    target: Path
+
+    def __str__(self) -> str:
+        return str(self.source)
+
+
+def run_in_processes(
+    sources: Sequence[Path],
+    outputs: Sequence[Path],
+    prepare: Callable[[], Callable[[Pair], None]],
+    jobs: int,
+) -> None:
+    """Do the work for every input in processes, each of which calls `prepare` first.
+
+    Raises:
+        typer.Exit: with code 2 if any input failed.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from sonant.parallel import in_order
+
+    failed: list[SonantError] = []
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=len(sources))
+        for pair, result in in_order(prepare, map(Pair, sources, outputs), min(jobs, len(sources))):
+            bar.update(task, advance=1, description=pair.source.name)
+            if isinstance(result, SonantError):
+                failed.append(result)
+    _tell(failed)
+
+
+def _tell(failed: Sequence[SonantError]) -> None:
     for failure in failed:
         typer.echo(f"sonant: {failure}", err=True)
     if failed:

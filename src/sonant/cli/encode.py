@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from sonant.cli.batch import Pair
 
 
 def encode(
@@ -32,13 +35,22 @@ def encode(
             min=0.1, help="Seconds that are coded on their own: what damage costs, and the delay of a pipe."
         ),
     ] = 5.0,
+    jobs: Annotated[
+        int, typer.Option("-j", "--jobs", min=0, help="Processes for many inputs; 0 is one for each core.")
+    ] = 1,
+    skip: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave out inputs whose output exists: go on.")
+    ] = False,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the networks.")] = 1,
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing outputs.")] = False,
 ) -> None:
     """Encode audio files into .ecdc files."""
-    from sonant.cli.batch import in_and_out, run_all, targets
+    from functools import partial
+
+    from sonant.cli.batch import in_and_out, run_all, run_in_processes, targets
     from sonant.files import compress
     from sonant.loading import load
+    from sonant.parallel import cores
 
     inputs, output = in_and_out(inputs, output)
     codec = load(model, threads=threads)
@@ -46,18 +58,34 @@ def encode(
 
     tags = {name: text for name, _, text in (entry.partition("=") for entry in tag or [])}
 
-    def work(source: Path, target: Path, progress: Callable[[float], None]) -> None:
-        compress(
-            source,
-            target,
-            model=codec,
-            bitrate=bitrate,
-            lm=lm,
-            version=version,
-            tags=tags,
-            chunk=chunk,
-            overwrite=force,
-            progress=progress,
-        )
+    settings: dict[str, Any] = {
+        "bitrate": bitrate,
+        "lm": lm,
+        "version": version,
+        "tags": tags,
+        "chunk": chunk,
+        "overwrite": force,
+    }
+    pairs = zip(inputs, targets(inputs, output, ".ecdc"), strict=True)
+    left = [(source, target) for source, target in pairs if not (skip and target.exists())]
+    if not left:
+        return
+    sources, outputs = zip(*left, strict=True)
+    jobs = jobs or cores()
+    if jobs > 1 and len(sources) > 1:
+        run_in_processes(sources, outputs, partial(_encoder, model, threads, settings), jobs)
+        return
 
-    run_all(inputs, targets(inputs, output, ".ecdc"), work)
+    def work(source: Path, target: Path, progress: Callable[[float], None]) -> None:
+        compress(source, target, model=codec, progress=progress, **settings)
+
+    run_all(sources, outputs, work)
+
+
+def _encoder(model: str, threads: int, settings: dict[str, Any]) -> Callable[[Pair], None]:
+    """What a process does with one input after the other."""
+    from sonant.files import compress
+    from sonant.loading import load
+
+    codec = load(model, threads=threads)
+    return lambda pair: compress(pair.source, pair.target, model=codec, **settings)
