@@ -66,6 +66,15 @@ def pieces_of(codec: Codec, wav: Audio, cuts: list[int]) -> list[Codes]:
     return [*map(stream.push, np.split(wav, cuts, axis=1)), stream.finish()]
 
 
+@settings(max_examples=15, deadline=None)
+@given(samples=st.integers(1, 3000))
+def test_any_length_gives_what_the_networks_give_in_one_go(samples: int) -> None:
+    codec = STREAMED["bundled"]
+    wav = noise(codec, samples)
+    latents, _ = codec.engine.encode(wav.T[None], None, tail=True)
+    np.testing.assert_array_equal(codec.encode(wav).values, codec.engine.quantize(latents, 8)[0])
+
+
 def test_320_samples_in_320_out(codec: Codec, speech: Audio) -> None:
     encoder, decoder = codec.encoder(6.0), codec.decoder()
     for start in range(0, 3200, 320):

@@ -124,6 +124,11 @@ class _Kind(NamedTuple):
     size: int
 
 
+def _ends_with_a_frame(step: Step, config: CodecConfig) -> bool:
+    """Within a frame every strided layer pads its own input, which zeros after the samples do not."""
+    return isinstance(step, DecodeStep) or len(step) % config.hop_length == 0
+
+
 def _groups(steps: dict[int, Step], config: CodecConfig) -> list[list[tuple[int, Step]]]:
     """Steps that can run as one; last ones are padded, to join others, where that changes nothing."""
     groups: dict[_Kind, list[tuple[int, Step]]] = {}
@@ -131,14 +136,12 @@ def _groups(steps: dict[int, Step], config: CodecConfig) -> list[list[tuple[int,
     for number, step in steps.items():
         codebooks = len(step.codes) if isinstance(step, DecodeStep) else 0
         kind = _Kind(type(step), step.state is None, codebooks, step.last, len(step))
-        if step.last and ends_do_not_matter(config):
+        if step.last and ends_do_not_matter(config) and _ends_with_a_frame(step, config):
             endings.setdefault(kind._replace(size=0), []).append((number, step))
         else:
             groups.setdefault(kind, []).append((number, step))
     for kind, ending in endings.items():
         longest = max(len(step) for _, step in ending)
-        if kind.step is EncodeStep:
-            longest = config.frames_for(longest) * config.hop_length
         own = kind._replace(size=longest)
         fitting = [k for k in groups if k.size >= longest and k == kind._replace(last=False, size=k.size)]
         joined = min(fitting, key=lambda k: k.size, default=own)
