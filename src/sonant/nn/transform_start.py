@@ -10,6 +10,7 @@ The channels that the transform does not need start at random, for everything th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -24,6 +25,8 @@ from sonant.nn.seanet import Activated, ResidualUnit
 COMPONENT_SCALE = 0.2
 PRE_EMPHASIS = 0.5
 QUIET = 1e-3
+
+StridedTaps = Callable[[nn.Module, int], Tensor]
 
 
 def principal_components(frames: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -68,7 +71,7 @@ def start_as_transform(network: CodecNetwork, frames: Tensor) -> None:
     check_transform_start(config)
     analysis, synthesis = principal_components(frames, config.dimension)
     _start_encoder(list(network.encoder.layers), analysis, config.channels)
-    _start_decoder(list(network.decoder.layers), synthesis, config.channels)
+    _start_decoder(list(network.decoder.layers), synthesis)
 
 
 def _write(layer: nn.Module, taps: Tensor, first: int, activated: bool, paired: bool = True) -> None:
@@ -125,38 +128,39 @@ def _inner(layer: nn.Module) -> nn.Module:
     return layer.layer if isinstance(layer, Activated) else layer
 
 
+def _start(layers: list[nn.Module], signals: int, strided_taps: StridedTaps) -> None:
+    """Set one network's layers; `signals` pairs of channels, or plain inputs, come in."""
+    for layer in layers:
+        conv = _inner(layer)
+        if isinstance(conv, ResidualUnit):
+            _pass_through(conv, 2 * signals)
+        elif isinstance(conv, nn.LSTM):
+            _quiet(conv)
+        elif isinstance(conv, Conv1d) and conv.stride == 1:
+            last = layer is not conv
+            _write(conv, torch.eye(signals)[:, :, None], _here(conv), activated=last, paired=not last)
+        elif isinstance(conv, Conv1d | ConvTranspose1d):
+            taps = strided_taps(conv, signals)
+            _write(conv, taps, _own_taps(conv), activated=True)
+            signals = len(taps)
+
+
 def _start_encoder(layers: list[nn.Module], analysis: Tensor, signals: int) -> None:
-    strided = [i for i in map(_inner, layers) if isinstance(i, Conv1d) and i.stride > 1]
-    for layer in layers:
-        conv = _inner(layer)
-        if isinstance(conv, ResidualUnit):
-            _pass_through(conv, 2 * signals)
-        elif isinstance(conv, nn.LSTM):
-            _quiet(conv)
-        elif isinstance(conv, Conv1d) and conv.stride > 1:
-            taps = torch.eye(signals * conv.stride) if conv is not strided[-1] else analysis
-            taps = taps.unflatten(1, (conv.stride, signals)).transpose(1, 2)
-            _write(conv, taps, _own_taps(conv), activated=True)
-            signals = len(taps)
-        elif isinstance(conv, Conv1d):
-            last = layer is not conv
-            _write(conv, torch.eye(signals)[:, :, None], _here(conv), activated=last, paired=not last)
+    bottleneck = [i for i in map(_inner, layers) if isinstance(i, Conv1d) and i.stride > 1][-1]
+
+    def taps(conv: nn.Module, signals: int) -> Tensor:
+        stride = cast(Conv1d, conv).stride
+        matrix = analysis if conv is bottleneck else torch.eye(signals * stride)
+        return matrix.unflatten(1, (stride, signals)).transpose(1, 2)
+
+    _start(layers, signals, taps)
 
 
-def _start_decoder(layers: list[nn.Module], synthesis: Tensor, channels: int) -> None:
-    strided = [i for i in map(_inner, layers) if isinstance(i, ConvTranspose1d)]
-    signals = synthesis.shape[1]
-    for layer in layers:
-        conv = _inner(layer)
-        if isinstance(conv, ResidualUnit):
-            _pass_through(conv, 2 * signals)
-        elif isinstance(conv, nn.LSTM):
-            _quiet(conv)
-        elif isinstance(conv, ConvTranspose1d):
-            taps = torch.eye(signals) if conv is not strided[0] else synthesis
-            taps = taps.unflatten(0, (conv.stride, -1)).permute(1, 2, 0)
-            _write(conv, taps, _own_taps(conv), activated=True)
-            signals = len(taps)
-        elif isinstance(conv, Conv1d):
-            last = layer is not conv
-            _write(conv, torch.eye(signals)[:, :, None], _here(conv), activated=last, paired=not last)
+def _start_decoder(layers: list[nn.Module], synthesis: Tensor) -> None:
+    bottleneck = next(i for i in map(_inner, layers) if isinstance(i, ConvTranspose1d))
+
+    def taps(conv: nn.Module, signals: int) -> Tensor:
+        matrix = synthesis if conv is bottleneck else torch.eye(signals)
+        return matrix.unflatten(0, (cast(ConvTranspose1d, conv).stride, -1)).permute(1, 2, 0)
+
+    _start(layers, synthesis.shape[1], taps)
