@@ -1,6 +1,6 @@
 """Speech and music over UDP on this machine, with packets lost and reordered on the way.
 
-    python examples/live_udp.py [--loss 1 5 10] [--bitrate 6] [--frames 2] [--seconds 6] [--visqol]
+    python examples/live_udp.py [--loss 1 5 10] [--bitrate 6] [--frames 2] [--seconds 10] [--visqol]
 
 A sender codes 13.3 ms at a time and sends; a receiver puts packets in order, conceals what is lost,
 and writes what it plays to demo/. The table tells what the losses cost.
@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--loss", type=float, nargs="+", default=[1, 5, 10], help="per cent")
     parser.add_argument("--bitrate", type=float, default=6.0)
     parser.add_argument("--frames", type=int, default=2, help="per packet")
-    parser.add_argument("--seconds", type=float, default=6.0, help="of each recording")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each recording")
     parser.add_argument("--visqol", action="store_true", help="needs sonant[eval]")
     options = parser.parse_args()
     codec = sonant.load()
