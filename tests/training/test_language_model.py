@@ -1,0 +1,144 @@
+"""A language model from a corpus to a file that codes: `sonant train` with a recipe of the kind."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import sonant
+from sonant.cli import app
+from sonant.entropy.lm_coder import decode_chunks, encode_chunk
+from sonant.errors import ConfigError
+from sonant.language_models import language_model
+from sonant.models.store import save_weights
+from sonant.nn.language_model import LanguageModel
+from sonant.training.language_model import (
+    LanguageModelTrainer,
+    cross_entropy,
+    shifted,
+    start_from_codebooks,
+    untied,
+)
+from sonant.training.lm_recipe import load_lm_recipe, recipe_from_dict
+from sonant.training.tokens import load_tokens
+from training.test_recipes import RECIPES
+
+CHANGES = [
+    "hours={train-speech=0.002, train-music=0.002, validation-speech=0.001}",
+    "codebooks=[2, 8]",
+    "codebook_weights=[1, 1]",
+    "threads=1",
+    "crop_seconds=1.0",
+    "frames=60",
+    "batch_size=2",
+    "steps=4",
+    "log_every=1",
+    "model.n_q=8",
+    "model.dim=32",
+    "model.num_layers=1",
+    "model.feed_forward=32",
+]
+
+
+@pytest.fixture
+def codec_file(golden, tmp_path):
+    path = tmp_path / "tiny.safetensors"
+    save_weights(path, golden.weights, golden.config)
+    return path
+
+
+@pytest.fixture
+def values(codec_file, pack):
+    return [*CHANGES, f"codec={codec_file}", f"pack={pack}"]
+
+
+def run(folder, values, *more):
+    options = [part for value in values for part in ("--set", value)]
+    command = ["train", str(RECIPES / "lm_24khz.toml"), "-o", str(folder), *options, *more]
+    return CliRunner().invoke(app, command)
+
+
+@pytest.mark.parametrize("golden", ["24khz"], indirect=True)
+def test_from_a_corpus_to_a_file_that_codes(codec_file, values, tmp_path):
+    folder = tmp_path / "run"
+    result = run(folder, values)
+    assert result.exit_code == 0, result.exception
+    codec_file.with_suffix(".lm.safetensors").write_bytes((folder / "lm.safetensors").read_bytes())
+    codec = sonant.load(codec_file)
+    lm = language_model(codec)
+    tokens = load_tokens(folder / "tokens.safetensors", codec.weights_hash)
+    assert lm and set(tokens) == {"train-speech", "train-music", "validation-speech"}
+    chunk = tokens["validation-speech"][0, :, :60]
+    decoded, intact = decode_chunks(lm, [encode_chunk(lm, chunk)], 8, 60)
+    np.testing.assert_array_equal(decoded[0], chunk)
+    assert intact.all()
+    report = json.loads((folder / "lm.json").read_text())
+    assert report["steps"] == 4 and set(report["integer"]) == {"validation-speech 2", "validation-speech 8"}
+    for name, bits in report["float_bits_per_code"].items():
+        assert report["integer"][name]["bits_per_code"] == pytest.approx(bits, rel=0.02, abs=0.3)
+    assert isinstance(run(folder, values).exception, ConfigError)
+    resumed = run(folder, values, "--resume", "--set", "steps=6")
+    assert resumed.exit_code == 0, resumed.exception
+    assert json.loads((folder / "lm.json").read_text())["steps"] == 6
+
+
+def tiny_recipe(**changes):
+    model = {"name": "t", "n_q": 4, "bins": 16, "dim": 16, "num_layers": 1, "num_heads": 2}
+    plain = {
+        "kind": "language_model",
+        "codec": "t",
+        "pack": "p",
+        "hours": {},
+        "model": {**model, "feed_forward": 32, "conditioned": True},
+        "frames": 20,
+        "codebooks": [2, 4],
+        "codebook_weights": [1, 1],
+        "steps": 150,
+        "warmup_steps": 5,
+        "learning_rate": 1e-2,
+        "threads": 1,
+    }
+    return recipe_from_dict({**plain, **changes})
+
+
+def predictable(seed):
+    """Codes where the first counts up and each other is the one before it plus three."""
+    start = np.random.default_rng(seed).integers(0, 16, (6, 1, 1))
+    rows = start + np.arange(40) + 3 * np.arange(4)[:, None]
+    return (rows % 16).astype(np.int16)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_it_learns_what_can_be_predicted(precision, tmp_path):
+    tokens = {"train-a": predictable(0), "validation-a": predictable(1)}
+    books = np.random.default_rng(0).standard_normal((4, 16, 8)).astype(np.float32)
+    trainer = LanguageModelTrainer(tiny_recipe(precision=precision), tokens, books, tmp_path)
+    before = trainer.validate()["validation-a 4"]
+    trainer.run()
+    after = trainer.validate()["validation-a 4"]
+    assert before > 3.5 and after < 1.0
+
+
+def test_a_tied_model_and_what_is_written_out_are_the_same():
+    recipe = tiny_recipe()
+    model, codes = LanguageModel(recipe.model), torch.randint(0, 16, (2, 4, 20))
+    start_from_codebooks(model, torch.randn(4, 16, 8))
+    plain = LanguageModel(recipe.model)
+    plain.load_state_dict(untied(model))
+    logits, _ = plain(shifted(codes), None, 0, codes)
+    expected = torch.nn.functional.cross_entropy(logits.permute(0, 3, 1, 2), codes.transpose(1, 2))
+    torch.testing.assert_close(cross_entropy(model, codes).mean(), expected)
+
+
+@pytest.mark.parametrize("name", ["lm_24khz.toml", "lm_24khz_paper.toml"])
+def test_recipes_can_be_read(name):
+    recipe = load_lm_recipe(RECIPES / name)
+    assert recipe.model.n_q == max(recipe.codebooks) and recipe.frames <= 375
+
+
+@pytest.mark.parametrize("change", ["precision=half", "nonsense=1", "codebooks=[64]", "model.n_q=0"])
+def test_recipes_that_make_no_sense(change):
+    with pytest.raises(ConfigError):
+        load_lm_recipe(RECIPES / "lm_24khz.toml", [change])
