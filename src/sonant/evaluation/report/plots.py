@@ -159,7 +159,7 @@ def spectrograms(strips: Sequence[tuple[str, Audio]], sample_rate: int, title: s
         axis.set_xlabel("s")
     figure.suptitle(title, y=0.995, fontsize=10)
     figure.tight_layout(pad=0.4)
-    figure.savefig(path)
+    figure.savefig(path, dpi=70)
     pyplot.close(figure)
 
 
