@@ -1,7 +1,7 @@
 """Sonant beside the official EnCodec, 🤗 Transformers and a plain ONNX export, in one run.
 
     pip install 'sonant[train,eval,dev]' && pip install --no-deps encodec==0.1.1 && pip install einops
-    python benchmarks/speed.py [--seconds 10] [--rounds 3] [--memory 60 600 3600] [--json F] [--plot F.png]
+    python benchmarks/speed.py [--seconds 10] [--rounds 3] [--memory 30 120 1200] [--json F] [--plot F.png]
 
 One thread everywhere. All run the same random weights of the official sizes, but for the row of the
 bundled model. Speeds are seconds of audio per second of processor time, the best of all turns.
@@ -40,7 +40,7 @@ from sonant.codec import Codec
 
 BITRATE = 6.0
 HERE = Path(__file__).parent
-LONGEST_WHOLE = 600
+LONGEST_WHOLE = 120
 
 
 def sonant_peer(name: str, codec: Codec) -> Peer:
@@ -207,7 +207,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--memory", type=float, nargs="+", default=[60, 600, 3600])
+    parser.add_argument("--memory", type=float, nargs="+", default=[30, 120, 1200])
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
