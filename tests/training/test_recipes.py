@@ -35,6 +35,7 @@ TINY = [
     "run.devices=1",
     "run.precision='32-true'",
     "run.warm_start_steps=0",
+    "run.transform_crops=0",
     "run.log_every=1",
     "run.listen_every=0",
 ]
