@@ -68,18 +68,21 @@ def _pool(
 
     With one job the first of them is the one whose process died.
     """
+    unsent = deque(first)
     running: deque[tuple[Item, Future[Result | SonantError]]] = deque()
     with _executor(prepare, jobs) as pool:
         try:
-            running.extend((item, pool.submit(_call, item)) for item in first)
-            while running:
+            while unsent or running:
+                while unsent:
+                    running.append((unsent[0], pool.submit(_call, unsent[0])))
+                    unsent.popleft()
                 item, future = running[0]
                 result = future.result()
                 running.popleft()
                 yield item, result
-                running.extend((item, pool.submit(_call, item)) for item in islice(waiting, 1))
+                unsent.extend(islice(waiting, 1))
         except BrokenProcessPool:
-            return [item for item, _ in running]
+            return [item for item, _ in running] + list(unsent)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
     return []

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -175,8 +177,15 @@ def _prepare() -> object:
     return _work
 
 
+def _items_that_outlast_the_pool() -> Iterator[int]:
+    for number in range(12):
+        if number == 8:
+            time.sleep(1)
+        yield number
+
+
 def test_a_process_that_dies_costs_one_item() -> None:
-    results = list(in_order(partial(_prepare), range(12), 2))
+    results = list(in_order(partial(_prepare), _items_that_outlast_the_pool(), 2))
     assert [item for item, _ in results] == list(range(12))
     assert [str(r) for i, r in results if i in (3, 5)] == [
         "3: the process that worked on it died",
