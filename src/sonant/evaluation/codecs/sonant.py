@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
+import onnxruntime
 
+from sonant import engine
 from sonant.audio import Audio, resample
 from sonant.codec import Codec
 from sonant.codes import Codes
 from sonant.container.writer import CHUNK_SECONDS
 from sonant.entropy.lm_coder import encode_chunk
+from sonant.evaluation.cache import content_hash
 from sonant.evaluation.codecs.base import Payload
 from sonant.language_models import language_model
 from sonant.loading import load
@@ -19,6 +23,13 @@ from sonant.loading import load
 @cache
 def _codec(model: str) -> Codec:
     return load(model)
+
+
+@cache
+def _engine() -> str:
+    """What computes, so that another engine's results are not taken for this one's."""
+    sources = sorted(Path(engine.__file__).parent.glob("*.py"))
+    return f"onnxruntime-{onnxruntime.__version__} {content_hash(*(path.read_bytes() for path in sources))}"
 
 
 class SonantCodec:
@@ -37,7 +48,7 @@ class SonantCodec:
         self.name = f"{family} {kbps:g}"
         self.kbps = kbps
         self.bins = codec.config.bins
-        self.identity = f"sonant {codec.weights_hash} {kbps} 1"
+        self.identity = f"sonant {codec.weights_hash} {kbps} {_engine()}"
 
     def encode(self, audio: Audio, sample_rate: int) -> Payload:
         """Codes as int16, after their length and scales; the bits are those of the codes packed."""
