@@ -2,10 +2,11 @@
 
 Every stage of SEANet can carry the samples of a frame in channels of their own: a stride of r lays
 r neighbouring samples side by side. At the bottleneck one matrix product takes the frame to its
-principal components, and the decoder is the mirror image. A signal takes two channels, x and −x, since
-ELU(x) − ELU(−x) is nearly 2x. With codebooks fitted to the components
-the network codes speech and music at 8 dB SI-SNR and 6 kbit/s before its first step of training.
-The channels that the transform does not need start at random, for everything that is not linear.
+principal components, as it does before in a stage that has not room for all samples, and the decoder
+is the mirror image. A signal takes two channels, x and −x, since ELU(x) − ELU(−x) is nearly 2x. With
+codebooks fitted to the components the network codes speech and music at 8 dB SI-SNR and 6 kbit/s
+before its first step of training. The channels that the transform does not need start at random, for
+everything that is not linear.
 """
 
 from __future__ import annotations
@@ -24,54 +25,102 @@ from sonant.nn.seanet import Activated, ResidualUnit
 
 COMPONENT_SCALE = 0.2
 PRE_EMPHASIS = 0.5
+LINEAR_LEVEL = 0.1
 QUIET = 1e-3
 
-StridedTaps = Callable[[nn.Module, int], Tensor]
+Stages = list[Tensor]
+TapsOf = Callable[[Tensor, Conv1d | ConvTranspose1d], Tensor]
 
 
-def principal_components(frames: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Analysis `[count, N]` and synthesis `[N, count]` for frames `[M, N]`, under pre-emphasis.
+def principal_components(vectors: Tensor, count: int, weighting: Tensor) -> tuple[Tensor, Tensor]:
+    """Analysis `[count, N]` and synthesis `[N, count]` for vectors `[M, N]`, ordered by power.
 
-    The components are those of x(t) − 0.5 x(t − 1) within a frame, so that the quieter high
-    frequencies have their share, ordered by power, the first with an RMS of 0.2.
+    They are the pair that rebuilds `vectors @ weighting.T` with the least squared error.
     """
-    size = frames.shape[1]
-    emphasis = torch.eye(size) - PRE_EMPHASIS * torch.diag(torch.ones(size - 1), -1)
-    emphasised = frames.float() @ emphasis.T
-    power, basis = torch.linalg.eigh(emphasised.T @ emphasised / len(frames))
+    weighted = vectors.float() @ weighting.T
+    _, basis = torch.linalg.eigh(weighted.T @ weighted / len(vectors))
     basis = basis.flip(1)[:, :count]
-    scale = COMPONENT_SCALE * power[-1].clamp_min(1e-9).rsqrt()
-    return scale * basis.T @ emphasis, torch.linalg.solve(emphasis, basis) / scale
+    return basis.T @ weighting, torch.linalg.pinv(weighting) @ basis
+
+
+def emphasis(size: int, channels: int) -> Tensor:
+    """The matrix of x(t) − 0.5 x(t − 1), so that the quieter high frequencies have their share."""
+    return torch.eye(size) - PRE_EMPHASIS * torch.diag(torch.ones(size - channels), -channels)
+
+
+def transform_stages(config: CodecConfig, frames: Tensor) -> tuple[Stages, Stages]:
+    """Analysis and synthesis of every strided layer, in the encoder's order, for `[M, hop · channels]`.
+
+    The components of the last one are scaled so that the weakest has an RMS of 0.2.
+    """
+    signals, width = frames.reshape(-1, config.channels), config.n_filters
+    rebuilt = torch.eye(config.channels)
+    analyses, syntheses = [], []
+    for ratio in reversed(config.ratios):
+        width *= 2
+        signals = signals.reshape(-1, ratio * signals.shape[1])
+        rebuilt = torch.block_diag(*[rebuilt] * ratio)  # type: ignore[no-untyped-call]
+        weighting = emphasis(len(rebuilt), config.channels) @ rebuilt
+        last = width == config.bottleneck_channels
+        room = config.dimension if last else width // 2
+        if last or room < signals.shape[1]:
+            analysis, synthesis = principal_components(signals, room, weighting)
+        else:
+            analysis = synthesis = torch.eye(signals.shape[1])
+        if last:
+            weakest = (signals @ analysis[-1]).square().mean().clamp_min(1e-9).sqrt()
+            analysis, synthesis = (
+                analysis * COMPONENT_SCALE / weakest,
+                synthesis * weakest / COMPONENT_SCALE,
+            )
+        signals, rebuilt = signals @ analysis.T, rebuilt @ synthesis
+        analyses.append(analysis)
+        syntheses.append(synthesis)
+    return analyses, syntheses
 
 
 def check_transform_start(config: CodecConfig) -> None:
-    """Whether every stage has room for the samples of a frame, each as a pair of channels.
+    """Whether the network has room for samples and components, each as a pair of channels.
 
     Raises:
-        ConfigError: if it has not, or normalises its activations.
+        ConfigError: if it has not.
     """
-    samples, width = config.channels, config.n_filters
-    fits = 2 * samples <= width
-    for ratio in list(reversed(config.ratios))[:-1]:
-        samples, width = samples * ratio, 2 * width
-        fits = fits and 2 * samples <= width
-    if not fits or 2 * config.dimension > config.bottleneck_channels:
-        raise ConfigError("a transform start needs more filters, or smaller ratios")
-    if config.norm == "time_group_norm":
-        raise ConfigError("a transform start is for models without time-group-norm")
+    if 2 * config.channels > config.n_filters or 2 * config.dimension > config.bottleneck_channels:
+        raise ConfigError("a transform start needs more filters")
 
 
-def start_as_transform(network: CodecNetwork, frames: Tensor) -> None:
-    """Set weights, drawn by `initialise`, to a transform codec for frames `[M, hop · channels]`.
+def start_as_transform(network: CodecNetwork, audio: Tensor) -> None:
+    """Set weights, drawn by `initialise`, to a transform codec for audio `[B, T, channels]`.
 
     Raises:
         ConfigError: if the network has no room for it.
     """
     config = network.config
     check_transform_start(config)
-    analysis, synthesis = principal_components(frames, config.dimension)
-    _start_encoder(list(network.encoder.layers), analysis, config.channels)
-    _start_decoder(list(network.decoder.layers), synthesis)
+    whole = audio.shape[1] // config.hop_length * config.hop_length
+    frames = audio[:, :whole].reshape(-1, config.hop_length * config.channels)
+    analyses, syntheses = transform_stages(config, frames)
+    level = LINEAR_LEVEL if config.normalize else 1.0
+    _start_encoder(list(network.encoder.layers), analyses, level)
+    _start_decoder(list(network.decoder.layers), syntheses[::-1], level)
+    if config.norm == "time_group_norm":
+        _keep_levels(network, audio)
+
+
+def _keep_levels(network: CodecNetwork, audio: Tensor) -> None:
+    """Let every normalisation give back, on average, what it takes away."""
+
+    def learn(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        deviation, mean = torch.std_mean(inputs[0], dim=(1, 2))
+        nn.init.constant_(cast(Tensor, norm.weight), float(deviation.log().mean().exp()))
+        nn.init.constant_(cast(Tensor, norm.bias), float(mean.mean()))
+
+    norms = [module for module in network.modules() if isinstance(module, nn.GroupNorm)]
+    hooks = [norm.register_forward_pre_hook(learn) for norm in norms]
+    with torch.no_grad():
+        network(audio, 0)
+    for hook in hooks:
+        hook.remove()
 
 
 def _write(layer: nn.Module, taps: Tensor, first: int, activated: bool, paired: bool = True) -> None:
@@ -128,8 +177,10 @@ def _inner(layer: nn.Module) -> nn.Module:
     return layer.layer if isinstance(layer, Activated) else layer
 
 
-def _start(layers: list[nn.Module], signals: int, strided_taps: StridedTaps) -> None:
-    """Set one network's layers; `signals` pairs of channels, or plain inputs, come in."""
+def _start(layers: list[nn.Module], stages: Stages, taps_of: TapsOf, first: float, last: float) -> None:
+    """Set one network's layers; `first` and `last` scale what comes in and what goes out."""
+    signals = 0
+    waiting = iter(stages)
     for layer in layers:
         conv = _inner(layer)
         if isinstance(conv, ResidualUnit):
@@ -137,30 +188,25 @@ def _start(layers: list[nn.Module], signals: int, strided_taps: StridedTaps) -> 
         elif isinstance(conv, nn.LSTM):
             _quiet(conv)
         elif isinstance(conv, Conv1d) and conv.stride == 1:
-            last = layer is not conv
-            _write(conv, torch.eye(signals)[:, :, None], _here(conv), activated=last, paired=not last)
+            comes_in = layer is conv
+            signals = signals or conv.in_channels
+            taps = (first if comes_in else last) * torch.eye(signals)[:, :, None]
+            _write(conv, taps, _here(conv), activated=not comes_in, paired=comes_in)
         elif isinstance(conv, Conv1d | ConvTranspose1d):
-            taps = strided_taps(conv, signals)
+            taps = taps_of(next(waiting), conv)
             _write(conv, taps, _own_taps(conv), activated=True)
             signals = len(taps)
 
 
-def _start_encoder(layers: list[nn.Module], analysis: Tensor, signals: int) -> None:
-    bottleneck = [i for i in map(_inner, layers) if isinstance(i, Conv1d) and i.stride > 1][-1]
+def _start_encoder(layers: list[nn.Module], analyses: Stages, level: float) -> None:
+    def taps(analysis: Tensor, conv: Conv1d | ConvTranspose1d) -> Tensor:
+        return analysis.unflatten(1, (conv.stride, -1)).transpose(1, 2)
 
-    def taps(conv: nn.Module, signals: int) -> Tensor:
-        stride = cast(Conv1d, conv).stride
-        matrix = analysis if conv is bottleneck else torch.eye(signals * stride)
-        return matrix.unflatten(1, (stride, signals)).transpose(1, 2)
-
-    _start(layers, signals, taps)
+    _start(layers, analyses, taps, level, 1.0)
 
 
-def _start_decoder(layers: list[nn.Module], synthesis: Tensor) -> None:
-    bottleneck = next(i for i in map(_inner, layers) if isinstance(i, ConvTranspose1d))
+def _start_decoder(layers: list[nn.Module], syntheses: Stages, level: float) -> None:
+    def taps(synthesis: Tensor, conv: Conv1d | ConvTranspose1d) -> Tensor:
+        return synthesis.unflatten(0, (conv.stride, -1)).permute(1, 2, 0)
 
-    def taps(conv: nn.Module, signals: int) -> Tensor:
-        matrix = synthesis if conv is bottleneck else torch.eye(signals)
-        return matrix.unflatten(0, (cast(ConvTranspose1d, conv).stride, -1)).permute(1, 2, 0)
-
-    _start(layers, synthesis.shape[1], taps)
+    _start(layers, syntheses, taps, 1.0, 1 / level)

@@ -35,6 +35,7 @@ from sonant.training.objective import Objective
 from sonant.training.progress import ProgressLine, cut_log
 from sonant.training.recipe import Recipe
 from sonant.training.start import fit_transform
+from sonant.training.volume import forward_normalised
 
 MAX_BAD_STEPS = 20
 WEIGHTS_NAME = "weights.safetensors"
@@ -268,16 +269,6 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.objective.load_state_dict(state["objective"])
         set_random_state(state["random"])
-
-
-def forward_normalised(network: Any, audio: Tensor, n_q: int, normalise: bool) -> tuple[Tensor, Any]:
-    """Code and decode `[B, T, channels]`, divided by its volume on the way in a model that asks for it."""
-    if not normalise:
-        decoded, quantized = network(audio, n_q)
-        return decoded.float(), quantized
-    volume = audio.mean(2, keepdim=True).square().mean(1, keepdim=True).sqrt() + 1e-8
-    decoded, quantized = network(audio / volume, n_q)
-    return decoded.float() * volume, quantized
 
 
 def _leave_signals_to_the_parent(_: int) -> None:

@@ -7,6 +7,7 @@ import torch
 from sonant.nn.codec import CodecNetwork
 from sonant.nn.transform_start import start_as_transform
 from sonant.training.mixing import MixedCrops
+from sonant.training.volume import volume
 
 CROPS_AT_ONCE = 16
 K_MEANS_ITERATIONS = 10
@@ -20,9 +21,9 @@ def fit_transform(network: CodecNetwork, crops: MixedCrops, count: int, frames_p
         ConfigError: if the network has no room for the transform.
         AudioError: if the crops cannot be read.
     """
-    config = network.config
     audio = torch.stack([crops[number][0] for number in range(count)])
-    whole = audio.shape[1] // config.hop_length * config.hop_length
-    start_as_transform(network, audio[:, :whole].reshape(-1, config.hop_length * config.channels))
+    if network.config.normalize:
+        audio = audio / volume(audio)
+    start_as_transform(network, audio)
     latents = torch.cat([network.encoder(part).flatten(0, 1) for part in audio.split(CROPS_AT_ONCE)])
     network.quantizer.fit(latents, K_MEANS_ITERATIONS, frames_per_batch)
