@@ -19,9 +19,21 @@ def pad_time(x: Tensor, left: int, right: int, mode: PadMode) -> Tensor:
     if mode == "constant" or not (left or right):
         return F.pad(x, (0, 0, left, right))
     missing = max(0, max(left, right) - x.shape[1] + 1)
-    channels_first = F.pad(x.transpose(1, 2), (0, missing))
-    padded = F.pad(channels_first, (left, right), mode="reflect").transpose(1, 2)
+    x = F.pad(x, (0, 0, 0, missing))
+    last = x.shape[1] - 1
+    padded = torch.cat([x[:, 1 : left + 1].flip(1), x, x[:, last - right : last].flip(1)], dim=1)
     return padded[:, : padded.shape[1] - missing]
+
+
+class TimeGroupNorm(nn.GroupNorm):
+    """Normalisation over channels and time of `[B, T, C]`; gain and offset are the channels' own."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(1, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape, each recording with mean 0 and variance 1 before gain and offset."""
+        return F.layer_norm(x, x.shape[1:], eps=self.eps) * self.weight + self.bias
 
 
 class _Convolution(nn.Module):
@@ -31,7 +43,7 @@ class _Convolution(nn.Module):
         super().__init__()
         weight = torch.empty(shape)
         self.bias = nn.Parameter(torch.zeros(out_channels))
-        self.norm = nn.GroupNorm(1, out_channels) if norm == "time_group_norm" else None
+        self.norm = TimeGroupNorm(out_channels) if norm == "time_group_norm" else None
         if norm == "weight_norm":
             self.weight_g = nn.Parameter(torch.ones(shape[0], 1, 1))
             self.weight_v = nn.Parameter(weight)
@@ -56,9 +68,7 @@ class _Convolution(nn.Module):
 
     def _finish(self, y: Tensor) -> Tensor:
         y = y + self.bias
-        if self.norm is None:
-            return y
-        return self.norm(y.transpose(1, 2)).transpose(1, 2)
+        return y if self.norm is None else self.norm(y)
 
 
 class Conv1d(_Convolution):
