@@ -25,6 +25,7 @@ class GraphBuilder:
         self._constants: dict[str, onnx.TensorProto] = {}
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
+        self._shapes: dict[tuple[int, int], str] = {}
 
     def input(self, name: str, shape: Shape, kind: int = TensorProto.FLOAT) -> str:
         """Declare an input; strings in the shape are free sizes."""
@@ -51,11 +52,22 @@ class GraphBuilder:
         """A scalar integer."""
         return self.constant(np.array(value, np.int64), f"s{value}")
 
-    def zeros_like_batch(self, x: str, rows: int, width: int) -> str:
-        """Zeros `[B, rows, width]` with the batch size of `x`."""
-        batch = self.op("Slice", self.op("Shape", x), self.integers(0), self.integers(1))
-        shape = self.op("Concat", batch, self.integers(rows, width), axis=0)
-        return self.op("Expand", self.constant(np.zeros(1, np.float32), "zero"), shape)
+    def zeros(self, rows: int, width: int) -> str:
+        """Zeros `[B, rows, width]` with the batch size of the first input."""
+        return self.op("Expand", self.constant(np.zeros(1, np.float32), "zero"), self._shape(rows, width))
+
+    def gemm(self, x: str, matrix: str, bias: str, shape: tuple[int, int]) -> str:
+        """x · matrix + bias on `[B, T, C]`, with a matrix of this shape."""
+        y = self.op("Gemm", self.reshape(x, -1, shape[0]), matrix, bias)
+        return self.op("Reshape", y, self._shape(-1, shape[1]))
+
+    def _shape(self, rows: int, width: int) -> str:
+        """The shape `[B, rows, width]`, where -1 is what is left."""
+        if (rows, width) not in self._shapes:
+            sizes = self.op("Shape", self._inputs[0].name)
+            batch = self.op("Slice", sizes, self.integers(0), self.integers(1))
+            self._shapes[rows, width] = self.op("Concat", batch, self.integers(rows, width), axis=0)
+        return self._shapes[rows, width]
 
     def op(self, kind: str, *inputs: str, outputs: int = 0, **attributes: Any) -> Any:
         """Add a node; returns its output's name, or with `outputs` a list of that many."""
@@ -75,6 +87,10 @@ class GraphBuilder:
     def reshape(self, x: str, *shape: int) -> str:
         """Reshape with 0 for "as it is" and -1 for "what is left"."""
         return self.op("Reshape", x, self.integers(*shape))
+
+    def rows(self, x: str) -> str:
+        """The number of rows in time, `[1]`."""
+        return self.op("Slice", self.op("Shape", x), self.integers(1), self.integers(2))
 
     def length(self, x: str) -> str:
         """The number of rows in time, a scalar."""

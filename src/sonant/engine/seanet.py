@@ -21,11 +21,12 @@ def encoder_graph(
     audio = graph.input("audio", ["batch", "samples", config.channels])
     build = LayerBuilder(graph, config, weights, ends)
     x = build.conv(audio, "encoder.0")
-    layer = 1
+    layer, rows = 1, config.hop_length
     for ratio in reversed(config.ratios):
         for unit in range(config.n_residual_layers):
-            x = build.residual(x, f"encoder.{layer}", config.dilation_base**unit)
+            x = build.residual(x, f"encoder.{layer}", config.dilation_base**unit, rows)
             layer += 1
+        rows //= ratio
         x = build.down(build.elu(x), f"encoder.{layer}", ratio)
         layer += 1
     if config.lstm_layers:
@@ -52,12 +53,12 @@ def decoder_graph(
     x = build.conv(x, "decoder.0")
     if config.lstm_layers:
         x = build.lstm(x, "decoder.1")
-    layer = 2
+    layer, rows = 2, 1
     for ratio in config.ratios:
         x = build.up(build.elu(x), f"decoder.{layer}", ratio)
-        layer += 1
+        layer, rows = layer + 1, rows * ratio
         for unit in range(config.n_residual_layers):
-            x = build.residual(x, f"decoder.{layer}", config.dilation_base**unit)
+            x = build.residual(x, f"decoder.{layer}", config.dilation_base**unit, rows)
             layer += 1
     x = build.conv(build.elu(x), f"decoder.{layer}")
     graph.output(x, "audio", ["batch", "samples", config.channels])
