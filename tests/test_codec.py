@@ -15,6 +15,7 @@ from sonant.evaluation.metrics.signal import si_snr
 
 STREAMED = {name: Codec(g.config, g.weights) for name in ("24khz", "48khz") for g in [load_golden(name)]}
 STREAMED["bundled"] = sonant.load()
+STREAMED["int8"] = sonant.load(precision="int8")
 
 
 def noise(codec: Codec, samples: int, seed: int = 0) -> Audio:

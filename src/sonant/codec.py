@@ -11,6 +11,7 @@ from sonant.audio import Audio, mix_channels, resample
 from sonant.codes import Codes, join
 from sonant.config import CodecConfig
 from sonant.engine.layers import Weights
+from sonant.engine.precision import Precision
 from sonant.engine.runtime import Engine
 from sonant.errors import AudioError
 from sonant.segments import SegmentDecoder, SegmentEncoder
@@ -26,6 +27,7 @@ class Codec:
         weights_hash: SHA-256 of the weights file in hexadecimal, written into files.
         threads: for each call into the networks.
         location: file or folder of the weights, beside which its language model is looked for.
+        precision: float32, the reference, or int8, faster, for the LSTMs and the large products.
     """
 
     def __init__(
@@ -35,10 +37,11 @@ class Codec:
         weights_hash: str = "",
         threads: int = 1,
         location: Path | None = None,
+        precision: Precision = "float32",
     ) -> None:
         self.config, self.weights, self.weights_hash = config, weights, weights_hash
         self.location = location
-        self.engine = Engine(config, weights, threads)
+        self.engine = Engine(config, weights, threads, precision)
 
     @property
     def name(self) -> str:

@@ -127,6 +127,7 @@ def decompress(
     target: str | Path,
     *,
     model: str | Path | Codec | None = None,
+    loader: Callable[[str | Path], Codec] = load,
     start: float = 0.0,
     duration: float | None = None,
     strict: bool = False,
@@ -139,6 +140,7 @@ def decompress(
         source: the .ecdc file, or `-` for standard input.
         target: wav, flac or ogg by its ending, or `-` for WAV on standard output.
         model: the model that made the file; by default the one that the file names.
+        loader: what loads it, given its name.
         start, duration: the part to decode, in seconds.
         strict: damage is an error instead of a fade into silence.
         overwrite, progress: as for `compress`.
@@ -154,7 +156,7 @@ def decompress(
     _check_target(source, target, overwrite)
     with open_ecdc(source) as file:
         try:
-            recording = Recording(file, model, strict=strict)
+            recording = Recording(file, model, loader=loader, strict=strict)
             codec, rate = recording.codec, recording.sample_rate
             with _audio_output(target, codec, _samples(recording, start, duration)) as sink:
                 written = 0

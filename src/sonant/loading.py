@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from sonant.codec import Codec
+from sonant.engine.precision import Precision
 from sonant.models.registry import load_model
 
 DEFAULT_MODEL = "24khz"
 
 
-def load(model: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Codec:
+def load(model: str | Path = DEFAULT_MODEL, *, threads: int = 1, precision: Precision = "float32") -> Codec:
     """Load a codec.
 
     Args:
@@ -18,10 +19,13 @@ def load(model: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Codec:
             weights file or folder in our layout, the official one or that of 🤗 Transformers, or a
             hub id.
         threads: for each call into the networks; results do not depend on it beyond rounding.
+        precision: `int8` is half as fast again as `float32`, the reference, at nearly the same quality
+            (docs/speed.md); codes differ, files of either are decoded by both.
 
     Raises:
         WeightsError: if the model cannot be found or is damaged.
     """
     config, weights, digest = load_model(str(model))
     location = Path(model).expanduser()
-    return Codec(config, weights, digest, threads, location if location.exists() else None)
+    home = location if location.exists() else None
+    return Codec(config, weights, digest, threads, home, precision)

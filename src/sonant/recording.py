@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -38,6 +38,7 @@ class Recording:
     Args:
         file: in binary; it must be able to seek for anything but playing from the start.
         model: a codec, or what `sonant.load` takes; by default what the file names.
+        loader: what loads a model that is named.
         strict: damage is an error.
 
     Raises:
@@ -46,13 +47,18 @@ class Recording:
     """
 
     def __init__(
-        self, file: BinaryIO, model: str | Path | Codec | None = None, *, strict: bool = False
+        self,
+        file: BinaryIO,
+        model: str | Path | Codec | None = None,
+        *,
+        loader: Callable[[str | Path], Codec] = load,
+        strict: bool = False,
     ) -> None:
         self._file, self._strict = file, strict
         self.damages: list[str] = []
         header, self._stream, mended = probe(file)
         self.header: AnyHeader = header
-        self.codec = model if isinstance(model, Codec) else load(model or header.model)
+        self.codec = model if isinstance(model, Codec) else loader(model or header.model)
         self._check_model()
         if mended:
             self._report(Damage(0, 0, "the header was damaged and could be mended"))

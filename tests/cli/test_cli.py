@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -28,6 +29,18 @@ def test_many_files_into_a_folder(speech_file: Path, music_file: Path, tmp_path:
     assert b"no.wav: no such file" in result.stderr
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == [f"{music_file.stem}.ecdc", f"{speech_file.stem}.ecdc"]
+
+
+def test_precision_is_that_of_either_direction(speech_file: Path, tmp_path: Path) -> None:
+    coded = {name: tmp_path / f"{name}.ecdc" for name in ("float32", "int8")}
+    for name, path in coded.items():
+        assert sonant("encode", speech_file, "-o", path, "--precision", name).returncode == 0
+    assert coded["int8"].read_bytes() != coded["float32"].read_bytes()
+    for name in coded:
+        target = tmp_path / f"{name}.wav"
+        assert sonant("decode", coded["int8"], "-o", target, "--precision", name).returncode == 0
+    reference, fast = (soundfile.read(tmp_path / f"{name}.wav")[0] for name in coded)
+    assert 0 < np.mean((fast - reference) ** 2) < 1e-2 * np.mean(reference**2)
 
 
 def test_pipes(speech_file: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -17,6 +17,9 @@ def bench(
         list[float] | None, typer.Option(help="Seconds of audio to measure memory at; may be repeated.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the networks.")] = 1,
+    precision: Annotated[
+        Literal["float32", "int8"], typer.Option(help="Of the networks; int8 is faster, see docs/speed.md.")
+    ] = "float32",
     json_file: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
 ) -> None:
     """Measure speed, latency, start-up and memory on this machine."""
@@ -27,7 +30,7 @@ def bench(
     from sonant.benchmark.processes import SONANT, pipe_megabytes, wall_seconds
     from sonant.benchmark.speed import frame_milliseconds, percentiles, speeds
 
-    codec = sonant.load(model, threads=threads)
+    codec = sonant.load(model, threads=threads, precision=precision)
     config = codec.config
     config.check_bitrate(bitrate)
     results: dict[str, Any] = {
@@ -36,6 +39,7 @@ def bench(
         "model": model,
         "bitrate": bitrate,
         "threads": threads,
+        "precision": precision,
         "seconds": seconds,
         "x_real_time": speeds(codec, bitrate, seconds, rounds),
         "start_up_seconds": {"sonant --help": wall_seconds([*SONANT, "--help"], rounds)},

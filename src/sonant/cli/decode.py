@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,19 +21,25 @@ def decode(
     duration: Annotated[float | None, typer.Option(min=0, help="Seconds to decode.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Damage is an error, not silence.")] = False,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the networks.")] = 1,
+    precision: Annotated[
+        Literal["float32", "int8"], typer.Option(help="Of the networks; int8 is faster, see docs/speed.md.")
+    ] = "float32",
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing outputs.")] = False,
 ) -> None:
     """Decode .ecdc files into audio files.
 
     Damaged parts become silence and are told on standard error; the exit code is then 3.
     """
+    from functools import partial
+
     from sonant.cli.batch import in_and_out, run_all, targets
     from sonant.codec import Codec
     from sonant.files import decompress
     from sonant.loading import load
 
     inputs, output = in_and_out(inputs, output)
-    codec: Codec | None = load(model, threads=threads) if model else None
+    loader = partial(load, threads=threads, precision=precision)
+    codec: Codec | None = loader(model) if model else None
 
     damaged = False
 
@@ -43,6 +49,7 @@ def decode(
             source,
             target,
             model=codec,
+            loader=loader,
             start=start,
             duration=duration,
             strict=strict,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 if TYPE_CHECKING:
     from sonant.cli.batch import Pair
+    from sonant.codec import Codec
 
 
 def encode(
@@ -42,6 +43,9 @@ def encode(
         bool, typer.Option("--skip-existing", help="Leave out inputs whose output exists: go on.")
     ] = False,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the networks.")] = 1,
+    precision: Annotated[
+        Literal["float32", "int8"], typer.Option(help="Of the networks; int8 is faster, see docs/speed.md.")
+    ] = "float32",
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing outputs.")] = False,
 ) -> None:
     """Encode audio files into .ecdc files."""
@@ -53,7 +57,8 @@ def encode(
     from sonant.parallel import cores
 
     inputs, output = in_and_out(inputs, output)
-    codec = load(model, threads=threads)
+    loading = partial(load, model, threads=threads, precision=precision)
+    codec = loading()
     codec.config.check_bitrate(bitrate)
 
     tags = {name: text for name, _, text in (entry.partition("=") for entry in tag or [])}
@@ -73,7 +78,7 @@ def encode(
     sources, outputs = zip(*left, strict=True)
     jobs = jobs or cores()
     if jobs > 1 and len(sources) > 1:
-        run_in_processes(sources, outputs, partial(_encoder, model, threads, settings), jobs)
+        run_in_processes(sources, outputs, partial(_encoder, loading, settings), jobs)
         return
 
     def work(source: Path, target: Path, progress: Callable[[float], None]) -> None:
@@ -82,10 +87,9 @@ def encode(
     run_all(sources, outputs, work)
 
 
-def _encoder(model: str, threads: int, settings: dict[str, Any]) -> Callable[[Pair], None]:
+def _encoder(loading: Callable[[], Codec], settings: dict[str, Any]) -> Callable[[Pair], None]:
     """What a process does with one input after the other."""
     from sonant.files import compress
-    from sonant.loading import load
 
-    codec = load(model, threads=threads)
+    codec = loading()
     return lambda pair: compress(pair.source, pair.target, model=codec, **settings)

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 17
 IR_VERSION = 9
+MICROSOFT = "com.microsoft"
 
 Shape = Sequence[int | str]
 
@@ -52,6 +53,10 @@ class GraphBuilder:
         """A scalar integer."""
         return self.constant(np.array(value, np.int64), f"s{value}")
 
+    def number(self, value: float) -> str:
+        """A scalar."""
+        return self.constant(np.array(value, np.float32), f"f{value}")
+
     def zeros(self, rows: int, width: int) -> str:
         """Zeros `[B, rows, width]` with the batch size of the first input."""
         return self.op("Expand", self.constant(np.zeros(1, np.float32), "zero"), self._shape(rows, width))
@@ -64,8 +69,7 @@ class GraphBuilder:
     def _shape(self, rows: int, width: int) -> str:
         """The shape `[B, rows, width]`, where -1 is what is left."""
         if (rows, width) not in self._shapes:
-            sizes = self.op("Shape", self._inputs[0].name)
-            batch = self.op("Slice", sizes, self.integers(0), self.integers(1))
+            batch = self.sizes(self._inputs[0].name, 0, 1)
             self._shapes[rows, width] = self.op("Concat", batch, self.integers(rows, width), axis=0)
         return self._shapes[rows, width]
 
@@ -88,9 +92,9 @@ class GraphBuilder:
         """Reshape with 0 for "as it is" and -1 for "what is left"."""
         return self.op("Reshape", x, self.integers(*shape))
 
-    def rows(self, x: str) -> str:
-        """The number of rows in time, `[1]`."""
-        return self.op("Slice", self.op("Shape", x), self.integers(1), self.integers(2))
+    def sizes(self, x: str, start: int, stop: int) -> str:
+        """The sizes of some axes, a 1-D tensor."""
+        return self.op("Slice", self.op("Shape", x), self.integers(start), self.integers(stop))
 
     def length(self, x: str) -> str:
         """The number of rows in time, a scalar."""
@@ -101,7 +105,8 @@ class GraphBuilder:
         graph = helper.make_graph(
             self._nodes, self.name, self._inputs, self._outputs, list(self._constants.values())
         )
-        opsets = [helper.make_opsetid("", OPSET)]
+        domains = {node.domain for node in self._nodes}
+        opsets = [helper.make_opsetid(d, 1 if d else OPSET) for d in sorted(domains)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
         model.producer_name = "sonant"
         for key, value in (metadata or {}).items():

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from sonant.config import CodecConfig
 from sonant.engine.layers import Ends, Weights
-from sonant.engine.seanet import decoder_graph, encoder_graph, quantizer_graph
+from sonant.engine.precision import Precision, decoder_layers, encoder_layers
+from sonant.engine.seanet import Layers, decoder_graph, encoder_graph, quantizer_graph
+from sonant.engine.sessions import session_of
 
 Array = NDArray[np.float32]
 State = tuple[Array, ...]
@@ -31,10 +33,13 @@ class Engine:
     Args:
         config, weights: of the model, as `sonant.models` gives them.
         threads: used by each call.
+        precision: of the LSTM and the large products, see `sonant.engine.precision`.
     """
 
-    def __init__(self, config: CodecConfig, weights: Weights, threads: int = 1) -> None:
-        self.config, self.threads = config, threads
+    def __init__(
+        self, config: CodecConfig, weights: Weights, threads: int = 1, precision: Precision = "float32"
+    ) -> None:
+        self.config, self.threads, self.precision = config, threads, precision
         self._weights = weights
         self._sessions: dict[object, ort.InferenceSession] = {}
         self._lock = threading.Lock()
@@ -47,13 +52,13 @@ class Engine:
             tail: whether `audio` may end inside a frame; else T is a multiple of the hop length.
         """
         ends = Ends(stream=state is not None, tail=tail)
-        session = self._session(("encoder", ends), lambda: encoder_graph(self.config, self._weights, ends))
+        session = self._session(("encoder", ends), lambda: self._encoder_graph(ends))
         return self._run(session, {"audio": audio}, state)
 
     def decode(self, codes: NDArray[np.integer], state: State | None) -> tuple[Array, State]:
         """Audio `[B, F · hop, channels]` of `codes [B, n_q, F]` and the state after it."""
         ends = Ends(stream=state is not None, tail=False)
-        session = self._session(("decoder", ends), lambda: decoder_graph(self.config, self._weights, ends))
+        session = self._session(("decoder", ends), lambda: self._decoder_graph(ends))
         stages = np.arange(codes.shape[1], dtype=np.int64)[:, None] * self.config.bins
         return self._run(session, {"entries": codes + stages}, state)
 
@@ -66,12 +71,26 @@ class Engine:
     @cached_property
     def encoder_start(self) -> State:
         """The state before the first sample of a stream padded with zeros, for one stream."""
-        return self._zeros(("encoder", STREAM), lambda: encoder_graph(self.config, self._weights, STREAM))
+        return self._zeros(("encoder", STREAM), lambda: self._encoder_graph(STREAM))
 
     @cached_property
     def decoder_start(self) -> State:
         """The state before the first frame, for one stream."""
-        return self._zeros(("decoder", STREAM), lambda: decoder_graph(self.config, self._weights, STREAM))
+        return self._zeros(("decoder", STREAM), lambda: self._decoder_graph(STREAM))
+
+    def _encoder_graph(self, ends: Ends) -> onnx.ModelProto:
+        return encoder_graph(self.config, self._weights, ends, layers=self._encoder_layers)
+
+    def _decoder_graph(self, ends: Ends) -> onnx.ModelProto:
+        return decoder_graph(self.config, self._weights, ends, layers=self._decoder_layers)
+
+    @cached_property
+    def _encoder_layers(self) -> Layers:
+        return encoder_layers(self.config, self._weights, self.precision)
+
+    @cached_property
+    def _decoder_layers(self) -> Layers:
+        return decoder_layers(self.config, self._weights, self.precision)
 
     def _zeros(self, key: object, build: Callable[[], onnx.ModelProto]) -> State:
         inputs = self._session(key, build).get_inputs()[1:]
@@ -88,12 +107,5 @@ class Engine:
     def _session(self, key: object, build: Callable[[], onnx.ModelProto]) -> ort.InferenceSession:
         with self._lock:
             if key not in self._sessions:
-                options = ort.SessionOptions()
-                options.intra_op_num_threads = self.threads
-                options.inter_op_num_threads = 1
-                options.log_severity_level = 3
-                options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-                self._sessions[key] = ort.InferenceSession(
-                    build().SerializeToString(), options, providers=["CPUExecutionProvider"]
-                )
+                self._sessions[key] = session_of(build(), self.threads)
             return self._sessions[key]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import onnx
@@ -12,23 +12,20 @@ from sonant.config import CodecConfig
 from sonant.engine.graph import GraphBuilder
 from sonant.engine.layers import Ends, LayerBuilder, Weights
 
+Layers = Callable[[GraphBuilder, CodecConfig, Weights, Ends], LayerBuilder]
+
 
 def encoder_graph(
-    config: CodecConfig, weights: Weights, ends: Ends, give_states: bool = True
+    config: CodecConfig,
+    weights: Weights,
+    ends: Ends,
+    give_states: bool = True,
+    layers: Layers = LayerBuilder,
 ) -> onnx.ModelProto:
     """`audio [B, T, channels]` and states to `latents [B, F, D]` and the states that follow."""
     graph = GraphBuilder("encoder")
-    audio = graph.input("audio", ["batch", "samples", config.channels])
-    build = LayerBuilder(graph, config, weights, ends)
-    x = build.conv(audio, "encoder.0")
-    layer, rows = 1, config.hop_length
-    for ratio in reversed(config.ratios):
-        for unit in range(config.n_residual_layers):
-            x = build.residual(x, f"encoder.{layer}", config.dilation_base**unit, rows)
-            layer += 1
-        rows //= ratio
-        x = build.down(build.elu(x), f"encoder.{layer}", ratio)
-        layer += 1
+    build = layers(graph, config, weights, ends)
+    x, layer = before_encoder_lstm(build)
     if config.lstm_layers:
         x = build.lstm(x, f"encoder.{layer}")
     x = build.conv(build.elu(x), f"encoder.{layer + 1}")
@@ -38,19 +35,35 @@ def encoder_graph(
     return graph.build()
 
 
+def before_encoder_lstm(build: LayerBuilder) -> tuple[str, int]:
+    """Input `audio` to one row per frame, and the number of the LSTM's layer."""
+    config = build.config
+    x = build.conv(build.graph.input("audio", ["batch", "samples", config.channels]), "encoder.0")
+    layer, rows = 1, config.hop_length
+    for ratio in reversed(config.ratios):
+        for unit in range(config.n_residual_layers):
+            x = build.residual(x, f"encoder.{layer}", config.dilation_base**unit, rows)
+            layer += 1
+        rows //= ratio
+        x = build.down(build.elu(x), f"encoder.{layer}", ratio)
+        layer += 1
+    return x, layer
+
+
 def decoder_graph(
-    config: CodecConfig, weights: Weights, ends: Ends, give_states: bool = True
+    config: CodecConfig,
+    weights: Weights,
+    ends: Ends,
+    give_states: bool = True,
+    layers: Layers = LayerBuilder,
 ) -> onnx.ModelProto:
     """`entries [B, n_q, F]` and states to `audio [B, F · hop, channels]` and the states that follow.
 
     An entry is the place of a code in all codebooks laid end to end: code + stage · bins.
     """
     graph = GraphBuilder("decoder")
-    entries = graph.input("entries", ["batch", "codebooks", "frames"], TensorProto.INT64)
-    build = LayerBuilder(graph, config, weights, ends)
-    books = graph.constant(weights["codebooks"].reshape(-1, config.dimension), "codebooks")
-    x = graph.op("ReduceSum", graph.op("Gather", books, entries), graph.integers(1), keepdims=0)
-    x = build.conv(x, "decoder.0")
+    build = layers(graph, config, weights, ends)
+    x = before_decoder_lstm(build)
     if config.lstm_layers:
         x = build.lstm(x, "decoder.1")
     layer, rows = 2, 1
@@ -65,6 +78,16 @@ def decoder_graph(
     if config.causal and give_states:
         _state_outputs(build)
     return graph.build()
+
+
+def before_decoder_lstm(build: LayerBuilder) -> str:
+    """Input `entries` to the input of the LSTM."""
+    graph = build.graph
+    entries = graph.input("entries", ["batch", "codebooks", "frames"], TensorProto.INT64)
+    books = graph.constant(build.weights["codebooks"].reshape(-1, build.config.dimension), "codebooks")
+    stages = graph.op("Transpose", entries, perm=[1, 0, 2])
+    x = graph.op("ReduceSum", graph.op("Gather", books, stages), graph.integers(0), keepdims=0)
+    return build.conv(x, "decoder.0")
 
 
 def quantizer_graph(config: CodecConfig, weights: Weights, n_q: int) -> onnx.ModelProto:

@@ -1,0 +1,50 @@
+"""The layers of a precision: float32 is the reference, int8 takes its ranges from fixed signals."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sonant.config import CodecConfig
+from sonant.engine.graph import GraphBuilder
+from sonant.engine.int8 import Int8LayerBuilder
+from sonant.engine.layers import Ends, LayerBuilder, Weights
+from sonant.engine.seanet import Layers, before_decoder_lstm, before_encoder_lstm
+from sonant.engine.sessions import session_of
+
+Precision = Literal["float32", "int8"]
+
+FRAMES = 25
+ROOM = 1.5
+
+
+def encoder_layers(config: CodecConfig, weights: Weights, precision: Precision) -> Layers:
+    """Of an encoder; in int8 its LSTM has room for white noise at full scale."""
+    if precision == "float32":
+        return LayerBuilder
+    build = LayerBuilder(GraphBuilder("range"), config, weights, Ends(stream=False, tail=False))
+    size = (1, FRAMES * config.hop_length, config.channels)
+    noise = np.random.default_rng(0).uniform(-1, 1, size).astype(np.float32)
+    return _int8(build, before_encoder_lstm(build)[0], {"audio": noise})
+
+
+def decoder_layers(config: CodecConfig, weights: Weights, precision: Precision) -> Layers:
+    """Of a decoder; in int8 its LSTM has room for random codes."""
+    if precision == "float32":
+        return LayerBuilder
+    build = LayerBuilder(GraphBuilder("range"), config, weights, Ends(stream=False, tail=False))
+    codes = np.random.default_rng(0).integers(0, config.bins, (1, config.n_q, FRAMES))
+    entries = codes + np.arange(config.n_q)[:, None] * config.bins
+    return _int8(build, before_decoder_lstm(build), {"entries": entries})
+
+
+def _int8(build: LayerBuilder, x: str, signal: dict[str, NDArray[np.generic]]) -> Layers:
+    """Layers whose LSTM takes a power of two over the largest magnitude that `x` has in a signal."""
+    g = build.graph
+    g.output(g.op("ReduceMax", g.op("Abs", x), keepdims=0), "largest", [])
+    largest = float(session_of(g.build()).run(None, signal)[0])
+    return partial(Int8LayerBuilder, lstm_range=2.0 ** math.ceil(math.log2(ROOM * largest + 1e-20)))
