@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from sonant.codec import Codec
+from sonant.engine.precision import Precision
 from sonant.models.export import export_transformers
 from sonant.models.layouts import from_official
 from sonant.models.official import ENCODEC_24KHZ, ENCODEC_48KHZ
@@ -69,10 +70,11 @@ def official_model(kind: str, bitrate: float) -> Any:
     return model.eval()
 
 
-def sonant_of(model: Any, kind: str) -> Codec:
+def sonant_of(model: Any, kind: str, precision: Precision = "float32") -> Codec:
     """Our codec with the weights of an official model."""
     tensors = {key: value.detach().numpy() for key, value in model.state_dict().items()}
-    return Codec(CONFIGS[kind], from_official(tensors, CONFIGS[kind]))
+    weights = from_official(tensors, CONFIGS[kind])
+    return Codec(CONFIGS[kind], weights, precision=precision)
 
 
 def official_peer(model: Any) -> Peer:

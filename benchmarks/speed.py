@@ -3,8 +3,8 @@
     pip install 'sonant[train,eval,dev]' && pip install --no-deps encodec==0.1.1 && pip install einops
     python benchmarks/speed.py [--seconds 10] [--rounds 3] [--memory 30 120 1200] [--json F] [--plot F.png]
 
-One thread everywhere. All run the same random weights of the official sizes, but for the row of the
-bundled model. Speeds are seconds of audio per second of processor time, the best of all turns.
+One thread everywhere. All run the same random weights of the official sizes, but for the rows
+"16 filters", the bundled model. Speeds are seconds of audio per second of processor time, the best of all turns.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ import sonant
 from sonant.benchmark.processes import SONANT, peak_megabytes, pipe_megabytes, wall_seconds
 from sonant.benchmark.speed import file_calls, frame_milliseconds, noise, percentiles, real_time_factors
 from sonant.codec import Codec
+from sonant.engine.precision import Precision
 
 BITRATE = 6.0
 HERE = Path(__file__).parent
@@ -53,6 +54,15 @@ def sonant_peer(name: str, codec: Codec) -> Peer:
     )
 
 
+def codecs(model: Any, kind: str) -> dict[str, Codec]:
+    """Ours in both precisions, with an official model's weights and at 24 kHz with the bundled ones."""
+    both: tuple[Precision, ...] = ("float32", "int8")
+    named = {f"sonant, {precision}": sonant_of(model, kind, precision) for precision in both}
+    if kind == "24khz":
+        named |= {f"16 filters, {precision}": sonant.load(precision=precision) for precision in both}
+    return named
+
+
 def network_speeds(kind: str, seconds: float, rounds: int) -> dict[str, dict[str, float]]:
     """× real time of every peer's encoding and decoding, and the share of codes equal to ours."""
     model = official_model(kind, BITRATE)
@@ -61,10 +71,7 @@ def network_speeds(kind: str, seconds: float, rounds: int) -> dict[str, dict[str
     peers = [official_peer(model), transformers_peer(codec, BITRATE)]
     if kind == "24khz":
         peers.append(onnx_peer(model, seconds, 1))
-        peers.append(sonant_peer("sonant", codec))
-        peers.append(sonant_peer("sonant, bundled 16 filters", sonant.load()))
-    else:
-        peers.append(sonant_peer("sonant", codec))
+    peers += [sonant_peer(name, c) for name, c in codecs(model, kind).items()]
     coded = {peer.name: peer.encode(wav) for peer in peers}
     ours = codec.encode(wav, bitrate=BITRATE).values
     encoding = {p.name: (lambda p=p: p.encode(wav)) for p in peers}
@@ -86,15 +93,15 @@ def network_speeds(kind: str, seconds: float, rounds: int) -> dict[str, dict[str
 def file_speeds(seconds: float, rounds: int) -> dict[str, dict[str, float]]:
     """wav to .ecdc and back at 24 kHz; the official tool in memory, Sonant through real files."""
     model = official_model("24khz", BITRATE)
-    peer, codec = official_files(model), sonant_of(model, "24khz")
-    wav = noise(codec, seconds)
+    peer, ours = official_files(model), codecs(model, "24khz")
+    wav = noise(next(iter(ours.values())), seconds)
     data = peer.encode(wav)
     rows = {}
     with TemporaryDirectory() as folder:
-        for name, c in (("sonant", codec), ("sonant, bundled 16 filters", sonant.load())):
+        for name, codec in ours.items():
             home = Path(folder) / name
             home.mkdir()
-            encode, decode = file_calls(c, BITRATE, seconds, home).values()
+            encode, decode = file_calls(codec, BITRATE, seconds, home).values()
             rows[name] = (encode, decode)
         rows["official"] = (lambda: peer.encode(wav), lambda: peer.decode(data))
         encoding = real_time_factors({name: pair[0] for name, pair in rows.items()}, seconds, rounds)
@@ -104,12 +111,9 @@ def file_speeds(seconds: float, rounds: int) -> dict[str, dict[str, float]]:
 
 def latencies(seconds: float) -> dict[str, dict[str, float]]:
     """Milliseconds for one frame, encode and decode, in a stream."""
-    codecs = {
-        "sonant": sonant_of(official_model("24khz", BITRATE), "24khz"),
-        "sonant, bundled 16 filters": sonant.load(),
-    }
     return {
-        name: percentiles(frame_milliseconds(codec, BITRATE, seconds)) for name, codec in codecs.items()
+        name: percentiles(frame_milliseconds(codec, BITRATE, seconds))
+        for name, codec in codecs(official_model("24khz", BITRATE), "24khz").items()
     }
 
 

@@ -49,8 +49,8 @@ class EncodeStep:
     def run(engine: Engine, steps: Sequence[EncodeStep]) -> list[tuple[NDArray[np.int16], State]]:
         """Run steps of one length, all with a state or all without."""
         audio = np.stack([step.audio for step in steps])
-        whole = audio.shape[1] % engine.config.hop_length == 0 and ends_do_not_matter(engine.config)
-        latents, states = engine.encode(audio, _stacked(steps), tail=steps[0].last and not whole)
+        tail = audio.shape[1] % engine.config.hop_length != 0
+        latents, states = engine.encode(audio, _stacked(steps), tail)
         codes = engine.quantize(latents, max(step.n_q for step in steps))
         return [(codes[k, : s.n_q], _member(states, k)) for k, s in enumerate(steps)]
 

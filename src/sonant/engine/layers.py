@@ -8,6 +8,7 @@ output block: that product is the state. A convolution of kernel 3 is one over b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -22,6 +23,7 @@ Weights = Mapping[str, NDArray[np.float32]]
 Matrix = NDArray[np.float32]
 
 NARROW = 64
+ROWS_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class LayerBuilder:
             y = self._conv_of_blocks(x, name, padding)
         else:
             y = self._scattered(self._padded(x, padding, in_channels), name, dilation)
-        return self._normalised(y, name)
+        return self._normalised(y, name, rows_per_frame)
 
     def _scattered(self, x: str, name: str, dilation: int) -> str:
         """One product for all taps, whose results are shifted and added."""
@@ -118,8 +120,8 @@ class LayerBuilder:
         stop = start + shorter
         return self.graph.slice(x, start, stop if stop < 0 else None)
 
-    def down(self, x: str, name: str, stride: int) -> str:
-        """Strided convolution: `[B, T, C_in]` to `[B, T / stride, C_out]`."""
+    def down(self, x: str, name: str, stride: int, rows_per_frame: int) -> str:
+        """Strided convolution: `[B, T, C_in]` to `[B, T / stride, C_out]`, so many rows a frame."""
         weight, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
         out_channels, in_channels, _ = weight.shape
         early, late = weight.transpose(2, 1, 0).reshape(2, stride * in_channels, out_channels)
@@ -128,7 +130,8 @@ class LayerBuilder:
             x = self._padding.both(x, stride - right, right, in_channels, stride)
         elif self.ends.tail:
             x = self._padding.completed(x, stride, in_channels)
-        return self._normalised(self._over_blocks(x, name, stride, early, late, bias), name)
+        y = self._over_blocks(x, name, stride, early, late, bias)
+        return self._normalised(y, name, rows_per_frame)
 
     def _over_blocks(self, x: str, name: str, size: int, early: Matrix, late: Matrix, bias: Matrix) -> str:
         """x₀·early + x₁·late + bias over neighbouring blocks, `[B, T / size, width]`.
@@ -174,15 +177,17 @@ class LayerBuilder:
             return g.reshape(y, 0, -1, out_channels)
         only_bias = g.op("Add", g.zeros(1, width), g.constant(bias, f"{name}.bias"))
         y = g.op("Add", g.concat(first, only_bias), g.concat(g.zeros(1, width), second))
-        y = self._normalised(g.reshape(y, 0, -1, out_channels), name)
+        y = self._normalised(g.reshape(y, 0, -1, out_channels), name, stride)
         right = stride if self.config.causal else stride // 2
         return g.slice(y, stride - right, -right)
 
     def residual(self, x: str, name: str, dilation: int, rows_per_frame: int) -> str:
         """ELU, convolution, ELU, 1×1 convolution, plus the shortcut."""
         y = self.conv(self.elu(x), f"{name}.narrow", dilation, rows_per_frame)
-        y = self.conv(self.elu(y), f"{name}.widen")
-        skip = x if self.config.true_skip else self.conv(x, f"{name}.shortcut")
+        y = self.conv(self.elu(y), f"{name}.widen", rows_per_frame=rows_per_frame)
+        skip = x
+        if not self.config.true_skip:
+            skip = self.conv(x, f"{name}.shortcut", rows_per_frame=rows_per_frame)
         return self.graph.op("Add", skip, y)
 
     def lstm(self, x: str, name: str) -> str:
@@ -242,17 +247,22 @@ class LayerBuilder:
             return str(g.op("MatMul", x, w))
         return g.gemm(x, w, g.constant(bias, f"{name}.bias"), matrix.shape)
 
-    def _normalised(self, y: str, name: str) -> str:
-        """Normalisation over channels and time, where the model has it."""
+    def _normalised(self, y: str, name: str, rows_per_frame: int) -> str:
+        """Normalisation over channels and time, where the model has it.
+
+        Scale and shift go over some rows at once where T is known to be a multiple of them.
+        """
         if not self._normalises:
             return y
         g = self.graph
+        weight, bias = self.weights[f"{name}.norm.weight"], self.weights[f"{name}.norm.bias"]
+        rows = 1 if self.ends.tail else math.gcd(rows_per_frame, ROWS_AT_ONCE)
         one, zero = g.constant(np.ones(1, np.float32), "one"), g.constant(np.zeros(1, np.float32), "zero")
-        flat = g.op("InstanceNormalization", g.reshape(y, 0, 1, -1), one, zero, epsilon=1e-5)
-        y = g.op("Reshape", flat, g.op("Shape", y))
-        scale = g.constant(self.weights[f"{name}.norm.weight"], f"{name}.norm.weight")
-        shift = g.constant(self.weights[f"{name}.norm.bias"], f"{name}.norm.bias")
-        return g.op("Add", g.op("Mul", y, scale), shift)
+        y = g.op("InstanceNormalization", g.reshape(y, 0, 1, -1), one, zero, epsilon=1e-5)
+        y = g.reshape(y, 0, -1, rows * len(weight))
+        y = g.op("Mul", y, g.constant(np.tile(weight, rows), f"{name}.norm.weight"))
+        y = g.op("Add", y, g.constant(np.tile(bias, rows), f"{name}.norm.bias"))
+        return g.reshape(y, 0, -1, len(weight))
 
     def _padded(self, x: str, padding: int, channels: int) -> str:
         """Stride 1: what comes before the input, and after it in a model that is not causal."""

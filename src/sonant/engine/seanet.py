@@ -38,14 +38,15 @@ def encoder_graph(
 def before_encoder_lstm(build: LayerBuilder) -> tuple[str, int]:
     """Input `audio` to one row per frame, and the number of the LSTM's layer."""
     config = build.config
-    x = build.conv(build.graph.input("audio", ["batch", "samples", config.channels]), "encoder.0")
+    x = build.graph.input("audio", ["batch", "samples", config.channels])
+    x = build.conv(x, "encoder.0", rows_per_frame=config.hop_length)
     layer, rows = 1, config.hop_length
     for ratio in reversed(config.ratios):
         for unit in range(config.n_residual_layers):
             x = build.residual(x, f"encoder.{layer}", config.dilation_base**unit, rows)
             layer += 1
         rows //= ratio
-        x = build.down(build.elu(x), f"encoder.{layer}", ratio)
+        x = build.down(build.elu(x), f"encoder.{layer}", ratio, rows)
         layer += 1
     return x, layer
 
