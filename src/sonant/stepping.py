@@ -18,6 +18,7 @@ from sonant.config import CodecConfig
 from sonant.engine.runtime import Array, Engine, State
 
 BATCH = 8
+FRAMES_AT_ONCE = 240
 
 Result = TypeVar("Result")
 Job = Generator["Step", tuple[Any, State], Result]
@@ -147,7 +148,15 @@ def _groups(steps: dict[int, Step], config: CodecConfig) -> list[list[tuple[int,
         joined = min(fitting, key=lambda k: k.size, default=own)
         group = groups.setdefault(joined, [])
         group += [(number, step.padded(joined.size)) for number, step in ending]
-    return list(groups.values())
+    return [part for group in groups.values() for part in _parts(group, config)]
+
+
+def _parts(group: list[tuple[int, Step]], config: CodecConfig) -> list[list[tuple[int, Step]]]:
+    """Parts of a group whose activations still fit into the caches."""
+    step = group[0][1]
+    frames = len(step) if isinstance(step, DecodeStep) else config.frames_for(len(step))
+    size = max(1, FRAMES_AT_ONCE // max(1, frames))
+    return [group[start : start + size] for start in range(0, len(group), size)]
 
 
 def _cut(result: NDArray[Any], step: Step, asked: Step, config: CodecConfig) -> NDArray[Any]:

@@ -15,7 +15,7 @@ from sonant.engine.runtime import Engine, State
 from sonant.errors import AudioError, FormatError
 from sonant.stepping import DecodeStep, EncodeStep, Job, run_together
 
-BLOCK_FRAMES = 40
+BLOCK_FRAMES = 60
 EXACT_START_FRAMES = 8
 
 Piece = TypeVar("Piece")
