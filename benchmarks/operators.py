@@ -1,6 +1,6 @@
 """Where the time of the networks goes: milliseconds of each kind of operator for a second of audio.
 
-python benchmarks/operators.py [--model 24khz] [--seconds 10]
+python benchmarks/operators.py [--model 24khz] [--precision float32] [--seconds 10]
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import onnx
 import onnxruntime as ort
 
 import sonant
-from sonant.engine.runtime import STREAM, WHOLE
+from sonant.engine.precision import decoder_layers, encoder_layers
+from sonant.engine.runtime import START, STREAM
 from sonant.engine.seanet import decoder_graph, encoder_graph, quantizer_graph
 from sonant.streams import BLOCK_FRAMES
 
@@ -51,13 +52,14 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default="24khz")
+    parser.add_argument("--precision", choices=["float32", "int8"], default="float32")
     parser.add_argument("--seconds", type=float, default=10)
     options = parser.parse_args()
-    codec = sonant.load(options.model)
+    codec = sonant.load(options.model, precision=options.precision)
     config, weights = codec.config, codec.weights
     random = np.random.default_rng(0)
     n_q = config.codebooks_for(6.0)
-    ends = WHOLE if config.segment_length else STREAM
+    ends = START if config.segment_length else STREAM
     frames = config.frames_for(config.segment_length) if config.segment_length else BLOCK_FRAMES
     audio = 0.1 * random.standard_normal((1, frames * config.hop_length, config.channels))
     entries = random.integers(0, config.bins, (1, n_q, frames))
@@ -72,10 +74,12 @@ def main() -> None:
             ("decoder", codec.engine.decoder_start),
         ):
             feeds[name] |= {f"state_{number}": array for number, array in enumerate(state)}
+    encoder = encoder_layers(config, weights, options.precision)
+    decoder = decoder_layers(config, weights, options.precision)
     graphs = {
-        "encoder": encoder_graph(config, weights, ends),
+        "encoder": encoder_graph(config, weights, ends, layers=encoder),
         "quantizer": quantizer_graph(config, weights, n_q),
-        "decoder": decoder_graph(config, weights, ends),
+        "decoder": decoder_graph(config, weights, ends, layers=decoder),
     }
     block = frames * config.hop_length / config.sample_rate
     runs = max(1, round(options.seconds / block))

@@ -4,7 +4,8 @@
     python benchmarks/speed.py [--seconds 10] [--rounds 3] [--memory 30 120 1200] [--json F] [--plot F.png]
 
 One thread everywhere. All run the same random weights of the official sizes, but for the rows
-"16 filters", the bundled model. Speeds are seconds of audio per second of processor time, the best of all turns.
+"16 filters", the bundled model. Speeds are seconds of audio per second of processor time, the best of
+all turns.
 """
 
 from __future__ import annotations
