@@ -23,8 +23,6 @@ State = tuple[Array, ...]
 
 STREAM = Ends(stream=True, tail=False)
 START = Ends(stream=False, tail=False)
-TAIL = Ends(stream=True, tail=True)
-WHOLE = Ends(stream=False, tail=True)
 
 
 class Engine:
