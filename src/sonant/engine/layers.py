@@ -74,7 +74,7 @@ class LayerBuilder:
         padding = (kernel - 1) * dilation
         if kernel == 1:
             y = self._product(x, f"{name}.w", weight[:, :, 0].T, bias)
-        elif in_channels * kernel <= NARROW or 2 * in_channels < out_channels:
+        elif 2 * in_channels < out_channels:
             x = self._padded(x, padding, in_channels)
             windows = [self._window(x, k * dilation, -padding) for k in range(kernel)]
             taps = weight.transpose(2, 1, 0).reshape(-1, out_channels)
