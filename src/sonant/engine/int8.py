@@ -17,7 +17,7 @@ from sonant.engine.graph import MICROSOFT, GraphBuilder
 from sonant.engine.layers import Ends, LayerBuilder, Matrix, Weights
 
 LARGE = 1 << 15
-EXTRA = 16
+EXTRA = 2
 SATURATED = 40.0
 
 
@@ -27,6 +27,8 @@ class Int8LayerBuilder(LayerBuilder):
     Args:
         lstm_range: R, the largest magnitude of the LSTM's input that is not clipped.
     """
+
+    narrow = 128
 
     def __init__(
         self, graph: GraphBuilder, config: CodecConfig, weights: Weights, ends: Ends, lstm_range: float
@@ -71,10 +73,9 @@ class Int8LayerBuilder(LayerBuilder):
         return str(g.op("Squeeze", y, g.integers(1)))
 
     def _with_extremes(self, x: str, extreme: float) -> str:
-        """`[T, B, C]` and EXTRA features: -extreme, extreme and zeros."""
+        """`[T, B, C]` and two features: -extreme and extreme."""
         g = self.graph
-        features = np.zeros((1, 1, EXTRA), np.float32)
-        features[..., :2] = -extreme, extreme
+        features = np.array([[[-extreme, extreme]]], np.float32)
         shape = g.op("Concat", g.sizes(x, 0, 2), g.integers(EXTRA), axis=0)
         return str(g.op("Concat", x, g.op("Expand", g.constant(features), shape), axis=2))
 
@@ -103,9 +104,10 @@ class Int8LayerBuilder(LayerBuilder):
         if x not in self._quantized:
             g = self.graph
             largest = g.op("ReduceMax", g.op("Abs", x), axes=[2])
-            scale = g.op("Max", g.op("Mul", largest, g.number(1 / 127)), g.number(1e-20))
-            rows = g.op("QuantizeLinear", g.op("Div", x, scale), g.number(1), self._middle())
-            self._quantized[x] = rows, scale
+            largest = g.op("Max", largest, g.number(1e-20))
+            scaled = g.op("Mul", x, g.op("Div", g.number(127), largest))
+            rows = g.op("QuantizeLinear", scaled, g.number(1), self._middle())
+            self._quantized[x] = rows, g.op("Mul", largest, g.number(1 / 127))
         return self._quantized[x]
 
     def _middle(self) -> str:
