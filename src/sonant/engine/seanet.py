@@ -104,8 +104,9 @@ def quantizer_graph(config: CodecConfig, weights: Weights, n_q: int) -> onnx.Mod
         entries = graph.constant(book, f"book{stage}")
         offset = graph.constant(-0.5 * np.square(book).sum(axis=1), f"offset{stage}")
         scores = graph.op("Gemm", residual, entries, offset, transB=1)
-        code = graph.op("ArgMax", scores, axis=1, keepdims=0)
-        codes.append(graph.op("Unsqueeze", code, graph.integers(0)))
+        _, best = graph.op("TopK", scores, graph.integers(1), outputs=2, axis=1)
+        code = graph.reshape(best, -1)
+        codes.append(graph.reshape(best, 1, -1))
         if stage + 1 < n_q:
             residual = graph.op("Sub", residual, graph.op("Gather", entries, code))
     graph.output(graph.op("Concat", *codes, axis=0), "codes", [n_q, "vectors"], TensorProto.INT64)
