@@ -1,9 +1,9 @@
 """SEANet's layers as ONNX operators, channels last, `[B, T, C]`.
 
 A convolution of kernel 2 · stride is x₁·W₁ + x₀·W₀ over neighbouring blocks x₀, x₁ of `stride`
-samples; a transposed one gives two blocks per frame, the second of which is added to the first
-of the next frame. In both, what one block hands to the next is a product of the size of one
-output block: that product is the state. A convolution of kernel 3 is one over blocks of 2 samples.
+samples. What one block hands to the next is a product of the size of one output block: that product
+is the state. A convolution of kernel 3 is one over blocks of 2 samples. A transposed convolution of
+kernel 2 · stride gives a block for each pair of neighbouring frames.
 """
 
 from __future__ import annotations
@@ -167,24 +167,23 @@ class LayerBuilder:
         g, weight = self.graph, self.weights[f"{name}.weight"]
         in_channels, out_channels, _ = weight.shape
         width = stride * out_channels
-        taps = weight.transpose(0, 2, 1).reshape(in_channels, 2, width)
+        first, second = weight.transpose(2, 0, 1).reshape(2, stride, in_channels, out_channels)
+        taps = np.stack([second, first]).transpose(0, 2, 1, 3).reshape(2 * in_channels, width)
         bias = np.tile(self.weights[f"{name}.bias"], stride)
-        first = self._product(x, f"{name}.first", taps[:, 0], bias)
-        second = self._product(x, f"{name}.second", taps[:, 1])
+        nothing = g.zeros(1, in_channels)
         if self.config.causal and not self._normalises:
-            following = g.slice(second, -1, None)
+            following = g.slice(x, -1, None)
             if self.ends.stream:
-                before = self._state((1, width), following)
+                before = self._state((1, in_channels), following)
             else:
-                before = g.zeros(1, width)
+                before = nothing
                 self.states.following.append(following)
-            y = g.op("Add", first, g.concat(before, g.slice(second, 0, -1)))
-            return g.reshape(y, 0, -1, out_channels)
-        only_bias = g.op("Add", g.zeros(1, width), g.constant(bias, f"{name}.bias"))
-        y = g.op("Add", g.concat(first, only_bias), g.concat(g.zeros(1, width), second))
-        y = self._normalised(g.reshape(y, 0, -1, out_channels), name, stride)
+            pairs = g.op("Concat", g.concat(before, g.slice(x, 0, -1)), x, axis=2)
+            return g.reshape(self._product(pairs, f"{name}.w", taps, bias), 0, -1, out_channels)
+        pairs = g.op("Concat", g.concat(nothing, x), g.concat(x, nothing), axis=2)
+        y = g.reshape(self._product(pairs, f"{name}.w", taps, bias), 0, -1, out_channels)
         right = stride if self.config.causal else stride // 2
-        return g.slice(y, stride - right, -right)
+        return g.slice(self._normalised(y, name, stride), stride - right, -right)
 
     def residual(self, x: str, name: str, dilation: int, rows_per_frame: int) -> str:
         """ELU, convolution, ELU, 1×1 convolution, plus the shortcut."""
