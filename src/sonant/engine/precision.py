@@ -13,7 +13,7 @@ from sonant.config import CodecConfig
 from sonant.engine.graph import GraphBuilder
 from sonant.engine.int8 import Int8LayerBuilder
 from sonant.engine.layers import Ends, LayerBuilder, Weights
-from sonant.engine.seanet import Layers, before_decoder_lstm, before_encoder_lstm
+from sonant.engine.seanet import Layers, before_encoder_lstm
 from sonant.engine.sessions import session_of
 
 Precision = Literal["float32", "int8"]
@@ -37,9 +37,10 @@ def decoder_layers(config: CodecConfig, weights: Weights, precision: Precision) 
     if precision == "float32":
         return LayerBuilder
     build = LayerBuilder(GraphBuilder("range"), config, weights, Ends(stream=False, tail=False))
-    codes = np.random.default_rng(0).integers(0, config.bins, (1, config.n_q, FRAMES))
-    entries = codes + np.arange(config.n_q)[:, None] * config.bins
-    return _int8(build, before_decoder_lstm(build), {"entries": entries})
+    codes = np.random.default_rng(0).integers(0, config.bins, (config.n_q, FRAMES))
+    vectors = weights["codebooks"][np.arange(config.n_q)[:, None], codes].sum(axis=0)
+    x = build.graph.input("vectors", ["batch", "frames", config.dimension])
+    return _int8(build, build.conv(x, "decoder.0"), {"vectors": vectors[None]})
 
 
 def _int8(build: LayerBuilder, x: str, signal: dict[str, NDArray[np.generic]]) -> Layers:

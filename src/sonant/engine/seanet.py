@@ -64,7 +64,11 @@ def decoder_graph(
     """
     graph = GraphBuilder("decoder")
     build = layers(graph, config, weights, ends)
-    x = before_decoder_lstm(build)
+    entries = graph.input("entries", ["batch", "codebooks", "frames"], TensorProto.INT64)
+    books = graph.constant(weights["codebooks"].reshape(-1, config.dimension), "codebooks")
+    stages = graph.op("Transpose", entries, perm=[1, 0, 2])
+    x = graph.op("ReduceSum", graph.op("Gather", books, stages), graph.integers(0), keepdims=0)
+    x = build.conv(x, "decoder.0")
     if config.lstm_layers:
         x = build.lstm(x, "decoder.1")
     layer, rows = 2, 1
@@ -79,16 +83,6 @@ def decoder_graph(
     if config.causal and give_states:
         _state_outputs(build)
     return graph.build()
-
-
-def before_decoder_lstm(build: LayerBuilder) -> str:
-    """Input `entries` to the input of the LSTM."""
-    graph = build.graph
-    entries = graph.input("entries", ["batch", "codebooks", "frames"], TensorProto.INT64)
-    books = graph.constant(build.weights["codebooks"].reshape(-1, build.config.dimension), "codebooks")
-    stages = graph.op("Transpose", entries, perm=[1, 0, 2])
-    x = graph.op("ReduceSum", graph.op("Gather", books, stages), graph.integers(0), keepdims=0)
-    return build.conv(x, "decoder.0")
 
 
 def quantizer_graph(config: CodecConfig, weights: Weights, n_q: int) -> onnx.ModelProto:
