@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from sonant.codec import Codec
-from sonant.engine.precision import Precision
+from sonant.engine.backend import Backend, Precision
 from sonant.models.export import export_transformers
 from sonant.models.layouts import from_official
 from sonant.models.official import ENCODEC_24KHZ, ENCODEC_48KHZ
@@ -74,7 +74,7 @@ def sonant_of(model: Any, kind: str, precision: Precision = "float32") -> Codec:
     """Our codec with the weights of an official model."""
     tensors = {key: value.detach().numpy() for key, value in model.state_dict().items()}
     weights = from_official(tensors, CONFIGS[kind])
-    return Codec(CONFIGS[kind], weights, precision=precision)
+    return Codec(CONFIGS[kind], weights, backend=Backend(precision=precision))
 
 
 def official_peer(model: Any) -> Peer:

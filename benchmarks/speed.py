@@ -38,7 +38,7 @@ import sonant
 from sonant.benchmark.processes import SONANT, peak_megabytes, pipe_megabytes, wall_seconds
 from sonant.benchmark.speed import file_calls, frame_milliseconds, noise, percentiles, real_time_factors
 from sonant.codec import Codec
-from sonant.engine.precision import Precision
+from sonant.engine.backend import Precision
 
 BITRATE = 6.0
 HERE = Path(__file__).parent

@@ -10,8 +10,8 @@ import numpy as np
 from sonant.audio import Audio, mix_channels, resample
 from sonant.codes import Codes, join
 from sonant.config import CodecConfig
+from sonant.engine.backend import Backend
 from sonant.engine.layers import Weights
-from sonant.engine.precision import Precision
 from sonant.engine.runtime import Engine
 from sonant.errors import AudioError
 from sonant.segments import SegmentDecoder, SegmentEncoder
@@ -25,9 +25,8 @@ class Codec:
     Args:
         config, weights: as `sonant.models` gives them; `sonant.load` does both.
         weights_hash: SHA-256 of the weights file in hexadecimal, written into files.
-        threads: for each call into the networks.
         location: file or folder of the weights, beside which its language model is looked for.
-        precision: float32, the reference, or int8, faster, for the LSTMs and the large products.
+        backend: what the networks run on; one thread of the processor in float32 by default.
     """
 
     def __init__(
@@ -35,13 +34,12 @@ class Codec:
         config: CodecConfig,
         weights: Weights,
         weights_hash: str = "",
-        threads: int = 1,
         location: Path | None = None,
-        precision: Precision = "float32",
+        backend: Backend | None = None,
     ) -> None:
         self.config, self.weights, self.weights_hash = config, weights, weights_hash
         self.location = location
-        self.engine = Engine(config, weights, threads, precision)
+        self.engine = Engine(config, weights, backend)
 
     @property
     def name(self) -> str:

@@ -5,13 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from sonant.codec import Codec
-from sonant.engine.precision import Precision
+from sonant.engine.backend import Backend, Device, Precision
 from sonant.models.registry import load_model
 
 DEFAULT_MODEL = "24khz"
 
 
-def load(model: str | Path = DEFAULT_MODEL, *, threads: int = 1, precision: Precision = "float32") -> Codec:
+def load(
+    model: str | Path = DEFAULT_MODEL,
+    *,
+    threads: int = 1,
+    precision: Precision = "float32",
+    device: Device = "cpu",
+) -> Codec:
     """Load a codec.
 
     Args:
@@ -21,11 +27,13 @@ def load(model: str | Path = DEFAULT_MODEL, *, threads: int = 1, precision: Prec
         threads: for each call into the networks; results do not depend on it beyond rounding.
         precision: `int8` is half as fast again as `float32`, the reference, at nearly the same quality
             (docs/speed.md); codes differ, files of either are decoded by both.
+        device: `cuda` is the first CUDA device, for the onnxruntime-gpu package.
 
     Raises:
+        ConfigError: if this ONNX Runtime has not the device.
         WeightsError: if the model cannot be found or is damaged.
     """
     config, weights, digest = load_model(str(model))
     location = Path(model).expanduser()
     home = location if location.exists() else None
-    return Codec(config, weights, digest, threads, home, precision)
+    return Codec(config, weights, digest, home, Backend(threads, precision, device))

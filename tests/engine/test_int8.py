@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sonant.config import CodecConfig
+from sonant.engine.backend import Backend
 from sonant.engine.runtime import Engine
 from sonant.nn.codec import CodecNetwork
 from sonant.nn.initialization import initialise
@@ -36,7 +37,7 @@ def engines(segment: float | None = None) -> tuple[Engine, Engine]:
     initialise(network)
     network.quantizer.codebooks.normal_()
     weights = export_weights(network)
-    return Engine(config, weights), Engine(config, weights, precision="int8")
+    return Engine(config, weights), Engine(config, weights, Backend(precision="int8"))
 
 
 def noise(batch: int, samples: int, gain: float = 0.3) -> Audio:

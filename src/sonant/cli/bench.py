@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
+
+from sonant.cli.options import Device, Precision, Threads
 
 
 def bench(
@@ -16,10 +18,9 @@ def bench(
     memory: Annotated[
         list[float] | None, typer.Option(help="Seconds of audio to measure memory at; may be repeated.")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the networks.")] = 1,
-    precision: Annotated[
-        Literal["float32", "int8"], typer.Option(help="Of the networks; int8 is faster, see docs/speed.md.")
-    ] = "float32",
+    threads: Threads = 1,
+    precision: Precision = "float32",
+    device: Device = "cpu",
     json_file: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
 ) -> None:
     """Measure speed, latency, start-up and memory on this machine."""
@@ -30,7 +31,7 @@ def bench(
     from sonant.benchmark.processes import SONANT, pipe_megabytes, wall_seconds
     from sonant.benchmark.speed import frame_milliseconds, percentiles, speeds
 
-    codec = sonant.load(model, threads=threads, precision=precision)
+    codec = sonant.load(model, threads=threads, precision=precision, device=device)
     config = codec.config
     config.check_bitrate(bitrate)
     results: dict[str, Any] = {
@@ -40,6 +41,7 @@ def bench(
         "bitrate": bitrate,
         "threads": threads,
         "precision": precision,
+        "device": device,
         "seconds": seconds,
         "x_real_time": speeds(codec, bitrate, seconds, rounds),
         "start_up_seconds": {"sonant --help": wall_seconds([*SONANT, "--help"], rounds)},

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
+
+from sonant.cli.options import Device, Precision, Threads
 
 
 def decode(
@@ -19,16 +21,15 @@ def decode(
     ] = None,
     start: Annotated[float, typer.Option(min=0, help="Seconds to begin at.")] = 0.0,
     duration: Annotated[float | None, typer.Option(min=0, help="Seconds to decode.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Damage is an error, not silence.")] = False,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the networks.")] = 1,
-    precision: Annotated[
-        Literal["float32", "int8"], typer.Option(help="Of the networks; int8 is faster, see docs/speed.md.")
-    ] = "float32",
+    strict: Annotated[bool, typer.Option("--strict", help="Damage is an error.")] = False,
+    threads: Threads = 1,
+    precision: Precision = "float32",
+    device: Device = "cpu",
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing outputs.")] = False,
 ) -> None:
     """Decode .ecdc files into audio files.
 
-    Damaged parts become silence and are told on standard error; the exit code is then 3.
+    Damaged parts fade into silence and are told on standard error; the exit code is then 3.
     """
     from functools import partial
 
@@ -38,7 +39,7 @@ def decode(
     from sonant.loading import load
 
     inputs, output = in_and_out(inputs, output)
-    loader = partial(load, threads=threads, precision=precision)
+    loader = partial(load, threads=threads, precision=precision, device=device)
     codec: Codec | None = loader(model) if model else None
 
     damaged = False

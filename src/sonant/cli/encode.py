@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from sonant.cli.options import Device, Precision, Threads
 
 if TYPE_CHECKING:
     from sonant.cli.batch import Pair
@@ -42,10 +44,9 @@ def encode(
     skip: Annotated[
         bool, typer.Option("--skip-existing", help="Leave out inputs whose output exists: go on.")
     ] = False,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the networks.")] = 1,
-    precision: Annotated[
-        Literal["float32", "int8"], typer.Option(help="Of the networks; int8 is faster, see docs/speed.md.")
-    ] = "float32",
+    threads: Threads = 1,
+    precision: Precision = "float32",
+    device: Device = "cpu",
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing outputs.")] = False,
 ) -> None:
     """Encode audio files into .ecdc files."""
@@ -57,7 +58,7 @@ def encode(
     from sonant.parallel import cores
 
     inputs, output = in_and_out(inputs, output)
-    loading = partial(load, model, threads=threads, precision=precision)
+    loading = partial(load, model, threads=threads, precision=precision, device=device)
     codec = loading()
     codec.config.check_bitrate(bitrate)
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sonant.config import CodecConfig
+from sonant.engine.backend import Precision
 from sonant.engine.graph import GraphBuilder
 from sonant.engine.int8 import Int8LayerBuilder
 from sonant.engine.layers import Ends, LayerBuilder, Weights
 from sonant.engine.seanet import Layers, before_encoder_lstm
 from sonant.engine.sessions import session_of
-
-Precision = Literal["float32", "int8"]
 
 FRAMES = 25
 ROOM = 1.5

@@ -13,8 +13,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from sonant.config import CodecConfig
+from sonant.engine.backend import Backend
 from sonant.engine.layers import Ends, Weights
-from sonant.engine.precision import Precision, decoder_layers, encoder_layers
+from sonant.engine.precision import decoder_layers, encoder_layers
 from sonant.engine.seanet import Layers, decoder_graph, encoder_graph, quantizer_graph
 from sonant.engine.sessions import session_of
 
@@ -30,14 +31,11 @@ class Engine:
 
     Args:
         config, weights: of the model, as `sonant.models` gives them.
-        threads: used by each call.
-        precision: of the LSTM and the large products, see `sonant.engine.precision`.
+        backend: what computes; one thread of the processor in float32 by default.
     """
 
-    def __init__(
-        self, config: CodecConfig, weights: Weights, threads: int = 1, precision: Precision = "float32"
-    ) -> None:
-        self.config, self.threads, self.precision = config, threads, precision
+    def __init__(self, config: CodecConfig, weights: Weights, backend: Backend | None = None) -> None:
+        self.config, self.backend = config, backend or Backend()
         self._weights = weights
         self._sessions: dict[object, ort.InferenceSession] = {}
         self._lock = threading.Lock()
@@ -84,11 +82,11 @@ class Engine:
 
     @cached_property
     def _encoder_layers(self) -> Layers:
-        return encoder_layers(self.config, self._weights, self.precision)
+        return encoder_layers(self.config, self._weights, self.backend.precision)
 
     @cached_property
     def _decoder_layers(self) -> Layers:
-        return decoder_layers(self.config, self._weights, self.precision)
+        return decoder_layers(self.config, self._weights, self.backend.precision)
 
     def _zeros(self, key: object, build: Callable[[], onnx.ModelProto]) -> State:
         inputs = self._session(key, build).get_inputs()[1:]
@@ -105,5 +103,5 @@ class Engine:
     def _session(self, key: object, build: Callable[[], onnx.ModelProto]) -> ort.InferenceSession:
         with self._lock:
             if key not in self._sessions:
-                self._sessions[key] = session_of(build(), self.threads)
+                self._sessions[key] = session_of(build(), self.backend)
             return self._sessions[key]

@@ -1,0 +1,22 @@
+"""What the networks run on."""
+
+import onnxruntime
+import pytest
+
+from sonant.engine.backend import Backend
+from sonant.errors import ConfigError
+
+
+def test_a_device_that_is_not_there_is_refused_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    assert Backend().providers == ["CPUExecutionProvider"]
+    with pytest.raises(ConfigError, match="onnxruntime-gpu"):
+        Backend(device="cuda")
+
+
+def test_a_device_comes_before_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: there)
+    assert Backend(device="cuda").providers == there
