@@ -51,7 +51,7 @@ def emphasis(size: int, channels: int) -> Tensor:
 def transform_stages(config: CodecConfig, frames: Tensor) -> tuple[Stages, Stages]:
     """Analysis and synthesis of every strided layer, in the encoder's order, for `[M, hop · channels]`.
 
-    The components of the last one are scaled so that the weakest has an RMS of 0.2.
+    The components of the last one are scaled so that the strongest has an RMS of 0.2.
     """
     signals, width = frames.reshape(-1, config.channels), config.n_filters
     rebuilt = torch.eye(config.channels)
@@ -68,11 +68,8 @@ def transform_stages(config: CodecConfig, frames: Tensor) -> tuple[Stages, Stage
         else:
             analysis = synthesis = torch.eye(signals.shape[1])
         if last:
-            weakest = (signals @ analysis[-1]).square().mean().clamp_min(1e-9).sqrt()
-            analysis, synthesis = (
-                analysis * COMPONENT_SCALE / weakest,
-                synthesis * weakest / COMPONENT_SCALE,
-            )
+            scale = COMPONENT_SCALE / (signals @ analysis[0]).square().mean().clamp_min(1e-9).sqrt()
+            analysis, synthesis = scale * analysis, synthesis / scale
         signals, rebuilt = signals @ analysis.T, rebuilt @ synthesis
         analyses.append(analysis)
         syntheses.append(synthesis)
@@ -111,8 +108,9 @@ def _keep_levels(network: CodecNetwork, audio: Tensor) -> None:
     """Let every normalisation give back, on average, what it takes away."""
 
     def learn(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        deviation, mean = torch.std_mean(inputs[0], dim=(1, 2))
-        nn.init.constant_(cast(Tensor, norm.weight), float(deviation.log().mean().exp()))
+        variance, mean = torch.var_mean(inputs[0], dim=(1, 2))
+        divisor = (variance + cast(nn.GroupNorm, norm).eps).sqrt()
+        nn.init.constant_(cast(Tensor, norm.weight), float(divisor.log().mean().exp()))
         nn.init.constant_(cast(Tensor, norm.bias), float(mean.mean()))
 
     norms = [module for module in network.modules() if isinstance(module, nn.GroupNorm)]
