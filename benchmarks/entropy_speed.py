@@ -10,12 +10,9 @@ depend on them. Prints seconds of audio per second, the best of several runs.
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
-import sys
 import tempfile
 import time
-import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,20 +63,11 @@ def ours(options: argparse.Namespace) -> dict[str, float]:
 def official(options: argparse.Namespace) -> dict[str, float]:
     """The official package on a clip in memory, with its language model."""
     import torch
+    from peers import import_official, official_model
 
-    _stand_in_for_torchaudio()
-    importlib.import_module("encodec")
-    model: Any = sys.modules["encodec.model"]
-    compress: Any = sys.modules["encodec.compress"]
+    model, compress = import_official()
     torch.set_num_threads(1)
-    torch.manual_seed(0)
-    wide = "48khz" in str(options.model)
-    codec = getattr(model.EncodecModel, f"encodec_model_{'48' if wide else '24'}khz")(pretrained=False)
-    for layer in codec.quantizer.vq.layers:
-        layer._codebook.inited.fill_(1.0)
-        layer._codebook.embed.normal_(std=0.1)
-    codec.name = f"encodec_{'48' if wide else '24'}khz"
-    codec.set_target_bandwidth(BITRATE)
+    codec = official_model("48khz" if "48khz" in str(options.model) else "24khz", BITRATE)
     lm = model.LMModel(
         codec.quantizer.n_q, 1024, num_layers=5, dim=200, past_context=int(3.5 * codec.frame_rate)
     ).eval()
@@ -91,14 +79,6 @@ def official(options: argparse.Namespace) -> dict[str, float]:
         encode = best(lambda: compress.compress(codec, clip, use_lm=True), 1)
         decode = best(lambda: compress.decompress(coded), 1)
     return {"official_encode": OFFICIAL_SECONDS / encode, "official_decode": OFFICIAL_SECONDS / decode}
-
-
-def _stand_in_for_torchaudio() -> None:
-    """The package imports torchaudio for what is not used here, and torchaudio needs a matching PyTorch."""
-    audio, transforms = types.ModuleType("torchaudio"), types.ModuleType("torchaudio.transforms")
-    transforms.Spectrogram = object  # type: ignore[attr-defined]
-    audio.transforms = transforms  # type: ignore[attr-defined]
-    sys.modules |= {"torchaudio": audio, "torchaudio.transforms": transforms}
 
 
 def main() -> None:
