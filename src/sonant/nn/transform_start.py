@@ -60,10 +60,10 @@ def transform_stages(config: CodecConfig, frames: Tensor) -> tuple[Stages, Stage
         width *= 2
         signals = signals.reshape(-1, ratio * signals.shape[1])
         rebuilt = torch.block_diag(*[rebuilt] * ratio)  # type: ignore[no-untyped-call]
-        weighting = emphasis(len(rebuilt), config.channels) @ rebuilt
         last = width == config.bottleneck_channels
         room = config.dimension if last else width // 2
         if last or room < signals.shape[1]:
+            weighting = emphasis(len(rebuilt), config.channels) @ rebuilt
             analysis, synthesis = principal_components(signals, room, weighting)
         else:
             analysis = synthesis = torch.eye(signals.shape[1])
