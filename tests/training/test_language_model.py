@@ -1,6 +1,7 @@
 """A language model from a corpus to a file that codes: `sonant train` with a recipe of the kind."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -61,8 +62,9 @@ def run(folder, values, *more):
 
 
 @pytest.mark.parametrize("golden", ["24khz"], indirect=True)
-def test_from_a_corpus_to_a_file_that_codes(codec_file, values, tmp_path):
-    folder = tmp_path / "run"
+@pytest.mark.parametrize("feed_forward", [0, 48])
+def test_from_a_corpus_to_a_file_that_codes(codec_file, values, tmp_path, feed_forward):
+    folder, values = tmp_path / "run", [*values, f"model.conditioner_feed_forward={feed_forward}"]
     result = run(folder, values)
     assert result.exit_code == 0, result.exception
     codec_file.with_suffix(".lm.safetensors").write_bytes((folder / "lm.safetensors").read_bytes())
@@ -130,6 +132,24 @@ def test_a_tied_model_and_what_is_written_out_are_the_same():
     logits, _ = plain(shifted(codes), None, 0, codes)
     expected = torch.nn.functional.cross_entropy(logits.permute(0, 3, 1, 2), codes.transpose(1, 2))
     torch.testing.assert_close(cross_entropy(model, codes).mean(), expected)
+
+
+def test_a_run_begins_where_one_without_feed_forward_ended(tmp_path):
+    tokens = {"train-a": predictable(0), "validation-a": predictable(1)}
+    books = np.random.default_rng(0).standard_normal((4, 16, 8)).astype(np.float32)
+    first = LanguageModelTrainer(tiny_recipe(steps=10), tokens, books, tmp_path / "first")
+    first.run()
+    start = str(tmp_path / "first" / "checkpoint.pt")
+    wider = {**asdict(first.recipe.model), "conditioner_feed_forward": 8}
+    second = LanguageModelTrainer(tiny_recipe(start=start, model=wider), tokens, books, tmp_path / "second")
+    assert second.validate() == pytest.approx(first.validate(), rel=1e-6)
+    with pytest.raises(ConfigError, match="another model"):
+        LanguageModelTrainer(tiny_recipe(start=start, model={**wider, "dim": 8}), tokens, books, tmp_path)
+
+
+def test_feed_forward_needs_a_conditioned_model():
+    with pytest.raises(ConfigError, match="conditioned"):
+        recipe_from_dict({"model": {"name": "t", "n_q": 4, "conditioner_feed_forward": 8}})
 
 
 @pytest.mark.parametrize("name", ["lm_24khz.toml", "lm_24khz_paper.toml"])
