@@ -1,7 +1,7 @@
 """A language model from a corpus to a file that codes: `sonant train` with a recipe of the kind."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -132,6 +132,25 @@ def test_a_tied_model_and_what_is_written_out_are_the_same():
     logits, _ = plain(shifted(codes), None, 0, codes)
     expected = torch.nn.functional.cross_entropy(logits.permute(0, 3, 1, 2), codes.transpose(1, 2))
     torch.testing.assert_close(cross_entropy(model, codes).mean(), expected)
+
+
+@pytest.mark.parametrize("past_context", [4, 50])
+def test_step_by_step_is_as_all_at_once(past_context):
+    """A window that reaches to the start takes another way through attention than a short one."""
+    torch.manual_seed(0)
+    recipe = tiny_recipe()
+    model = LanguageModel(
+        replace(recipe.model, past_context=past_context, conditioner_feed_forward=8)
+    ).eval()
+    codes = torch.randint(0, 16, (2, 4, 20))
+    previous, state, steps = shifted(codes), None, []
+    with torch.no_grad():
+        whole, _ = model(previous, None, 0, codes)
+        for t in range(20):
+            now = slice(t, t + 1)
+            logits, state = model(previous[:, :, now], state, t, codes[:, :, now])
+            steps.append(logits)
+    torch.testing.assert_close(torch.cat(steps, dim=1), whole)
 
 
 def test_a_run_begins_where_one_without_feed_forward_ended(tmp_path):

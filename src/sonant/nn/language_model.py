@@ -41,13 +41,27 @@ class TransformerLayer(nn.Module):
         self.norm1 = nn.LayerNorm(config.dim)
         self.norm2 = nn.LayerNorm(config.dim)
 
-    def forward(self, x: Tensor, past: Tensor, masked: Tensor) -> Tensor:
-        """`[B, T, dim]`, after `past` `[B, P, dim]`; `masked` `[T, P + T]` marks what is not seen."""
+    def forward(self, x: Tensor, past: Tensor, masked: Tensor | None) -> Tensor:
+        """`[B, T, dim]`, after `past` `[B, P, dim]`; `masked` `[T, P + T]` marks what is not seen.
+
+        None for `masked` hides the future alone, which takes half the time.
+        """
         seen = torch.cat([past, x], dim=1)
         with torch.autocast(x.device.type, enabled=False):
-            attended = self.self_attn(x, seen, seen, attn_mask=masked, need_weights=False)[0]
+            if masked is None:
+                attended = self._attend_causally(seen)[:, past.shape[1] :]
+            else:
+                attended = self.self_attn(x, seen, seen, attn_mask=masked, need_weights=False)[0]
         x = self.norm1(x + attended)
         return self.norm2(x + self.linear2(F.gelu(self.linear1(x))))
+
+    def _attend_causally(self, x: Tensor) -> Tensor:
+        attention = self.self_attn
+        projected = F.linear(x, attention.in_proj_weight, attention.in_proj_bias)
+        query, key, value = projected.unflatten(2, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        out: Tensor = attention.out_proj(mixed.transpose(1, 2).flatten(2))
+        return out
 
 
 class Transformer(nn.Module):
@@ -67,6 +81,8 @@ class Transformer(nn.Module):
         history = past[0].shape[1]
         distance = history + steps.view(-1, 1) - torch.arange(history + x.shape[1], device=x.device)
         masked = (distance < 0) | (distance > self.past_context)
+        if state is None and 1 < x.shape[1] <= self.past_context:
+            masked = None
         new_state = []
         for layer, layer_past in zip(self.layers, past, strict=True):
             new_state.append(torch.cat([layer_past, x], dim=1)[:, -self.past_context :])
@@ -106,12 +122,12 @@ class StepConditioner(nn.Module):
         hidden = config.conditioner_feed_forward
         self.feed_forward = FeedForward(config.dim, hidden) if hidden else nn.Identity()
 
-    def forward(self, x: Tensor, codes: Tensor) -> Tensor:
-        """`[B, T, dim]` and codes `[B, n_q, T]` to `[B, n_q, T, dim]`."""
-        rows = [self.emb[k](codes[:, k]) for k in range(codes.shape[1] - 1)]
-        before = torch.stack([torch.zeros_like(x), *rows], dim=1).cumsum(1)
-        out: Tensor = self.feed_forward(self.norm(x[:, None] + before))
-        return out
+    def forward(self, x: Tensor, codes: Tensor) -> tuple[Tensor, ...]:
+        """`[B, T, dim]` and codes `[B, n_q, T]` to `[B, T, dim]` for each codebook."""
+        sums = [x]
+        for table, row in zip(self.emb, codes.unbind(1)[:-1], strict=False):
+            sums.append(sums[-1] + table(row))
+        return tuple(self.feed_forward(self.norm(before)) for before in sums)
 
 
 class LanguageModel(nn.Module):
@@ -157,7 +173,7 @@ class LanguageModel(nn.Module):
         x, state = self.transformer(embedded, state, position)
         if self.conditioner is None:
             return (x,) * n_q, state
-        return self.conditioner(x, codes).unbind(1), state
+        return self.conditioner(x, codes), state
 
 
 def from_official(tensors: Mapping[str, Tensor], name: str, past_context: int) -> LanguageModel:
