@@ -8,10 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from onnx import TensorProto
 
 from sonant.config import CodecConfig
 from sonant.engine.backend import Backend
+from sonant.engine.layers import Ends
+from sonant.engine.precision import decoder_layers, encoder_layers
 from sonant.engine.runtime import Engine
+from sonant.engine.seanet import decoder_graph, encoder_graph
 from sonant.nn.codec import CodecNetwork
 from sonant.nn.initialization import initialise
 from sonant.nn.weights import export_weights
@@ -92,3 +96,15 @@ def test_blocks_of_any_size_change_nothing(cuts: list[int], gain: float) -> None
         part, decoder_state = engine.decode(codes[:, :, start:stop], decoder_state)
         np.testing.assert_array_equal(part, decoded[:, start * hop : stop * hop])
         start = stop
+
+
+def test_the_layers_beside_the_codebooks_are_exact() -> None:
+    """Late codebooks code what is smaller than the rounding of 8 bits."""
+    _, engine = engines()
+    config, weights = engine.config, engine._weights
+    start = Ends(stream=False, tail=False)
+    encoder = encoder_graph(config, weights, start, layers=encoder_layers(config, weights, "int8"))
+    decoder = decoder_graph(config, weights, start, layers=decoder_layers(config, weights, "int8"))
+    types = {c.name: c.data_type for graph in (encoder, decoder) for c in graph.graph.initializer}
+    assert types["encoder.10.w"] == types["decoder.0.w"] == TensorProto.FLOAT
+    assert types["decoder.2.w"] == TensorProto.INT8

@@ -62,9 +62,12 @@ class GraphBuilder:
         return self.op("Expand", self.constant(np.zeros(1, np.float32), "zero"), self._shape(rows, width))
 
     def gemm(self, x: str, matrix: str, bias: str, shape: tuple[int, int]) -> str:
-        """x · matrix + bias on `[B, T, C]`, with a matrix of this shape."""
-        y = self.op("Gemm", self.reshape(x, -1, shape[0]), matrix, bias)
-        return self.op("Reshape", y, self._shape(-1, shape[1]))
+        """x · matrix + bias on `[B, T, C]`, with a matrix of this shape; a bias is one row or all."""
+        return self.rows(self.op("Gemm", self.reshape(x, -1, shape[0]), matrix, bias), shape[1])
+
+    def rows(self, x: str, width: int) -> str:
+        """Numbers in any shape as `[B, T, width]`."""
+        return str(self.op("Reshape", x, self._shape(-1, width)))
 
     def _shape(self, rows: int, width: int) -> str:
         """The shape `[B, rows, width]`, where -1 is what is left."""
@@ -90,7 +93,7 @@ class GraphBuilder:
 
     def reshape(self, x: str, *shape: int) -> str:
         """Reshape with 0 for "as it is" and -1 for "what is left"."""
-        return self.op("Reshape", x, self.integers(*shape))
+        return str(self.op("Reshape", x, self.integers(*shape)))
 
     def sizes(self, x: str, start: int, stop: int) -> str:
         """The sizes of some axes, a 1-D tensor."""

@@ -84,30 +84,43 @@ class Int8LayerBuilder(LayerBuilder):
         columns, scales = _by_columns(gates.reshape(-1, gates.shape[2]).T)
         return self.graph.constant(columns[None], name), self.graph.constant(scales[None], f"{name}.scale")
 
-    def _product(self, x: str, name: str, matrix: Matrix, bias: Matrix | None = None) -> str:
+    def _product(
+        self, x: str, name: str, matrix: Matrix, bias: Matrix | None = None, added: str = ""
+    ) -> str:
         if matrix.size < LARGE:
-            return super()._product(x, name, matrix, bias)
+            return super()._product(x, name, matrix, bias, added)
         g = self.graph
         columns, scales = _by_columns(matrix)
-        rows, row_scale = self._rows(x)
+        rows, row_scales = self._rows(x, len(matrix))
         y = g.op(
             "MatMulIntegerToFloat",
             *(rows, g.constant(columns, name), g.number(1), g.constant(scales, f"{name}.scale")),
             *(self._middle(), g.constant(np.zeros(len(scales), np.int8), f"{name}.zero")),
             domain=MICROSOFT,
         )
-        y = g.op("Mul", y, row_scale)
-        return y if bias is None else str(g.op("Add", y, g.constant(bias, f"{name}.bias")))
+        y = g.op("Mul", y, row_scales)
+        if bias is not None:
+            y = g.op("Add", y, g.constant(bias, f"{name}.bias"))
+        elif added:
+            y = g.op("Add", y, g.reshape(added, -1, len(scales)))
+        return g.rows(y, len(scales))
 
-    def _rows(self, x: str) -> tuple[str, str]:
-        """Rows of `x` in 8 bits, and the scale of each."""
+    def _of_pairs(self, x0: str, x1: str, name: str, early: Matrix, late: Matrix, bias: Matrix) -> str:
+        if early.size < LARGE // 2:
+            return super()._of_pairs(x0, x1, name, early, late, bias)
+        pairs = self.graph.op("Concat", x0, x1, axis=2)
+        return self._product(pairs, f"{name}.w", np.concatenate([early, late]), bias)
+
+    def _rows(self, x: str, width: int) -> tuple[str, str]:
+        """Rows of `x` in 8 bits, `[B · T, width]`, and the scale of each, `[B · T, 1]`."""
         if x not in self._quantized:
             g = self.graph
-            largest = g.op("ReduceMax", g.op("Abs", x), axes=[2])
-            largest = g.op("Max", largest, g.number(1e-20))
-            scaled = g.op("Mul", x, g.op("Div", g.number(127), largest))
-            rows = g.op("QuantizeLinear", scaled, g.number(1), self._middle())
-            self._quantized[x] = rows, g.op("Mul", largest, g.number(1 / 127))
+            x_rows = g.reshape(x, -1, width)
+            largest = g.op("ReduceMax", g.op("Abs", x_rows), axes=[1], keepdims=0)
+            scales = g.op("Mul", g.op("Max", largest, g.number(1e-20)), g.number(1 / 127))
+            middle = g.op("Expand", self._middle(), g.op("Shape", scales))
+            rows = g.op("QuantizeLinear", x_rows, scales, middle, axis=0)
+            self._quantized[x] = rows, g.op("Unsqueeze", scales, g.integers(1))
         return self._quantized[x]
 
     def _middle(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from sonant.config import PadMode
@@ -14,15 +16,18 @@ class Padding:
     def __init__(self, graph: GraphBuilder, mode: PadMode) -> None:
         self.graph, self.mode = graph, mode
 
-    def both(self, x: str, left: int, right: int, channels: int, stride: int = 1) -> str:
-        """Rows on both sides, and more on the right up to a multiple of the stride."""
+    def both(
+        self, x: str, left: int, right: int, channels: int, stride: int = 1, more: Sequence[str] = ()
+    ) -> str:
+        """Rows on both sides, some more, and more on the right up to a multiple of the stride."""
         g = self.graph
         if self.mode == "constant":
-            x = g.concat(g.zeros(left, channels), x, g.zeros(right, channels))
+            x = g.concat(g.zeros(left, channels), x, g.zeros(right, channels), *more)
             return x if stride == 1 else self.with_zeros(x, stride)
         rows = self._after(x, right, stride)
         before = self.reflected_left(x, left, channels)
-        return g.concat(before, x, self._reflected_right(x, rows, left, channels, right + stride - 1))
+        after = self._reflected_right(x, rows, left, channels, right + stride - 1)
+        return g.concat(before, x, after, *more)
 
     def completed(self, x: str, stride: int, channels: int) -> str:
         """Rows on the right up to a multiple of the stride."""

@@ -28,7 +28,7 @@ def encoder_graph(
     x, layer = before_encoder_lstm(build)
     if config.lstm_layers:
         x = build.lstm(x, f"encoder.{layer}")
-    x = build.conv(build.elu(x), f"encoder.{layer + 1}")
+    x = build.conv(build.elu(x), f"encoder.{layer + 1}", exact=True)
     graph.output(x, "latents", ["batch", "frames", config.dimension])
     if config.causal and give_states:
         _state_outputs(build)
@@ -68,7 +68,7 @@ def decoder_graph(
     books = graph.constant(weights["codebooks"].reshape(-1, config.dimension), "codebooks")
     stages = graph.op("Transpose", entries, perm=[1, 0, 2])
     x = graph.op("ReduceSum", graph.op("Gather", books, stages), graph.integers(0), keepdims=0)
-    x = build.conv(x, "decoder.0")
+    x = build.conv(x, "decoder.0", exact=True)
     if config.lstm_layers:
         x = build.lstm(x, "decoder.1")
     layer, rows = 2, 1
@@ -78,7 +78,7 @@ def decoder_graph(
         for unit in range(config.n_residual_layers):
             x = build.residual(x, f"decoder.{layer}", config.dilation_base**unit, rows)
             layer += 1
-    x = build.conv(build.elu(x), f"decoder.{layer}")
+    x = build.conv(build.elu(x), f"decoder.{layer}", rows_per_frame=rows)
     graph.output(x, "audio", ["batch", "samples", config.channels])
     if config.causal and give_states:
         _state_outputs(build)
