@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sonant.nn.discriminators import Discriminators
 from sonant.training.adversarial import discriminator_loss, feature_loss, generator_loss
+from sonant.training.auditory import AuditoryLoss
 from sonant.training.balancer import Balancer
 from sonant.training.losses import MelLoss, time_loss
 from sonant.training.recipe import Recipe
@@ -19,7 +20,7 @@ Losses = dict[str, Tensor]
 
 
 class Objective:
-    """The losses of the paper's equation 4, with the discriminators and optimisers they need.
+    """The losses of the paper's equation 4 and of `auditory`, with the discriminators they need.
 
     Args:
         recipe: weights of the losses and behaviour of the discriminators.
@@ -33,6 +34,8 @@ class Objective:
         self.weights = {
             "time": loss.time,
             "mel": loss.mel,
+            "noise_to_mask": loss.noise_to_mask,
+            "level": loss.level,
             "generator": loss.generator,
             "feature": loss.feature,
         }
@@ -43,6 +46,9 @@ class Objective:
             log_l2=loss.mel_l2 == "log",
             root_alpha=loss.mel_alpha == "sqrt",
         ).to(fabric.device)
+        self.auditory_loss: AuditoryLoss | None = None
+        if loss.noise_to_mask or loss.level:
+            self.auditory_loss = AuditoryLoss(recipe.model.sample_rate).to(fabric.device)
         self.discriminators: dict[int, tuple[Any, Any]] = {}
         for key, network in discriminators.items():
             optimizer = torch.optim.Adam(
@@ -69,6 +75,8 @@ class Objective:
             draw: decides whether the discriminators learn.
         """
         losses = {"time": time_loss(audio, decoded), "mel": self.mel_loss(audio, decoded)}
+        if self.auditory_loss is not None:
+            losses |= self.auditory_loss(audio, decoded)._asdict()
         values: dict[str, float] = {}
         part = self.recipe.discriminator
         judge = self.discriminators.get(n_q if part.per_bandwidth else 0)

@@ -61,6 +61,7 @@ class LossRecipe:
     """Weights of the losses; `commitment` stays outside the balancer (paper, section 3.4).
 
     Attributes:
+        noise_to_mask, level: weights of the losses in the bands of hearing (`AuditoryLoss`).
         mel_l2: the L2 term of the mel loss on the spectrogram as it is ("linear", equation 1) or on
             its logarithm.
         mel_alpha: weight of the L2 term, 1 or SoundStream's √(window / 2).
@@ -70,6 +71,8 @@ class LossRecipe:
 
     time: float = 0.1
     mel: float = 1.0
+    noise_to_mask: float = 0.0
+    level: float = 0.0
     generator: float = 3.0
     feature: float = 3.0
     commitment: float = 1.0

@@ -1,0 +1,106 @@
+"""Losses in the bands of hearing: noise against the signal that masks it, and the levels.
+
+Not of the paper. Its mel loss weighs all bands alike in relation to their own magnitudes, and so
+its gradient is largest where little is heard: see "What is missing for speech" in docs/training.md.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+WINDOWS = (512, 1024, 2048)
+LOWEST, HIGHEST = 50.0, 8000.0
+BANDS_PER_ERB = 1 / 0.7
+MASKED = 0.2
+FLOOR = 1e-8
+FLOOR_BELOW_PEAK = 10**-4.5
+NOISE_WEIGHTS = {50: 0.5, 600: 0.5, 1000: 1.5, 4000: 1.5, 5000: 0.0}
+LEVEL_WEIGHTS = {50: 0.5, 500: 0.5, 900: 2.0, 4500: 2.0, 6000: 0.7}
+
+Array = NDArray[np.float64]
+
+
+class AuditoryLosses(NamedTuple):
+    """Scalars; see `AuditoryLoss`."""
+
+    noise_to_mask: Tensor
+    level: Tensor
+
+
+def band_centres() -> Array:
+    """Hertz of the bands, evenly spaced on the scale of equivalent rectangular bandwidths (ERB)."""
+    first, last = 21.4 * np.log10(1 + 0.00437 * np.array([LOWEST, HIGHEST]))
+    count = int((last - first) * BANDS_PER_ERB) + 1
+    centres: Array = (10 ** (np.linspace(first, last, count) / 21.4) - 1) / 0.00437
+    return centres
+
+
+def gammatone_responses(hertz: Array, centres: Array) -> Array:
+    """Power responses of gammatone filters of order 4, `[hertz, centres]`, each with sum 1."""
+    width = 1.019 * (centres / 9.26449 + 24.7)
+    response: Array = (1 + ((hertz[:, None] - centres) / width) ** 2) ** -4
+    return response / response.sum(0)
+
+
+class AuditoryLoss(nn.Module):
+    """What is heard of the error, and of wrong levels, in bands b and frames of 512 to 2,048 samples.
+
+    With the powers S of the reference, Ŝ of the decoded audio and N of their difference, and a floor φ
+    of 45 dB below the loudest band of the frame:
+
+    noise-to-mask: mean over b of w(b) · ln(N / (S + φ) + 0.2)
+    level: mean over b of v(b) · |ln((Ŝ + φ) / (S + φ))|
+
+    w and v are largest from 1 to 4 kHz, where speech is told apart, and w ends at 5 kHz: above, no
+    codec of a few kbit/s follows the waveform, and only the level can be right.
+
+    Args:
+        sample_rate: of the audio, at least 16 kHz.
+    """
+
+    noise_weights: Tensor
+    level_weights: Tensor
+
+    def __init__(self, sample_rate: int) -> None:
+        super().__init__()
+        centres = band_centres()
+        for name, weights in (("noise", NOISE_WEIGHTS), ("level", LEVEL_WEIGHTS)):
+            values = np.interp(centres, list(weights), list(weights.values()))
+            self.register_buffer(f"{name}_weights", torch.tensor(values, dtype=torch.float32), False)
+        for size in WINDOWS:
+            responses = gammatone_responses(np.fft.rfftfreq(size, 1 / sample_rate).astype(float), centres)
+            window = torch.hann_window(size)
+            self.register_buffer(f"window_{size}", window / window.square().sum().sqrt(), False)
+            self.register_buffer(f"responses_{size}", torch.tensor(responses, dtype=torch.float32), False)
+
+    def _spectrum(self, audio: Tensor, size: int) -> Tensor:
+        return torch.stft(
+            audio, size, size // 4, size, self.get_buffer(f"window_{size}"), return_complex=True
+        )
+
+    def _bands(self, spectrum: Tensor, size: int) -> Tensor:
+        power = torch.view_as_real(spectrum).square().sum(-1)
+        return power.transpose(1, 2) @ self.get_buffer(f"responses_{size}")
+
+    def forward(self, reference: Tensor, decoded: Tensor) -> AuditoryLosses:
+        """Means over windows, frames and bands; `[B, T, channels]`, every channel on its own."""
+        reference = reference.float().transpose(1, 2).flatten(0, 1)
+        decoded = decoded.float().transpose(1, 2).flatten(0, 1)
+        noises, levels = [], []
+        for size in WINDOWS:
+            with torch.no_grad():
+                target = self._spectrum(reference, size)
+                signal = self._bands(target, size)
+                floor = FLOOR_BELOW_PEAK * signal.amax(2, keepdim=True) + FLOOR
+                signal = signal + floor
+            spectrum = self._spectrum(decoded, size)
+            noise = self._bands(target - spectrum, size) / signal
+            level = (self._bands(spectrum, size) + floor) / signal
+            noises.append((self.noise_weights * (noise + MASKED).log()).mean())
+            levels.append((self.level_weights * level.log().abs()).mean())
+        return AuditoryLosses(torch.stack(noises).mean(), torch.stack(levels).mean())

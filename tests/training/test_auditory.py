@@ -1,0 +1,75 @@
+"""The losses in the bands of hearing: what they react to, and what they leave alone."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from sonant.training.auditory import MASKED, AuditoryLoss, band_centres, gammatone_responses
+
+RATE = 24_000
+
+
+@pytest.fixture(scope="module")
+def loss():
+    return AuditoryLoss(RATE)
+
+
+def tone(hertz, level=0.1, seconds=0.5):
+    t = torch.arange(int(seconds * RATE)) / RATE
+    return (level * torch.sin(2 * math.pi * hertz * t))[None, :, None]
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    return 0.1 * torch.randn(2, RATE // 2, 1, generator=torch.Generator().manual_seed(0))
+
+
+def test_bands_cover_hearing_evenly():
+    centres = band_centres()
+    assert centres[0] == pytest.approx(50)
+    assert centres[-1] == pytest.approx(8000)
+    responses = gammatone_responses(np.fft.rfftfreq(4096, 1 / RATE), centres)
+    np.testing.assert_allclose(responses.sum(0), 1)
+    peaks = np.fft.rfftfreq(4096, 1 / RATE)[responses.argmax(0)]
+    np.testing.assert_allclose(peaks, centres, atol=RATE / 4096)
+
+
+def test_without_an_error(loss, noisy):
+    noise_to_mask, level = loss(noisy, noisy)
+    assert level.item() == pytest.approx(0, abs=1e-6)
+    assert noise_to_mask.item() == pytest.approx(
+        loss.noise_weights.mean().item() * math.log(MASKED), rel=1e-5
+    )
+
+
+def test_loudness_does_not_matter(loss, noisy):
+    decoded = noisy + 0.03 * torch.randn_like(noisy)
+    for one, other in zip(loss(noisy, decoded), loss(7 * noisy, 7 * decoded), strict=True):
+        assert one.item() == pytest.approx(other.item(), rel=1e-3)
+
+
+def test_masked_noise_costs_less_than_noise_in_a_quiet_band(loss):
+    reference = tone(1500)
+    beside, far = (loss(reference, reference + tone(f, 0.01)).noise_to_mask.item() for f in (1500, 3000))
+    assert beside < far
+
+
+def test_levels_ignore_the_phase(loss, noisy):
+    turned, softer = loss(noisy, -noisy), loss(noisy, -0.5 * noisy)
+    assert turned.level.item() == pytest.approx(0, abs=1e-6)
+    assert softer.level.item() == pytest.approx(loss.level_weights.mean().item() * math.log(4), rel=1e-2)
+    assert turned.noise_to_mask > softer.noise_to_mask > loss(noisy, noisy).noise_to_mask
+
+
+def test_nothing_above_the_last_band_counts(loss, noisy):
+    hiss = tone(11_500, 0.001)
+    for one, other in zip(loss(noisy, noisy), loss(noisy, noisy + hiss), strict=True):
+        assert one.item() == pytest.approx(other.item(), abs=2e-3)
+
+
+def test_gradients_are_finite_on_silence_and_stereo(loss):
+    decoded = torch.zeros(2, 6000, 2, requires_grad=True)
+    sum(loss(torch.zeros(2, 6000, 2), decoded)).backward()
+    assert decoded.grad.isfinite().all()
