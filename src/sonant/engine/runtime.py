@@ -47,8 +47,7 @@ class Engine:
             state: after the samples before, or None at the start of the recording.
             tail: whether `audio` may end inside a frame; else T is a multiple of the hop length.
         """
-        inside = audio.shape[1] % self.config.hop_length > 0
-        ends = Ends(stream=state is not None, tail=tail and inside)
+        ends = Ends(stream=state is not None, tail=tail)
         session = self._session(("encoder", ends), lambda: self._encoder_graph(ends))
         return self._run(session, {"audio": audio}, state)
 
