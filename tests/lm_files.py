@@ -23,14 +23,9 @@ STEREO = CodecConfig(
 )
 
 
-def small_network(n_q: int = 8, conditioned: bool = True, feed_forward: int = 0) -> LanguageModel:
-    """`feed_forward` is that of the conditioner."""
+def small_network(n_q: int = 8, conditioned: bool = True) -> LanguageModel:
     torch.manual_seed(0)
-    network = LanguageModel(
-        LanguageModelConfig("small", n_q, 1024, 32, 2, 4, 64, 40, conditioned, feed_forward)
-    )
-    if network.conditioner is not None and feed_forward:
-        torch.nn.init.normal_(network.conditioner.feed_forward.linear2.weight, std=0.3)  # type: ignore[arg-type, union-attr]
+    network = LanguageModel(LanguageModelConfig("small", n_q, 1024, 32, 2, 4, 64, 40, conditioned))
     for table in network.linears:
         torch.nn.init.normal_(table.weight, std=0.05)
         table.bias.data.copy_(-0.02 * torch.arange(1024))
@@ -38,17 +33,15 @@ def small_network(n_q: int = 8, conditioned: bool = True, feed_forward: int = 0)
 
 
 def small_tensors(
-    n_q: int = 8, conditioned: bool = True, feed_forward: int = 0, max_frames: int = 96
+    n_q: int = 8, conditioned: bool = True, max_frames: int = 96
 ) -> tuple[LanguageModelConfig, dict[str, np.ndarray]]:
-    network = small_network(n_q, conditioned, feed_forward)
+    network = small_network(n_q, conditioned)
     codes = torch.randint(0, 1024, (2, n_q, max_frames))
     return network.config, integer_tensors(network, codes, max_frames)
 
 
-def small_model(
-    n_q: int = 8, conditioned: bool = True, feed_forward: int = 0, max_frames: int = 96
-) -> IntegerLanguageModel:
-    return IntegerLanguageModel(*small_tensors(n_q, conditioned, feed_forward, max_frames), "ab" * 32)
+def small_model(n_q: int = 8, conditioned: bool = True, max_frames: int = 96) -> IntegerLanguageModel:
+    return IntegerLanguageModel(*small_tensors(n_q, conditioned, max_frames), "ab" * 32)
 
 
 def random_codes(config: CodecConfig, n_q: int, length: int, seed: int = 0) -> Codes:

@@ -95,13 +95,10 @@ class Model:
         x = np.clip(self.norm("norm_in", x) + self.tensors["positions"][t], -L, L)  # type: ignore[arg-type]
         for i in range(self.config["num_layers"]):
             x = self.norm(f"layers.{i}.norm1", 4 * x + self.attended(i, x))
-            x = self.norm(f"layers.{i}.norm2", self.fed_forward(f"layers.{i}", x))
+            hidden = self.linear(f"layers.{i}.up", x, 1023)
+            gelu = self.tensors[f"layers.{i}.gelu"].astype(np.int64)[hidden + 1023]
+            x = self.norm(f"layers.{i}.norm2", 4 * x + self.linear(f"layers.{i}.down", gelu, 1 << 15))
         return x
-
-    def fed_forward(self, name: str, x: Array) -> Array:
-        hidden = self.linear(f"{name}.up", x, 1023)
-        gelu = self.tensors[f"{name}.gelu"].astype(np.int64)[hidden + 1023]
-        return 4 * x + self.linear(f"{name}.down", gelu, 1 << 15)
 
     def attended(self, i: int, x: Array) -> Array:
         query, key, value = self.qkv(i, x)
@@ -123,9 +120,6 @@ class Model:
     def starts(self, book: int, x: Array) -> list[int]:
         if self.config["conditioned"]:
             x = self.norm("step.norm", x)
-        if self.config.get("conditioner_feed_forward"):
-            scaled = self.fed_forward("step", x).astype(np.float32) * self.tensors["step.scale"]
-            x = np.clip(np.rint(scaled), -L, L).astype(np.int64)
         scores = self.linear(f"heads.{book}", x, (1 << 23) - 1)
         table = self.tensors["exp.output"].astype(np.int64)
         sums = np.cumsum(table[np.minimum(scores.max() - scores, len(table) - 1)])

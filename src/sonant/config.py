@@ -163,8 +163,7 @@ class LanguageModelConfig(JsonConfig):
     """Sizes of the small Transformer over codes (paper, section 3.3). `past_context` in frames.
 
     With `conditioned` codebook k of a step sees the codes of the books before it in the same step;
-    without, all books of a step are predicted in parallel, as in the paper. `conditioner_feed_forward`
-    is the width of a residual feed-forward network that follows the conditioning, 0 for none.
+    without, all books of a step are predicted in parallel, as in the paper.
     """
 
     name: str
@@ -176,8 +175,3 @@ class LanguageModelConfig(JsonConfig):
     feed_forward: int = 800
     past_context: int = 262
     conditioned: bool = False
-    conditioner_feed_forward: int = 0
-
-    def __post_init__(self) -> None:
-        if self.conditioner_feed_forward and not self.conditioned:
-            raise ConfigError("conditioner_feed_forward needs a conditioned model")

@@ -1,7 +1,7 @@
 """A language model from a corpus to a file that codes: `sonant train` with a recipe of the kind."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -62,9 +62,8 @@ def run(folder, values, *more):
 
 
 @pytest.mark.parametrize("golden", ["24khz"], indirect=True)
-@pytest.mark.parametrize("feed_forward", [0, 48])
-def test_from_a_corpus_to_a_file_that_codes(codec_file, values, tmp_path, feed_forward):
-    folder, values = tmp_path / "run", [*values, f"model.conditioner_feed_forward={feed_forward}"]
+def test_from_a_corpus_to_a_file_that_codes(codec_file, values, tmp_path):
+    folder = tmp_path / "run"
     result = run(folder, values)
     assert result.exit_code == 0, result.exception
     codec_file.with_suffix(".lm.safetensors").write_bytes((folder / "lm.safetensors").read_bytes())
@@ -139,9 +138,7 @@ def test_step_by_step_is_as_all_at_once(past_context):
     """A window that reaches to the start takes another way through attention than a short one."""
     torch.manual_seed(0)
     recipe = tiny_recipe()
-    model = LanguageModel(
-        replace(recipe.model, past_context=past_context, conditioner_feed_forward=8)
-    ).eval()
+    model = LanguageModel(replace(recipe.model, past_context=past_context)).eval()
     codes = torch.randint(0, 16, (2, 4, 20))
     previous, state, steps = shifted(codes), None, []
     with torch.no_grad():
@@ -151,24 +148,6 @@ def test_step_by_step_is_as_all_at_once(past_context):
             logits, state = model(previous[:, :, now], state, t, codes[:, :, now])
             steps.append(logits)
     torch.testing.assert_close(torch.cat(steps, dim=1), whole)
-
-
-def test_a_run_begins_where_one_without_feed_forward_ended(tmp_path):
-    tokens = {"train-a": predictable(0), "validation-a": predictable(1)}
-    books = np.random.default_rng(0).standard_normal((4, 16, 8)).astype(np.float32)
-    first = LanguageModelTrainer(tiny_recipe(steps=10), tokens, books, tmp_path / "first")
-    first.run()
-    start = str(tmp_path / "first" / "checkpoint.pt")
-    wider = {**asdict(first.recipe.model), "conditioner_feed_forward": 8}
-    second = LanguageModelTrainer(tiny_recipe(start=start, model=wider), tokens, books, tmp_path / "second")
-    assert second.validate() == pytest.approx(first.validate(), rel=1e-6)
-    with pytest.raises(ConfigError, match="another model"):
-        LanguageModelTrainer(tiny_recipe(start=start, model={**wider, "dim": 8}), tokens, books, tmp_path)
-
-
-def test_feed_forward_needs_a_conditioned_model():
-    with pytest.raises(ConfigError, match="conditioned"):
-        recipe_from_dict({"model": {"name": "t", "n_q": 4, "conditioner_feed_forward": 8}})
 
 
 @pytest.mark.parametrize("name", ["lm_24khz.toml", "lm_24khz_paper.toml"])

@@ -72,32 +72,17 @@ class Norm:
 
 
 @dataclass(frozen=True)
-class FeedForward:
-    """A residual feed-forward network; `gelu` is its activation for -`HIDDEN_LIMIT` to `HIDDEN_LIMIT`."""
-
-    up: Linear
-    gelu: Whole
-    down: Linear
-
-    def __call__(self, x: Whole) -> Whole:
-        """Activations and the network's output of them, summed in steps of 1 / `RESIDUAL_STEPS`."""
-        hidden = self.up(x, HIDDEN_LIMIT)
-        hidden += np.float32(HIDDEN_LIMIT)
-        total = self.down(self.gelu[hidden.astype(np.intp)], RESIDUAL_LIMIT)
-        total += x * np.float32(RESIDUAL_STEPS)
-        return total
-
-
-@dataclass(frozen=True)
 class Layer:
     """One layer of the Transformer."""
 
     query_key_value: Linear
     attended: Linear
+    up: Linear
+    down: Linear
     norm1: Norm
-    feed_forward: FeedForward
     norm2: Norm
     score_scale: np.float32
+    gelu: Whole
 
 
 class State:
@@ -154,10 +139,6 @@ class IntegerLanguageModel:
             self._step_embedding = read.table("step.emb", (n_q - 1, bins, dim))
             self._step_grid = np.float32(read.number("step.grid"))
             self._step_norm = read.norm("step.norm", dim)
-        self._step_feed_forward: FeedForward | None = None
-        if config.conditioner_feed_forward:
-            self._step_feed_forward = read.feed_forward("step", dim, config.conditioner_feed_forward)
-            self._step_scale = np.float32(read.number("step.scale"))
         read.check_norm_inputs(self._embedding, self._step_embedding, dim)
         scores = (config.dim // config.num_heads) * QUERY_LIMIT**2
         sums = (self.max_frames + 1) * self._attention_table[0] * QUERY_LIMIT * ATTENDED_STEPS
@@ -198,7 +179,8 @@ class IntegerLanguageModel:
         for index, layer in enumerate(self._layers):
             attended = self._attend(layer, index, x, state, first, hidden)
             x = layer.norm1(x * np.float32(RESIDUAL_STEPS) + attended)
-            x = layer.norm2(layer.feed_forward(x))
+            activated = layer.gelu[(layer.up(x, HIDDEN_LIMIT) + np.float32(HIDDEN_LIMIT)).astype(np.intp)]
+            x = layer.norm2(x * np.float32(RESIDUAL_STEPS) + layer.down(activated, RESIDUAL_LIMIT))
         state.length += steps
         return x
 
@@ -255,8 +237,6 @@ class IntegerLanguageModel:
     def cumulative(self, before: Whole, book: int) -> NDArray[np.int64]:
         """Where each code of a book starts, `[N, bins + 1]`, frequencies summing to 2**20."""
         x = before if self._step_embedding is None else self._step_norm(before)
-        if self._step_feed_forward is not None:
-            x = rescale(self._step_feed_forward(x), self._step_scale, ACTIVATION_LIMIT)
         head = self._heads[book]
         scores = rescale(product(x, head.weight) + head.bias, head.scale, EXACT_FLOAT32 // 2 - 1)
         weights = exponentials(scores, self._score_table_scale, self._output_table)
@@ -307,22 +287,20 @@ class _Checked:
             raise WeightsError(f"the language model's {name} is not a falling table")
         return table
 
-    def feed_forward(self, name: str, dim: int, wide: int) -> FeedForward:
+    def layer(self, name: str, config: LanguageModelConfig) -> Layer:
+        dim, wide = config.dim, config.feed_forward
         gelu = self.whole(f"{name}.gelu", (2 * HIDDEN_LIMIT + 1,))
         if np.abs(gelu).max() > GELU_LIMIT:
             raise WeightsError(f"the language model's {name}.gelu is out of range")
-        up = self.linear(f"{name}.up", dim, wide, ACTIVATION_LIMIT)
-        return FeedForward(up, gelu, self.linear(f"{name}.down", wide, dim, GELU_LIMIT))
-
-    def layer(self, name: str, config: LanguageModelConfig) -> Layer:
-        dim = config.dim
         return Layer(
             query_key_value=self.linear(f"{name}.qkv", dim, 3 * dim, ACTIVATION_LIMIT),
             attended=self.linear(f"{name}.attended", dim, dim, ATTENDED_LIMIT),
+            up=self.linear(f"{name}.up", dim, wide, ACTIVATION_LIMIT),
+            down=self.linear(f"{name}.down", wide, dim, GELU_LIMIT),
             norm1=self.norm(f"{name}.norm1", dim),
-            feed_forward=self.feed_forward(name, dim, config.feed_forward),
             norm2=self.norm(f"{name}.norm2", dim),
             score_scale=np.float32(self.number(f"{name}.score.scale")),
+            gelu=gelu,
         )
 
     def check_norm_inputs(self, embedding: Whole, step: Whole | None, dim: int) -> None:

@@ -90,44 +90,21 @@ class Transformer(nn.Module):
         return x, new_state
 
 
-class FeedForward(nn.Module):
-    """A residual feed-forward network that starts as the identity."""
-
-    def __init__(self, dim: int, hidden: int) -> None:
-        super().__init__()
-        self.linear1 = nn.Linear(dim, hidden)
-        self.linear2 = nn.Linear(hidden, dim)
-        nn.init.zeros_(self.linear2.weight)
-        nn.init.zeros_(self.linear2.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`[…, dim]` to the same."""
-        out: Tensor = x + self.linear2(F.gelu(self.linear1(x)))
-        return out
-
-
 class StepConditioner(nn.Module):
-    """What codebook k of a step is predicted from: the step's output and the codes before k in it.
-
-    The codes are summed as vectors, so head k alone would see them log-bilinearly; the feed-forward
-    network, one for all k, lets them act on each other. The sum holds one row of each table before k,
-    which can tell k.
-    """
+    """What codebook k of a step is predicted from: the step's output and the codes before k in it."""
 
     def __init__(self, config: LanguageModelConfig) -> None:
         super().__init__()
         books = range(config.n_q - 1)
         self.emb = nn.ModuleList(nn.Embedding(config.bins, config.dim) for _ in books)
         self.norm = nn.LayerNorm(config.dim)
-        hidden = config.conditioner_feed_forward
-        self.feed_forward = FeedForward(config.dim, hidden) if hidden else nn.Identity()
 
     def forward(self, x: Tensor, codes: Tensor) -> tuple[Tensor, ...]:
         """`[B, T, dim]` and codes `[B, n_q, T]` to `[B, T, dim]` for each codebook."""
         sums = [x]
         for table, row in zip(self.emb, codes.unbind(1)[:-1], strict=False):
             sums.append(sums[-1] + table(row))
-        return tuple(self.feed_forward(self.norm(before)) for before in sums)
+        return tuple(self.norm(before) for before in sums)
 
 
 class LanguageModel(nn.Module):

@@ -23,14 +23,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from sonant.errors import ConfigError
 from sonant.nn.language_model import LanguageModel
 from sonant.training.lm_recipe import LanguageModelRecipe
 from sonant.training.memory import keep_freed_memory
 from sonant.training.progress import ProgressLine
 from sonant.training.tokens import Tokens
-
-FEED_FORWARD = "conditioner.feed_forward."
 
 
 class FromCodebook(nn.Module):
@@ -45,13 +42,6 @@ class FromCodebook(nn.Module):
         """The table; a row too many in front, for a missing code, is learnt alone."""
         image = self._projection[0](self.codebook)
         return difference + F.pad(image, (0, 0, len(difference) - len(image), 0))
-
-
-def start_small(model: LanguageModel) -> None:
-    """Draw all weights with a small deviation; a conditioner's feed-forward network stays the identity."""
-    for name, parameter in model.named_parameters():
-        if parameter.dim() == 2 and name != f"{FEED_FORWARD}linear2.weight":
-            nn.init.normal_(parameter, std=0.02)
 
 
 def start_from_codebooks(model: LanguageModel, codebooks: Tensor) -> nn.ModuleList:
@@ -135,7 +125,9 @@ class LanguageModelTrainer:
         self.recipe, self.folder, self.time_limit, self.tokens = recipe, folder, time_limit, tokens
         torch.manual_seed(recipe.seed)
         self.model = LanguageModel(recipe.model)
-        start_small(self.model)
+        for parameter in self.model.parameters():
+            if parameter.dim() == 2:
+                nn.init.normal_(parameter, std=0.02)
         self.projections = nn.ModuleList()
         if recipe.codebook_start:
             self.projections = start_from_codebooks(
@@ -212,19 +204,9 @@ class LanguageModelTrainer:
         self.step, self.seconds = state["step"], state["seconds"]
 
     def _start_from(self, path: Path) -> None:
-        """Take over the `checkpoint.pt` of another run, of this codec or one like it.
-
-        If that model has no feed-forward network after its conditioner, ours starts as the identity.
-
-        Raises:
-            ConfigError: if the sizes differ otherwise.
-        """
+        """Take over the `checkpoint.pt` of another run, of this codec or one like it."""
         state = torch.load(path, weights_only=True)
-        fresh = {k: v for k, v in self.model.state_dict().items() if k.startswith(FEED_FORWARD)}
-        try:
-            self.model.load_state_dict(fresh | state["model"])
-        except RuntimeError as error:
-            raise ConfigError(f"{path}: is the checkpoint of another model ({error})") from None
+        self.model.load_state_dict(state["model"])
         self.projections.load_state_dict(state["projections"])
 
     def _done(self) -> float:

@@ -73,10 +73,6 @@ def integer_tensors(model: LanguageModel, codes: Tensor, max_frames: int) -> dic
         after = ranges["conditioned"] / ACTIVATION_LIMIT
         _norm(out, "step.norm", model.conditioner.norm, unit, after)
         grid = after
-        if config.conditioner_feed_forward:
-            grid = ranges["step.out"] / ACTIVATION_LIMIT
-            residual = _feed_forward(out, "step", model.conditioner.feed_forward, after, ranges)
-            out["step.scale"] = np.array([residual / grid], np.float32)
     for k, head in enumerate(model.linears):
         _linear(out, f"heads.{k}", head.weight, head.bias, grid, ACTIVATION_LIMIT, 1 / OUTPUT_PER_NAT)
     return out
@@ -88,9 +84,6 @@ def _activation_ranges(model: LanguageModel, codes: Tensor) -> dict[str, float]:
 
     def watch(name: str, values: Tensor) -> None:
         seen[name].append(values.detach().abs().flatten())
-
-    def after(name: str) -> Any:
-        return lambda module, inputs, output: watch(name, output)
 
     hooks = []
     for i, layer in enumerate(model.transformer.layers):
@@ -104,15 +97,17 @@ def _activation_ranges(model: LanguageModel, codes: Tensor) -> dict[str, float]:
             if i == 0:
                 watch("input", x)
 
+        def after(name: str) -> Any:
+            return lambda module, inputs, output: watch(name, output)
+
         hooks.append(layer.register_forward_pre_hook(before))
         hooks.append(layer.norm1.register_forward_hook(after(f"layers.{i}.norm1")))
         hooks.append(layer.norm2.register_forward_hook(after(f"layers.{i}.norm2")))
         hooks.append(layer.linear1.register_forward_hook(after(f"layers.{i}.hidden")))
     if model.conditioner is not None:
-        hooks.append(model.conditioner.norm.register_forward_hook(after("conditioned")))
-        hooks.append(model.conditioner.feed_forward.register_forward_hook(after("step.out")))
-        if model.config.conditioner_feed_forward:
-            hooks.append(model.conditioner.feed_forward.linear1.register_forward_hook(after("step.hidden")))
+        hooks.append(
+            model.conditioner.norm.register_forward_hook(lambda m, i, output: watch("conditioned", output))
+        )
     with torch.no_grad():
         model(shifted(codes), None, 0, codes)
     for hook in hooks:
@@ -151,27 +146,17 @@ def _layer(
     )
     middle = ranges[f"{name}.norm1"] / ACTIVATION_LIMIT
     _norm(out, f"{name}.norm1", layer.norm1, residual, middle)
-    residual = _feed_forward(out, name, layer, middle, ranges)
-    last = ranges[f"{name}.norm2"] / ACTIVATION_LIMIT
-    _norm(out, f"{name}.norm2", layer.norm2, residual, last)
-    return last
-
-
-def _feed_forward(
-    out: dict[str, Array], name: str, network: Any, grid: float, ranges: dict[str, float]
-) -> float:
-    """Quantise `linear1`, GELU and `linear2` of a network whose input has the grid `grid`; returns that of
-    the residual sum."""
-    first, second = network.linear1, network.linear2
     hidden = ranges[f"{name}.hidden"] / HIDDEN_LIMIT
-    _linear(out, f"{name}.up", first.weight, first.bias, grid, ACTIVATION_LIMIT, hidden)
+    _linear(out, f"{name}.up", layer.linear1.weight, layer.linear1.bias, middle, ACTIVATION_LIMIT, hidden)
     steps = torch.arange(-HIDDEN_LIMIT, HIDDEN_LIMIT + 1) * hidden
     activated = nn.functional.gelu(steps.double()).numpy()
     after = np.abs(activated).max() / GELU_LIMIT
     out[f"{name}.gelu"] = np.rint(activated / after).astype(np.int16)
-    residual = grid / RESIDUAL_STEPS
-    _linear(out, f"{name}.down", second.weight, second.bias, after, GELU_LIMIT, residual)
-    return residual
+    residual = middle / RESIDUAL_STEPS
+    _linear(out, f"{name}.down", layer.linear2.weight, layer.linear2.bias, after, GELU_LIMIT, residual)
+    last = ranges[f"{name}.norm2"] / ACTIVATION_LIMIT
+    _norm(out, f"{name}.norm2", layer.norm2, residual, last)
+    return last
 
 
 def _linear(
