@@ -24,10 +24,17 @@ Cumulative = NDArray[np.int64]
 
 
 def cumulative_ranges(probabilities: NDArray[np.float32]) -> Cumulative:
-    """Ends of the shares of 2**24 that `[…, bins]` probabilities get; the last may stay below 2**24."""
+    """Ends of the shares of 2**24 that `[…, bins]` probabilities get; the last may stay below 2**24.
+
+    A symbol that is all but certain can be rounded so far up that all shares together are over 2**24: the
+    official tool gives up there, here the largest share gives way.
+    """
     bins = probabilities.shape[-1]
     rounded = np.floor(probabilities / ROUND_OFF) * ROUND_OFF
     ranges = np.floor(np.float32(TOTAL - MIN_RANGE * bins) * rounded).astype(np.int64) + MIN_RANGE
+    excess = np.maximum(ranges.sum(axis=-1, keepdims=True) - TOTAL, 0)
+    largest = ranges.argmax(axis=-1, keepdims=True)
+    np.put_along_axis(ranges, largest, ranges.max(axis=-1, keepdims=True) - excess, axis=-1)
     return np.cumsum(ranges, axis=-1)
 
 
