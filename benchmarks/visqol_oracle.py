@@ -3,7 +3,8 @@
 python benchmarks/visqol_oracle.py CORPUS [--codec sonant:6] [--excerpts 8]
 
 The decoded clean speech of validation24 gets the short-time band energies of the original (about one ERB
-wide, 43 ms long), everywhere or in a part of the plane only, upwards or downwards only.
+wide, 43 ms long), everywhere or in a part of the plane only, upwards or downwards only; then the original
+itself, or silence, in one band.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ FIXES = {
     "above 2 kHz": ((2000.0, np.inf), 0.0, np.inf),
     "too quiet above 2 kHz": ((2000.0, np.inf), 1.0, np.inf),
 }
+SPLICES = ((0, 600), (600, 1500), (1500, 2500), (2500, 4000), (4000, np.inf))
 
 Array = NDArray[np.float64]
 
@@ -60,6 +62,16 @@ def corrected(reference: Array, decoded: Array, rate: int, fix: str) -> Array:
     return result[: len(reference)]
 
 
+def spliced(decoded: Array, other: Array, rate: int, band: tuple[float, float]) -> Array:
+    """`decoded`, but `other` within a band in Hz."""
+    hertz, _, before = scipy.signal.stft(other, rate, nperseg=WINDOW, noverlap=WINDOW - HOP)
+    _, _, after = scipy.signal.stft(decoded, rate, nperseg=WINDOW, noverlap=WINDOW - HOP)
+    inside = (hertz >= band[0]) & (hertz < band[1])
+    mixed = np.where(inside[:, None], before, after)
+    result: Array = scipy.signal.istft(mixed, rate, nperseg=WINDOW, noverlap=WINDOW - HOP)[1]
+    return result[: len(decoded)]
+
+
 def main() -> None:
     """Print the mean score after each correction."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -76,6 +88,11 @@ def main() -> None:
     for fix in FIXES:
         scores = [visqol_speech(clip, corrected(clip, decoded, rate, fix), rate) for clip, decoded in pairs]
         print(f"{fix:24s} {np.mean(scores):.2f}", flush=True)
+    for low, high in SPLICES:
+        for name, share in (("original", 1), ("silence", 0)):
+            spliced_pairs = [(c, spliced(d, share * c, rate, (low, high))) for c, d in pairs]
+            scores = [visqol_speech(clip, mixed, rate) for clip, mixed in spliced_pairs]
+            print(f"{name} from {low} to {high} Hz: {np.mean(scores):.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ BANDS_PER_ERB = 1 / 0.7
 MASKED = 0.2
 FLOOR = 1e-8
 FLOOR_BELOW_PEAK = 10**-4.5
-NOISE_WEIGHTS = {50: 0.5, 600: 0.5, 1000: 1.5, 4000: 1.5, 5000: 0.0}
-LEVEL_WEIGHTS = {50: 0.5, 500: 0.5, 900: 2.0, 4500: 2.0, 6000: 0.7}
+NOISE_WEIGHTS = {50: 0.5, 600: 0.7, 900: 1.5, 8000: 1.5}
+LEVEL_WEIGHTS = {50: 0.3, 600: 0.5, 900: 1.5, 4000: 1.5, 5000: 0.3}
 
 Array = NDArray[np.float64]
 
@@ -56,8 +56,9 @@ class AuditoryLoss(nn.Module):
     noise-to-mask: mean over b of w(b) · ln(N / (S + φ) + 0.2)
     level: mean over b of v(b) · |ln((Ŝ + φ) / (S + φ))|
 
-    w and v are largest from 1 to 4 kHz, where speech is told apart, and w ends at 5 kHz: above, no
-    codec of a few kbit/s follows the waveform, and only the level can be right.
+    w is largest from 900 Hz on, v from 900 Hz to 4 kHz, where speech is told apart. Above, a codec of a
+    few kbit/s cannot follow the waveform, and models of hearing prefer a lost band to a noisy one: there
+    the noise decides.
 
     Args:
         sample_rate: of the audio, at least 16 kHz.
