@@ -8,18 +8,17 @@ in training, and how its energy is spread over the spectrum.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from clean_speech import clean_speech, speech_parser
 from torch import Tensor
 
 from sonant.evaluation.codecs import CodecSources, make_codec
 from sonant.evaluation.codecs.base import round_trip
-from sonant.evaluation.sets import bundled_set
 from sonant.training.auditory import AuditoryLoss
 from sonant.training.losses import MelLoss, time_loss
 
@@ -28,27 +27,21 @@ EDGES = (0, 500, 1000, 4000, 8000, 12_000)
 
 def crops(corpus: Path, model: str, bitrate: str, excerpts: int) -> tuple[Tensor, Tensor, int]:
     """Original and decoded crops of one second, `[B, T, 1]`, and their rate."""
-    chosen = bundled_set("validation24").first(excerpts)
+    clips, rate = clean_speech(corpus, excerpts)
     codec = make_codec(f"sonant:{bitrate}", CodecSources(models={"sonant": model}))
-    rate = chosen.sample_rate
     pairs = []
-    for excerpt in chosen.excerpts:
-        if excerpt.category == "clean speech":
-            clip = chosen.render(excerpt, corpus)
-            decoded, _ = round_trip(codec, clip, rate)
-            whole = clip.shape[1] // rate * rate
-            pairs.append([x[0, :whole].reshape(-1, rate, 1) for x in (clip, decoded)])
+    for clip in clips:
+        decoded, _ = round_trip(codec, clip, rate)
+        whole = clip.shape[1] // rate * rate
+        pairs.append([x[0, :whole].reshape(-1, rate, 1) for x in (clip, decoded)])
     before, after = (torch.from_numpy(np.concatenate(side)).float() for side in zip(*pairs, strict=True))
     return before, after, rate
 
 
 def main() -> None:
     """Print a row for each loss."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("corpus", type=Path)
-    parser.add_argument("--model", default="24khz")
+    parser = speech_parser(__doc__, excerpts=12)
     parser.add_argument("--bitrate", default="6")
-    parser.add_argument("--excerpts", type=int, default=12)
     options = parser.parse_args()
     before, after, rate = crops(options.corpus, options.model, options.bitrate, options.excerpts)
     auditory = AuditoryLoss(rate)

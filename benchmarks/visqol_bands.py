@@ -8,11 +8,11 @@ by how many dB the decoded spectrogram lies over the original, in cells that the
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import soxr
+from clean_speech import clean_speech, speech_parser
 from numpy.typing import NDArray
 from visqol import VisqolApi
 from visqol.analysis_window import AnalysisWindow
@@ -21,7 +21,6 @@ from visqol.gammatone import GammatoneSpectrogramBuilder, prepare_spectrograms_f
 
 from sonant.evaluation.codecs import CodecSources, make_codec
 from sonant.evaluation.codecs.base import round_trip
-from sonant.evaluation.sets import bundled_set
 
 RATE = 16_000
 BANDS = 21
@@ -44,23 +43,19 @@ def spectrograms(reference: Array, degraded: Array) -> tuple[Array, Array]:
 
 def main() -> None:
     """Print a block for each codec."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("corpus", type=Path)
+    parser = speech_parser(__doc__, excerpts=12)
     parser.add_argument("--codecs", default="sonant:6,opus:6")
-    parser.add_argument("--model", default="24khz")
     parser.add_argument("--lyra", type=Path)
-    parser.add_argument("--excerpts", type=int, default=12)
     options = parser.parse_args()
-    chosen = bundled_set("validation24").first(options.excerpts)
-    clips = [chosen.render(e, options.corpus) for e in chosen.excerpts if e.category == "clean speech"]
+    clips, rate = clean_speech(options.corpus, options.excerpts)
     visqol = VisqolApi()
     visqol.create(mode="speech", use_lattice_model=True)
     for spec in options.codecs.split(","):
         codec = make_codec(spec, CodecSources(models={"sonant": options.model}, lyra=options.lyra))
         scores, similarity, levels, errors = [], [], [], []
         for clip in clips:
-            decoded, _ = round_trip(codec, clip, chosen.sample_rate)
-            signals = [soxr.resample(x[0].astype(float), chosen.sample_rate, RATE) for x in (clip, decoded)]
+            decoded, _ = round_trip(codec, clip, rate)
+            signals = [soxr.resample(x[0].astype(float), rate, RATE) for x in (clip, decoded)]
             result = visqol.measure_from_arrays(*signals, sample_rate=RATE)
             scores.append(result.moslqo)
             similarity.append(result.fvnsim)

@@ -9,18 +9,15 @@ itself, or silence, in one band.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 import scipy.ndimage
 import scipy.signal
+from clean_speech import clean_speech, speech_parser
 from numpy.typing import NDArray
 
 from sonant.evaluation.codecs import CodecSources, make_codec
 from sonant.evaluation.codecs.base import round_trip
 from sonant.evaluation.metrics.perceptual import visqol_speech
-from sonant.evaluation.sets import bundled_set
 
 WINDOW, HOP, FRAMES = 512, 128, 8
 TINY = 1e-14
@@ -51,39 +48,41 @@ def envelope(spectrum: NDArray[np.complex128], hertz: Array) -> Array:
     return np.maximum(mean, 0)
 
 
+def spectrum(audio: Array, rate: int) -> tuple[Array, NDArray[np.complex128]]:
+    """Hertz `[bins]` and spectra `[bins, frames]`."""
+    hertz, _, values = scipy.signal.stft(audio, rate, nperseg=WINDOW, noverlap=WINDOW - HOP)
+    return hertz, values
+
+
+def audio_of(spectra: NDArray[np.complex128], rate: int, length: int) -> Array:
+    """The inverse of `spectrum`."""
+    result: Array = scipy.signal.istft(spectra, rate, nperseg=WINDOW, noverlap=WINDOW - HOP)[1]
+    return result[:length]
+
+
 def corrected(reference: Array, decoded: Array, rate: int, fix: str) -> Array:
     """`decoded` with gains towards the envelope of `reference`, within a fix's band and limits."""
     (low, high), least, most = FIXES[fix]
-    hertz, _, before = scipy.signal.stft(reference, rate, nperseg=WINDOW, noverlap=WINDOW - HOP)
-    _, _, after = scipy.signal.stft(decoded, rate, nperseg=WINDOW, noverlap=WINDOW - HOP)
+    (hertz, before), (_, after) = spectrum(reference, rate), spectrum(decoded, rate)
     gain = np.sqrt((envelope(before, hertz) + TINY) / (envelope(after, hertz) + TINY)).clip(least, most)
     gain[(hertz < low) | (hertz >= high)] = 1
-    result: Array = scipy.signal.istft(after * gain, rate, nperseg=WINDOW, noverlap=WINDOW - HOP)[1]
-    return result[: len(reference)]
+    return audio_of(after * gain, rate, len(reference))
 
 
 def spliced(decoded: Array, other: Array, rate: int, band: tuple[float, float]) -> Array:
     """`decoded`, but `other` within a band in Hz."""
-    hertz, _, before = scipy.signal.stft(other, rate, nperseg=WINDOW, noverlap=WINDOW - HOP)
-    _, _, after = scipy.signal.stft(decoded, rate, nperseg=WINDOW, noverlap=WINDOW - HOP)
+    (hertz, before), (_, after) = spectrum(other, rate), spectrum(decoded, rate)
     inside = (hertz >= band[0]) & (hertz < band[1])
-    mixed = np.where(inside[:, None], before, after)
-    result: Array = scipy.signal.istft(mixed, rate, nperseg=WINDOW, noverlap=WINDOW - HOP)[1]
-    return result[: len(decoded)]
+    return audio_of(np.where(inside[:, None], before, after), rate, len(decoded))
 
 
 def main() -> None:
     """Print the mean score after each correction."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("corpus", type=Path)
+    parser = speech_parser(__doc__, excerpts=8)
     parser.add_argument("--codec", default="sonant:6")
-    parser.add_argument("--model", default="24khz")
-    parser.add_argument("--excerpts", type=int, default=8)
     options = parser.parse_args()
-    chosen = bundled_set("validation24").first(options.excerpts)
+    clips, rate = clean_speech(options.corpus, options.excerpts)
     codec = make_codec(options.codec, CodecSources(models={"sonant": options.model}))
-    clips = [chosen.render(e, options.corpus) for e in chosen.excerpts if e.category == "clean speech"]
-    rate = chosen.sample_rate
     pairs = [(clip[0], round_trip(codec, clip, rate)[0][0]) for clip in clips]
     for fix in FIXES:
         scores = [visqol_speech(clip, corrected(clip, decoded, rate, fix), rate) for clip, decoded in pairs]

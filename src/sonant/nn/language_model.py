@@ -79,10 +79,10 @@ class Transformer(nn.Module):
         past = [torch.zeros_like(x[:, :1]) for _ in self.layers] if state is None else state
         x = self.norm_in(x) + position_embedding(steps + position, x.shape[2])
         history = past[0].shape[1]
-        distance = history + steps.view(-1, 1) - torch.arange(history + x.shape[1], device=x.device)
-        masked = (distance < 0) | (distance > self.past_context)
-        if state is None and 1 < x.shape[1] <= self.past_context:
-            masked = None
+        masked = None
+        if state is not None or not 1 < x.shape[1] <= self.past_context:
+            distance = history + steps.view(-1, 1) - torch.arange(history + x.shape[1], device=x.device)
+            masked = (distance < 0) | (distance > self.past_context)
         new_state = []
         for layer, layer_past in zip(self.layers, past, strict=True):
             new_state.append(torch.cat([layer_past, x], dim=1)[:, -self.past_context :])

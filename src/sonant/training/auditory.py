@@ -1,7 +1,7 @@
 """Losses in the bands of hearing: noise against the signal that masks it, and the levels.
 
 Not of the paper. Its mel loss weighs all bands alike in relation to their own magnitudes, and so
-its gradient is largest where little is heard: see "What is missing for speech" in docs/training.md.
+its gradient is largest where little is heard: see "Losses for speech" in docs/training.md.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from sonant.training.losses import powers, single_channels, spectra, unit_window
 
 WINDOWS = (512, 1024, 2048)
 LOWEST, HIGHEST = 50.0, 8000.0
@@ -75,33 +77,23 @@ class AuditoryLoss(nn.Module):
             self.register_buffer(f"{name}_weights", torch.tensor(values, dtype=torch.float32), False)
         for size in WINDOWS:
             responses = gammatone_responses(np.fft.rfftfreq(size, 1 / sample_rate).astype(float), centres)
-            window = torch.hann_window(size)
-            self.register_buffer(f"window_{size}", window / window.square().sum().sqrt(), False)
+            self.register_buffer(f"window_{size}", unit_window(size), False)
             self.register_buffer(f"responses_{size}", torch.tensor(responses, dtype=torch.float32), False)
-
-    def _spectrum(self, audio: Tensor, size: int) -> Tensor:
-        return torch.stft(
-            audio, size, size // 4, size, self.get_buffer(f"window_{size}"), return_complex=True
-        )
-
-    def _bands(self, spectrum: Tensor, size: int) -> Tensor:
-        power = torch.view_as_real(spectrum).square().sum(-1)
-        return power.transpose(1, 2) @ self.get_buffer(f"responses_{size}")
 
     def forward(self, reference: Tensor, decoded: Tensor) -> AuditoryLosses:
         """Means over windows, frames and bands; `[B, T, channels]`, every channel on its own."""
-        reference = reference.float().transpose(1, 2).flatten(0, 1)
-        decoded = decoded.float().transpose(1, 2).flatten(0, 1)
+        reference, decoded = single_channels(reference), single_channels(decoded)
         noises, levels = [], []
         for size in WINDOWS:
+            window, responses = self.get_buffer(f"window_{size}"), self.get_buffer(f"responses_{size}")
             with torch.no_grad():
-                target = self._spectrum(reference, size)
-                signal = self._bands(target, size)
+                target = spectra(reference, window)
+                signal = powers(target) @ responses
                 floor = FLOOR_BELOW_PEAK * signal.amax(2, keepdim=True) + FLOOR
                 signal = signal + floor
-            spectrum = self._spectrum(decoded, size)
-            noise = self._bands(target - spectrum, size) / signal
-            level = (self._bands(spectrum, size) + floor) / signal
+            spectrum = spectra(decoded, window)
+            noise = powers(target - spectrum) @ responses / signal
+            level = (powers(spectrum) @ responses + floor) / signal
             noises.append((self.noise_weights * (noise + MASKED).log()).mean())
             levels.append((self.level_weights * level.log().abs()).mean())
         return AuditoryLosses(torch.stack(noises).mean(), torch.stack(levels).mean())

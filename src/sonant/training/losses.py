@@ -35,6 +35,28 @@ def mel_filters(sample_rate: int, window: int, n_mels: int) -> Tensor:
     return torch.minimum(rising, falling).clamp_min(0)
 
 
+def unit_window(size: int) -> Tensor:
+    """Hann window whose squares sum to 1, so that levels do not depend on its size."""
+    window = torch.hann_window(size)
+    return window / window.square().sum().sqrt()
+
+
+def single_channels(audio: Tensor) -> Tensor:
+    """`[B, T, channels]` as `[B · channels, T]` in float32."""
+    return audio.float().transpose(1, 2).flatten(0, 1)
+
+
+def spectra(audio: Tensor, window: Tensor) -> Tensor:
+    """Complex spectra `[N, bins, frames]` of `[N, T]`, hop a quarter of the window."""
+    size = len(window)
+    return torch.stft(audio, size, size // 4, size, window, return_complex=True)
+
+
+def powers(spectrum: Tensor) -> Tensor:
+    """Powers `[N, frames, bins]` of spectra `[N, bins, frames]`."""
+    return torch.view_as_real(spectrum).square().sum(-1).transpose(1, 2)
+
+
 class MelLoss(nn.Module):
     """Distance of mel spectrograms at windows 2^5 … 2^11, 64 bands, hop = window / 4 (equation 1).
 
@@ -62,22 +84,18 @@ class MelLoss(nn.Module):
         self.windows = [2**e for e in range(first, last + 1)]
         self.log_l2, self.root_alpha = log_l2, root_alpha
         for size in self.windows:
-            window = torch.hann_window(size)
             filters = mel_filters(sample_rate, size, n_mels)
             filters = filters[:, filters.sum(0) > 0]
-            self.register_buffer(f"window_{size}", window / window.square().sum().sqrt(), False)
+            self.register_buffer(f"window_{size}", unit_window(size), False)
             self.register_buffer(f"filters_{size}", filters, False)
 
     def _mel(self, audio: Tensor, size: int) -> Tensor:
-        window = self.get_buffer(f"window_{size}")
-        spectrum = torch.stft(audio, size, size // 4, size, window, return_complex=True)
-        power = torch.view_as_real(spectrum).square().sum(-1)
-        return (power.transpose(1, 2) + 1e-12).sqrt() @ self.get_buffer(f"filters_{size}")
+        power = powers(spectra(audio, self.get_buffer(f"window_{size}")))
+        return (power + 1e-12).sqrt() @ self.get_buffer(f"filters_{size}")
 
     def forward(self, reference: Tensor, decoded: Tensor) -> Tensor:
         """Mean over windows of L1 + α L2; `[B, T, channels]`, every channel on its own."""
-        reference = reference.float().transpose(1, 2).flatten(0, 1)
-        decoded = decoded.float().transpose(1, 2).flatten(0, 1)
+        reference, decoded = single_channels(reference), single_channels(decoded)
         total = decoded.new_zeros(())
         for size in self.windows:
             with torch.no_grad():
