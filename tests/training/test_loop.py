@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -89,6 +90,22 @@ def test_a_run_learns_and_leaves_weights(tiny_recipe, tmp_path):
     assert {"mel", "time", "validation/music SI-SNR"} <= set(tags["scalars"])
     assert "music/decoded" in tags["images"]
     assert "music/decoded" in tags["audio"]
+
+
+def test_decoder_only_leaves_every_code_as_it_was(tiny_recipe, tmp_path):
+    Trainer(tiny_recipe(), tmp_path / "whole").run()
+    start = tmp_path / "whole" / "weights.safetensors"
+    recipe = tiny_recipe(start=str(start), decoder_only=True, discriminator={"start_step": 1})
+    Trainer(recipe, tmp_path / "decoder").run()
+    before, after = (load_weights(path)[0] for path in (start, tmp_path / "decoder" / start.name))
+    changed = {key.split(".")[0] for key in before if not np.array_equal(before[key], after[key])}
+    assert changed == {"decoder"}
+    assert any("generator" in row for row in losses(tmp_path / "decoder"))
+
+
+def test_decoder_only_needs_an_encoder(tiny_recipe):
+    with pytest.raises(ConfigError, match="set start"):
+        tiny_recipe(decoder_only=True)
 
 
 def test_a_step_that_is_not_finite_is_skipped_and_counted(tiny_recipe, tmp_path, monkeypatch):

@@ -12,12 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sonant.config import Norm, PadMode
+from sonant.nn.shifted import pad_zeros, shifted_products
+
+NARROW = 16
 
 
 def pad_time(x: Tensor, left: int, right: int, mode: PadMode) -> Tensor:
     """Pad `[B, T, C]` in time; reflection of a too short input first appends zeros, then cuts."""
     if mode == "constant" or not (left or right):
-        return F.pad(x, (0, 0, left, right))
+        return pad_zeros(x, left, right)
     missing = max(0, max(left, right) - x.shape[1] + 1)
     x = F.pad(x, (0, 0, 0, missing))
     last = x.shape[1] - 1
@@ -66,8 +69,7 @@ class _Convolution(nn.Module):
             else:
                 self.weight.copy_(weight)
 
-    def _finish(self, y: Tensor) -> Tensor:
-        y = y + self.bias
+    def _normalised(self, y: Tensor) -> Tensor:
         return y if self.norm is None else self.norm(y)
 
 
@@ -106,7 +108,7 @@ class Conv1d(_Convolution):
         extra = -x.shape[1] % self.stride
         right = 0 if self.causal else self.padding_total // 2
         x = pad_time(x, self.padding_total - right, right + extra, self.pad_mode)
-        return self._finish(self._valid(x))
+        return self._normalised(self._valid(x))
 
     def initial_state(self, batch: int) -> Tensor:
         """Zeros before the first sample: `[B, padding_total, C_in]`."""
@@ -115,43 +117,30 @@ class Conv1d(_Convolution):
     def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """The next samples, a multiple of the stride, of a causal stream with constant padding."""
         x = torch.cat([state, x], dim=1)
-        return self._finish(self._valid(x)), x[:, x.shape[1] - self.padding_total :]
+        return self._normalised(self._valid(x)), x[:, x.shape[1] - self.padding_total :]
 
     def _valid(self, x: Tensor) -> Tensor:
+        """Products of fewer than `NARROW` rows or columns are taken for all taps at once."""
         weight = self.folded_weight()
+        taps = weight.permute(2, 1, 0)
         if self.stride > 1:
-            return self._strided(x, weight)
-        if self.in_channels * self.kernel_size <= 64:
-            return self._unfolded(x, weight)
-        if self.out_channels * self.kernel_size <= 64:
-            return self._scattered(x, weight)
-        length = x.shape[1] - (self.kernel_size - 1) * self.dilation
-        taps = weight.permute(2, 1, 0).contiguous()
-        y = x[:, :length] @ taps[0]
-        for k in range(1, self.kernel_size):
-            y = y + x[:, k * self.dilation : k * self.dilation + length] @ taps[k]
-        return y
+            blocks = x.reshape(x.shape[0], -1, self.stride * self.in_channels)
+            return shifted_products(blocks, taps.reshape(2, blocks.shape[2], -1), self.bias)
+        if self.in_channels * self.kernel_size < NARROW:
+            windows = x.unfold(1, self.padding_total + 1, 1)[..., :: self.dilation].flatten(2)
+            return shifted_products(windows, weight.flatten(1).t()[None], self.bias)
+        if self.out_channels * self.kernel_size < NARROW:
+            return self._scattered(x, taps)
+        return shifted_products(x, taps, self.bias, self.dilation)
 
-    def _strided(self, x: Tensor, weight: Tensor) -> Tensor:
-        """kernel = 2 · stride: each output is made of two neighbouring blocks of `stride` samples."""
-        blocks = x.reshape(x.shape[0], -1, self.stride * self.in_channels)
-        halves = weight.permute(2, 1, 0).reshape(2, blocks.shape[2], self.out_channels)
-        return blocks[:, :-1] @ halves[0] + blocks[:, 1:] @ halves[1]
-
-    def _unfolded(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Few input channels: one product over all taps."""
-        length = x.shape[1] - (self.kernel_size - 1) * self.dilation
-        windows = [x[:, k * self.dilation : k * self.dilation + length] for k in range(self.kernel_size)]
-        return torch.cat(windows, dim=2) @ weight.permute(2, 1, 0).flatten(0, 1)
-
-    def _scattered(self, x: Tensor, weight: Tensor) -> Tensor:
+    def _scattered(self, x: Tensor, taps: Tensor) -> Tensor:
         """Few output channels: one product for all taps, whose results are shifted and added."""
         length = x.shape[1] - (self.kernel_size - 1) * self.dilation
-        products = (x @ weight.permute(1, 2, 0).flatten(1)).unflatten(2, (self.kernel_size, -1))
+        products = (x @ taps.transpose(0, 1).flatten(1)).unflatten(2, (self.kernel_size, -1))
         y = products[:, :length, 0]
         for k in range(1, self.kernel_size):
             y = y + products[:, k * self.dilation : k * self.dilation + length, k]
-        return y
+        return y + self.bias
 
 
 class ConvTranspose1d(_Convolution):
@@ -172,27 +161,24 @@ class ConvTranspose1d(_Convolution):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, T, C_in]` to `[B, T · stride, C_out]`."""
-        y, last = self._overlapped(x, self.initial_state(x.shape[0]).to(x.dtype))
-        if self.norm is not None or not self.causal:
-            y = self._finish(torch.cat([y, last], dim=1))
-            start = 0 if self.causal else self.stride - self.stride // 2
-            return y[:, start : start + x.shape[1] * self.stride]
-        return self._finish(y)
+        trimmed = self.norm is not None or not self.causal
+        y = self._overlapped(pad_zeros(x, 1, int(trimmed)))
+        if not trimmed:
+            return y
+        start = 0 if self.causal else self.stride - self.stride // 2
+        return self._normalised(y)[:, start : start + x.shape[1] * self.stride]
 
     def initial_state(self, batch: int) -> Tensor:
-        """Zeros before the first frame: `[B, stride, C_out]`, the overhang of the frame before."""
-        return self.bias.new_zeros(batch, self.stride, self.out_channels)
+        """The frame before the first, zeros: `[B, 1, C_in]`."""
+        return self.bias.new_zeros(batch, 1, self.in_channels)
 
     def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """The next frames of a causal stream."""
-        y, state = self._overlapped(x, state)
-        return self._finish(y), state
+        y = self._normalised(self._overlapped(torch.cat([state, x], dim=1)))
+        return y, x[:, -1:]
 
-    def _overlapped(self, x: Tensor, overhang: Tensor) -> tuple[Tensor, Tensor]:
-        """The two halves of every frame's output, the second shifted by a frame and added."""
-        taps = self.folded_weight().permute(0, 2, 1)
-        first, second = taps.flatten(1).chunk(2, dim=1)
-        shape = (x.shape[0], -1, self.out_channels)
-        late = torch.cat([overhang, (x @ second).reshape(shape)], dim=1)
-        split = late.shape[1] - self.stride
-        return (x @ first).reshape(shape) + late[:, :split], late[:, split:]
+    def _overlapped(self, x: Tensor) -> Tensor:
+        """Second half of every frame's output plus first half of the next one's."""
+        taps = self.folded_weight().unflatten(2, (2, self.stride)).permute(2, 0, 3, 1).flatten(2).flip(0)
+        y = shifted_products(x, taps, self.bias.repeat(self.stride))
+        return y.reshape(x.shape[0], -1, self.out_channels)

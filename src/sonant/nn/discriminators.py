@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
+from sonant.nn.spectra import spectra, unit_window
+
 Features = list[Tensor]
 
 LEAK = 0.2
@@ -31,17 +33,9 @@ class Discriminators(nn.Module):
         return [logits for logits, _ in results], [features for _, features in results]
 
 
-def complex_spectrogram(audio: Tensor, window: Tensor, hop: int) -> Tensor:
-    """`[B, 1, T]` to `[B, 2, frames, bins]`: real and imaginary part."""
-    size = len(window)
-    spectrum = torch.stft(audio[:, 0], size, hop, size, window, center=False, return_complex=True)
-    return torch.view_as_real(spectrum).permute(0, 3, 2, 1)
-
-
-def normalised_hann(size: int) -> Tensor:
-    """A Hann window of unit energy, which makes the STFT a normalised one."""
-    hann = torch.hann_window(size)
-    return hann / hann.square().sum().sqrt()
+def complex_spectrogram(audio: Tensor, window: Tensor) -> Tensor:
+    """`[B, 1, T]` to `[B, 2, frames, bins]`, channels last: real and imaginary part."""
+    return torch.view_as_real(spectra(audio[:, 0], window)).permute(0, 3, 1, 2)
 
 
 class STFTDiscriminator(nn.Module):
@@ -56,7 +50,7 @@ class STFTDiscriminator(nn.Module):
 
     def __init__(self, window: int, filters: int = 32) -> None:
         super().__init__()
-        self.register_buffer("window", normalised_hann(window))
+        self.register_buffer("window", unit_window(window))
         self.convs = nn.ModuleList([nn.Conv2d(2, filters, (3, 9), padding=(1, 4))])
         for dilation in (1, 2, 4):
             conv = nn.Conv2d(
@@ -69,11 +63,10 @@ class STFTDiscriminator(nn.Module):
 
     def forward(self, audio: Tensor) -> tuple[Tensor, Features]:
         """`[B, 1, T]` to logits `[B, 1, frames, bins]` and the hidden activations."""
-        x = complex_spectrogram(audio, self.window, len(self.window) // 4)
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = complex_spectrogram(audio, self.window)
         features = []
         for conv in self.convs:
-            x = F.leaky_relu(conv(x), LEAK)
+            x = F.leaky_relu(conv(x), LEAK, inplace=True)
             features.append(x)
         return self.post(x), features
 

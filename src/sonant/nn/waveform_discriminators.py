@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
-from sonant.nn.discriminators import LEAK, Features, complex_spectrogram, normalised_hann
+from sonant.nn.discriminators import LEAK, Features, complex_spectrogram
+from sonant.nn.spectra import unit_window
 
 PERIODS = (2, 3, 5, 7, 11)
 SCALES = 3
@@ -97,7 +98,7 @@ class ResidualSTFTDiscriminator(nn.Module):
 
     def __init__(self, window: int = 1024, filters: int = 32) -> None:
         super().__init__()
-        self.register_buffer("window", normalised_hann(window))
+        self.register_buffer("window", unit_window(window))
         self.first = nn.Conv2d(2, filters, 7, padding=3)
         units, width = [], filters
         for number, growth in enumerate((2, 2, 1, 2, 1, 2)):
@@ -108,7 +109,7 @@ class ResidualSTFTDiscriminator(nn.Module):
 
     def forward(self, audio: Tensor) -> tuple[Tensor, Features]:
         """`[B, 1, T]` to logits `[B, 1, frames', 1]` and the hidden activations."""
-        x = complex_spectrogram(audio, self.window, len(self.window) // 4)[..., :-1].contiguous()
+        x = complex_spectrogram(audio, self.window)[..., :-1].contiguous()
         x = F.leaky_relu(self.first(x), LEAK)
         features = [x]
         for unit in self.units:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.linalg import vector_norm
 from torch.nn import functional as F
 
 from sonant.nn.discriminators import Features
@@ -30,7 +31,8 @@ def feature_loss(real: list[Features], fake: list[Features], relative: bool = Tr
     losses = []
     for scale_real, scale_fake in zip(real, fake, strict=True):
         for r, f in zip(scale_real, scale_fake, strict=True):
-            target = r.detach().float()
-            distance = (target - f.float()).abs().mean()
-            losses.append(distance / target.abs().mean().clamp_min(1e-8) if relative else distance)
+            target = r.detach()
+            distance = vector_norm(target - f, 1, dtype=torch.float32)
+            size = vector_norm(target, 1, dtype=torch.float32).clamp_min(1e-8)
+            losses.append(distance / (size if relative else target.numel()))
     return torch.stack(losses).mean()

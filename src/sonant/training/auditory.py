@@ -13,16 +13,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sonant.training.losses import powers, single_channels, spectra, unit_window
+from sonant.nn.spectra import centred_spectra, powers, unit_window
+from sonant.training.losses import single_channels
 
 WINDOWS = (512, 1024, 2048)
-LOWEST, HIGHEST = 50.0, 8000.0
+LOWEST, HIGHEST = 50.0, 11000.0
 BANDS_PER_ERB = 1 / 0.7
 MASKED = 0.2
 FLOOR = 1e-8
 FLOOR_BELOW_PEAK = 10**-4.5
-NOISE_WEIGHTS = {50: 0.5, 600: 0.7, 900: 1.5, 8000: 1.5}
-LEVEL_WEIGHTS = {50: 0.3, 600: 0.5, 900: 1.5, 4000: 1.5, 5000: 0.3}
+NOISE_WEIGHTS = {50: 0.5, 600: 0.7, 900: 1.5, 8000: 1.5, 8300: 0.0}
+LEVEL_WEIGHTS = {50: 0.3, 600: 0.5, 900: 1.5, 4000: 1.5, 5000: 0.4, 8000: 0.5, 8500: 1.5}
 
 Array = NDArray[np.float64]
 
@@ -60,10 +61,10 @@ class AuditoryLoss(nn.Module):
 
     w is largest from 900 Hz on, v from 900 Hz to 4 kHz, where speech is told apart. Above, a codec of a
     few kbit/s cannot follow the waveform, and models of hearing prefer a lost band to a noisy one: there
-    the noise decides.
+    the noise decides. Above 8 kHz, where the ear knows little but loudness, the level does.
 
     Args:
-        sample_rate: of the audio, at least 16 kHz.
+        sample_rate: of the audio, at least 22.05 kHz.
     """
 
     noise_weights: Tensor
@@ -87,11 +88,11 @@ class AuditoryLoss(nn.Module):
         for size in WINDOWS:
             window, responses = self.get_buffer(f"window_{size}"), self.get_buffer(f"responses_{size}")
             with torch.no_grad():
-                target = spectra(reference, window)
+                target = centred_spectra(reference, window)
                 signal = powers(target) @ responses
                 floor = FLOOR_BELOW_PEAK * signal.amax(2, keepdim=True) + FLOOR
                 signal = signal + floor
-            spectrum = spectra(decoded, window)
+            spectrum = centred_spectra(decoded, window)
             noise = powers(target - spectrum) @ responses / signal
             level = (powers(spectrum) @ responses + floor) / signal
             noises.append((self.noise_weights * (noise + MASKED).log()).mean())

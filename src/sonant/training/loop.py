@@ -68,7 +68,8 @@ class Trainer:
         if recipe.run.transform_crops and not recipe.start and not resumes:
             fit_transform(network, self.crops, recipe.run.transform_crops, frames_per_batch(recipe))
         rates = recipe.optimizer
-        optimizer = torch.optim.Adam(network.parameters(), rates.learning_rate, betas=rates.betas)
+        learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.Adam(learning, rates.learning_rate, betas=rates.betas)
         if recipe.run.compile:
             network = torch.compile(network)  # type: ignore[assignment]
         self.network, self.optimizer = self.fabric.setup(network, optimizer)
@@ -196,6 +197,8 @@ class Trainer:
 
     def _train_step(self, audio: Tensor, done: float) -> dict[str, float]:
         self.network.train()
+        if self.recipe.decoder_only:
+            self.network.module.quantizer.eval()
         self._set_rates(done)
         draw = random.Random(self.recipe.run.seed * 1_000_003 + self.step)
         n_q = self._draw_codebooks(draw)

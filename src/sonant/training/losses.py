@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from sonant.nn.spectra import centred_spectra, powers, unit_window
+
 LOG_FLOOR = 2e-4
 
 
@@ -35,26 +37,9 @@ def mel_filters(sample_rate: int, window: int, n_mels: int) -> Tensor:
     return torch.minimum(rising, falling).clamp_min(0)
 
 
-def unit_window(size: int) -> Tensor:
-    """Hann window whose squares sum to 1, so that levels do not depend on its size."""
-    window = torch.hann_window(size)
-    return window / window.square().sum().sqrt()
-
-
 def single_channels(audio: Tensor) -> Tensor:
     """`[B, T, channels]` as `[B · channels, T]` in float32."""
     return audio.float().transpose(1, 2).flatten(0, 1)
-
-
-def spectra(audio: Tensor, window: Tensor) -> Tensor:
-    """Complex spectra `[N, bins, frames]` of `[N, T]`, hop a quarter of the window."""
-    size = len(window)
-    return torch.stft(audio, size, size // 4, size, window, return_complex=True)
-
-
-def powers(spectrum: Tensor) -> Tensor:
-    """Powers `[N, frames, bins]` of spectra `[N, bins, frames]`."""
-    return torch.view_as_real(spectrum).square().sum(-1).transpose(1, 2)
 
 
 class MelLoss(nn.Module):
@@ -90,7 +75,7 @@ class MelLoss(nn.Module):
             self.register_buffer(f"filters_{size}", filters, False)
 
     def _mel(self, audio: Tensor, size: int) -> Tensor:
-        power = powers(spectra(audio, self.get_buffer(f"window_{size}")))
+        power = powers(centred_spectra(audio, self.get_buffer(f"window_{size}")))
         return (power + 1e-12).sqrt() @ self.get_buffer(f"filters_{size}")
 
     def forward(self, reference: Tensor, decoded: Tensor) -> Tensor:

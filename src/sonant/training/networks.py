@@ -44,6 +44,8 @@ def build_codec(recipe: Recipe) -> CodecNetwork:
     elif recipe.quantizer == "gumbel":
         replacement = GumbelQuantizer(model.dimension, model.n_q, model.bins)
         network.quantizer = replacement  # type: ignore[assignment]
+    if recipe.decoder_only:
+        network.encoder.requires_grad_(False)
     return network
 
 

@@ -103,8 +103,8 @@ class Objective:
     ) -> None:
         """Add the adversarial losses, and let the discriminators learn."""
         real_audio, fake_audio = audio.transpose(1, 2), decoded.transpose(1, 2)
-        with torch.set_grad_enabled(learn):
-            real_logits, real = network(real_audio)
+        with torch.set_grad_enabled(learn), self.fabric.autocast():
+            real_logits, real = (network if learn else network.module)(real_audio)
         if learn:
             fake_logits, _ = network(fake_audio.detach())
             loss = discriminator_loss(real_logits, fake_logits)

@@ -149,13 +149,20 @@ class RunRecipe:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole training run. `start` names weights to begin from; `codebooks` are the n_q drawn."""
+    """A whole training run.
+
+    Attributes:
+        start: weights to begin from.
+        codebooks: the n_q drawn.
+        decoder_only: encoder and codebooks stay as they are, and so do the codes of any audio.
+    """
 
     model: CodecConfig
     data: DataRecipe
     start: str | None = None
     codebooks: tuple[int, ...] = ()
     quantizer: str = "rvq"
+    decoder_only: bool = False
     loss: LossRecipe = field(default_factory=LossRecipe)
     discriminator: DiscriminatorRecipe = field(default_factory=DiscriminatorRecipe)
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
@@ -163,6 +170,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _check("quantizer", self.quantizer, QUANTIZERS)
+        if self.decoder_only and not self.start:
+            raise ConfigError("decoder_only needs the weights of an encoder: set start")
         _check("loss.mel_l2", self.loss.mel_l2, ("log", "linear"))
         _check("loss.mel_alpha", self.loss.mel_alpha, ("one", "sqrt"))
         for kind in self.discriminator.kinds:
