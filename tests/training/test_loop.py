@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from sonant.errors import ConfigError, SonantError
+from sonant.errors import ConfigError, SonantError, WeightsError
 from sonant.models.store import load_weights
 from sonant.training.loop import MAX_BAD_STEPS, Trainer
 from sonant.training.recipe import recipe_from_dict
@@ -101,6 +101,21 @@ def test_decoder_only_leaves_every_code_as_it_was(tiny_recipe, tmp_path):
     changed = {key.split(".")[0] for key in before if not np.array_equal(before[key], after[key])}
     assert changed == {"decoder"}
     assert any("generator" in row for row in losses(tmp_path / "decoder"))
+
+
+@pytest.mark.parametrize("per_bandwidth", [True, False])
+def test_discriminators_go_on_in_another_run(tiny_recipe, tmp_path, per_bandwidth):
+    part = {"start_step": 0, "per_bandwidth": per_bandwidth, "update_probability": 1.0}
+    first = Trainer(tiny_recipe(discriminator=part), tmp_path)
+    first.run()
+    part["start"] = str(tmp_path / "discriminators.safetensors")
+    second = Trainer(tiny_recipe(discriminator=part), tmp_path / "second")
+    for key, (network, _) in first.objective.discriminators.items():
+        started = second.objective.discriminators[key][0].state_dict()
+        for name, value in network.state_dict().items():
+            torch.testing.assert_close(started[name], value, rtol=1e-3, atol=1e-6)
+    with pytest.raises(WeightsError, match="other kinds or sizes"):
+        Trainer(tiny_recipe(discriminator={**part, "filters": 3}), tmp_path / "third")
 
 
 def test_decoder_only_needs_an_encoder(tiny_recipe):

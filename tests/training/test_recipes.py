@@ -54,9 +54,13 @@ def packs(corpus_folder, pack, tmp_path_factory):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_recipe_trains(name, packs, tmp_path):
-    model = load_recipe(RECIPES / name).model
-
-    tiny = [*TINY, "model.bandwidths=[0.6, 1.2]", f"data.pack={packs[model.sample_rate]}"]
+    recipe = load_recipe(RECIPES / name)
+    pack = packs[recipe.model.sample_rate]
+    tiny = [*TINY, "model.bandwidths=[0.6, 1.2]", f"data.pack={pack}"]
+    if recipe.start:
+        stage = tmp_path / "stage"
+        Trainer(load_recipe(RECIPES / "24khz_16.toml", tiny), stage).run()
+        tiny.append(f"start={stage / 'weights.safetensors'}")
     Trainer(load_recipe(RECIPES / name, tiny), tmp_path).run()
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2]

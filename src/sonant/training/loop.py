@@ -27,6 +27,7 @@ from sonant.training.checkpoint import (
     set_random_state,
 )
 from sonant.training.devices import make_fabric
+from sonant.training.judges import DISCRIMINATORS_NAME, save_discriminators
 from sonant.training.memory import keep_freed_memory
 from sonant.training.mixing import ATTEMPTS, BatchNumbers, MixedCrops, collate
 from sonant.training.monitor import Monitor, validation_examples
@@ -244,7 +245,7 @@ class Trainer:
         return quality
 
     def save(self, done: float) -> None:
-        """Write the checkpoint and the averaged weights, each under a temporary name first."""
+        """Write checkpoint, averaged weights and discriminators, each under a temporary name first."""
         if self.fabric.is_global_zero:
             state = {
                 "step": self.step,
@@ -262,6 +263,8 @@ class Trainer:
                 weights = export_weights(self.network.module)
                 self.average.swap(self.network)
                 save_weights(self.folder / WEIGHTS_NAME, weights, self.recipe.model)
+            if judges := {key: judge.module for key, (judge, _) in self.objective.discriminators.items()}:
+                save_discriminators(self.folder / DISCRIMINATORS_NAME, judges)
 
     def _restore(self) -> None:
         state = load_checkpoint(self.checkpoint_path, self.recipe)

@@ -14,6 +14,7 @@ from sonant.nn.initialization import initialise
 from sonant.nn.soft_quantizers import DiffQuantizer, GumbelQuantizer
 from sonant.nn.waveform_discriminators import ResidualSTFTDiscriminator, multi_period, multi_scale
 from sonant.nn.weights import load_weights
+from sonant.training.judges import load_discriminators
 from sonant.training.recipe import Recipe
 
 
@@ -50,12 +51,19 @@ def build_codec(recipe: Recipe) -> CodecNetwork:
 
 
 def build_discriminators(recipe: Recipe) -> dict[int, Discriminators]:
-    """Discriminators by number of codebooks; the key 0 stands for all, none if the recipe has none."""
+    """Discriminators by number of codebooks; the key 0 stands for all, none if the recipe has none.
+
+    Raises:
+        WeightsError: if the weights to start from cannot be read or are of others.
+    """
     part = recipe.discriminator
     if part.start_step < 0:
         return {}
     keys = sorted(set(recipe.codebook_choices)) if part.per_bandwidth else [0]
-    return {key: _discriminators(recipe) for key in keys}
+    discriminators = {key: _discriminators(recipe) for key in keys}
+    if part.start:
+        load_discriminators(Path(part.start), discriminators)
+    return discriminators
 
 
 def _discriminators(recipe: Recipe) -> Discriminators:

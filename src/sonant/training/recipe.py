@@ -88,12 +88,14 @@ class DiscriminatorRecipe:
     """The discriminators; `start_step` < 0 trains without.
 
     Attributes:
+        start: weights of theirs to begin from, as another run left them.
         kinds: ms-stft, mpd, msd and mono-stft, in any number.
         per_bandwidth: a set of its own for every bandwidth, of which only the one in use learns.
         update_probability: how often they learn.
         warmup_steps: steps that they learn before the codec hears of them.
     """
 
+    start: str | None = None
     start_step: int = -1
     kinds: tuple[str, ...] = ("ms-stft",)
     per_bandwidth: bool = False
