@@ -69,7 +69,7 @@ def test_from_a_corpus_to_a_file_that_codes(codec_file, values, tmp_path):
     codec_file.with_suffix(".lm.safetensors").write_bytes((folder / "lm.safetensors").read_bytes())
     codec = sonant.load(codec_file)
     lm = language_model(codec)
-    tokens = load_tokens(folder / "tokens.safetensors", codec.weights_hash)
+    tokens = load_tokens(folder / "tokens.safetensors", codec)
     assert lm and set(tokens) == {"train-speech", "train-music", "validation-speech"}
     chunk = tokens["validation-speech"][0, :, :60]
     decoded, intact = decode_chunks(lm, [encode_chunk(lm, chunk)], 8, 60)
@@ -83,6 +83,22 @@ def test_from_a_corpus_to_a_file_that_codes(codec_file, values, tmp_path):
     resumed = run(folder, values, "--resume", "--set", "steps=6")
     assert resumed.exit_code == 0, resumed.exception
     assert json.loads((folder / "lm.json").read_text())["steps"] == 6
+
+
+@pytest.mark.parametrize("golden", ["24khz"], indirect=True)
+@pytest.mark.parametrize(("part", "fits"), [("decoder.", True), ("encoder.", False), ("codebooks", False)])
+def test_a_finished_run_fits_another_decoder_only(golden, values, tmp_path, part, fits):
+    folder, other = tmp_path / "run", tmp_path / "other.safetensors"
+    assert run(folder, values).exit_code == 0
+    weights = {k: 0.5 * v if k.startswith(part) else v for k, v in golden.weights.items()}
+    save_weights(other, weights, golden.config)
+    result = run(folder, values, "--resume", "--set", f"codec={other}")
+    if fits:
+        assert result.exit_code == 0, result.exception
+        other.with_suffix(".lm.safetensors").write_bytes((folder / "lm.safetensors").read_bytes())
+        assert language_model(sonant.load(other))
+    else:
+        assert "another encoder or other codebooks" in str(result.exception)
 
 
 def tiny_recipe(**changes):

@@ -62,7 +62,7 @@ def _tokens(recipe: LanguageModelRecipe, codec: Codec, folder: Path) -> Tokens:
         corpus = Corpus([Path(recipe.pack)], codec.config.sample_rate, codec.config.channels)
         threads = recipe.threads or os.cpu_count() or 1
         save_tokens(file, codec, corpus, recipe.hours, recipe.crop_seconds, recipe.model.n_q, threads)
-    return load_tokens(file, codec.weights_hash)
+    return load_tokens(file, codec)
 
 
 def finish(trainer: LanguageModelTrainer, codec: Codec) -> Path:

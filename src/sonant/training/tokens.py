@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,10 +16,20 @@ from sonant.codec import Codec
 from sonant.errors import ConfigError
 from sonant.training.corpus import Corpus
 
-HASH_KEY = "sonant.codec_hash"
+HASH_KEY = "sonant.coding_hash"
 AHEAD = 32
 
 Tokens = dict[str, NDArray[np.int16]]
+
+
+def coding_hash(codec: Codec) -> str:
+    """SHA-256 of what decides the codes: all weights but the decoder's."""
+    digest = hashlib.sha256()
+    for name in sorted(codec.weights):
+        if not name.startswith("decoder."):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(codec.weights[name]).tobytes())
+    return digest.hexdigest()
 
 
 def tokenise(
@@ -76,15 +87,15 @@ def save_tokens(
     save_file(
         {kind: np.stack(codes) for kind, codes in crops.items()},
         path,
-        metadata={HASH_KEY: codec.weights_hash},
+        metadata={HASH_KEY: coding_hash(codec)},
     )
 
 
-def load_tokens(path: Path, codec_hash: str) -> Tokens:
-    """What `save_tokens` wrote.
+def load_tokens(path: Path, codec: Codec) -> Tokens:
+    """What `save_tokens` wrote for this codec, or one of another decoder.
 
     Raises:
-        ConfigError: if it cannot be read or was made with other weights.
+        ConfigError: if it cannot be read or was made with another encoder or other codebooks.
     """
     try:
         with safe_open(path, framework="np") as file:
@@ -92,6 +103,6 @@ def load_tokens(path: Path, codec_hash: str) -> Tokens:
             tokens = {kind: file.get_tensor(kind) for kind in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ConfigError(f"{path}: cannot read the tokens ({error})") from None
-    if made_with != codec_hash:
-        raise ConfigError(f"{path}: was made with other codec weights; delete it to tokenise again")
+    if made_with != coding_hash(codec):
+        raise ConfigError(f"{path}: was made with another encoder or other codebooks; delete it")
     return tokens
