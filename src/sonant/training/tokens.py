@@ -23,12 +23,12 @@ Tokens = dict[str, NDArray[np.int16]]
 
 
 def coding_hash(codec: Codec) -> str:
-    """SHA-256 of what decides the codes: all weights but the decoder's."""
+    """SHA-256 of what decides the codes: all weights but the decoder's, where −0 is 0."""
     digest = hashlib.sha256()
     for name in sorted(codec.weights):
         if not name.startswith("decoder."):
             digest.update(name.encode())
-            digest.update(np.ascontiguousarray(codec.weights[name]).tobytes())
+            digest.update((codec.weights[name] + 0.0).tobytes())
     return digest.hexdigest()
 
 
