@@ -7,6 +7,7 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
 from sonant.audio.convert import Audio
 from sonant.audio.wav_pipe import wav_header
@@ -39,10 +40,11 @@ class FileSink:
             self._file = soundfile.SoundFile(path, "w", sample_rate, channels, subtype, format=kind)
         except soundfile.LibsndfileError as error:
             raise AudioError(f"{name}: cannot be written ({error.error_string})") from None
+        self._whole_numbers = subtype == "PCM_16"
 
     def write(self, audio: Audio) -> None:
         """See `Sink.write`."""
-        self._file.write(np.clip(audio, -1, 1).T)
+        self._file.write(sixteen_bits(audio) if self._whole_numbers else np.clip(audio, -1, 1).T)
 
     def close(self) -> None:
         """See `Sink.close`."""
@@ -58,13 +60,17 @@ class PipeSink:
 
     def write(self, audio: Audio) -> None:
         """See `Sink.write`."""
-        scaled = np.rint(np.clip(audio.T, -1, 1) * 32767).astype("<i2")
-        self._pipe.write(np.ascontiguousarray(scaled).tobytes())
+        self._pipe.write(sixteen_bits(audio).astype("<i2").tobytes())
         self._pipe.flush()
 
     def close(self) -> None:
         """The pipe is not ours to close."""
         self._pipe.flush()
+
+
+def sixteen_bits(audio: Audio) -> NDArray[np.int16]:
+    """`[channels, samples]` as `[samples, channels]` in units of 2⁻¹⁵, rounded and clipped."""
+    return np.clip(np.rint(audio.T * 32768), -32768, 32767).astype(np.int16)
 
 
 def check_ending(name: Path) -> None:
