@@ -161,12 +161,10 @@ class ConvTranspose1d(_Convolution):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, T, C_in]` to `[B, T · stride, C_out]`."""
-        trimmed = self.norm is not None or not self.causal
-        y = self._overlapped(pad_zeros(x, 1, int(trimmed)))
-        if not trimmed:
-            return y
+        overhang = self.norm is not None or not self.causal
+        y = self._normalised(self._overlapped(pad_zeros(x, 1, int(overhang))))
         start = 0 if self.causal else self.stride - self.stride // 2
-        return self._normalised(y)[:, start : start + x.shape[1] * self.stride]
+        return y[:, start : start + x.shape[1] * self.stride]
 
     def initial_state(self, batch: int) -> Tensor:
         """The frame before the first, zeros: `[B, 1, C_in]`."""

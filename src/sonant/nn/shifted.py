@@ -60,7 +60,8 @@ class _ShiftedProducts(torch.autograd.Function):
         """Gradients of `x`, `taps` and `bias`."""
         x, taps = ctx.saved_tensors
         missing = x.shape[1] - gradients[0].shape[1]
-        gradient = _with_zeros(gradients[0], 0, missing).flatten(0, 1)
+        gradient = _with_zeros(gradients[0], 0, missing) if missing else gradients[0]
+        gradient = gradient.flatten(0, 1)
         rows, shifts = x.flatten(0, 1), [k * ctx.dilation for k in range(len(taps))]
         of_x = None
         if ctx.needs_input_grad[0]:
