@@ -23,6 +23,8 @@ from sonant.codes import Codes, join
 from sonant.container import version0
 from sonant.container.concatenate import concatenate
 from sonant.container.writer import CHUNK_SECONDS, FileWriter
+from sonant.entropy.integer_lm import IntegerLanguageModel
+from sonant.entropy.rate_distortion import RateDistortionSearch
 from sonant.errors import AudioError, ConfigError, FormatError, SonantError, WeightsError
 from sonant.language_models import language_model, official_language_model
 from sonant.loading import DEFAULT_MODEL, load
@@ -30,7 +32,11 @@ from sonant.recording import Recording, new_header
 
 PIPE = "-"
 
+CHUNKS_AT_ONCE = 8
+RDO = 0.3
+
 Progress = Callable[[float], None]
+Write = Callable[[Codes, bool], None]
 
 
 def compress(
@@ -43,6 +49,7 @@ def compress(
     version: int = 1,
     tags: dict[str, str] | None = None,
     chunk: float = CHUNK_SECONDS,
+    rdo: float = RDO,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> None:
@@ -58,6 +65,8 @@ def compress(
         tags: title, artist, …, for a version 1 file.
         chunk: seconds that a version 1 file codes on their own. Damage costs that much; what reads
             the output of a pipe waits that long.
+        rdo: with a language model, how readily codes give up closeness for bits, from 0 to 1
+            (`RateDistortionSearch`); 0 takes the codes of `Codec.encode`.
         overwrite: replace an existing target.
         progress: called with the seconds of audio coded so far.
 
@@ -65,12 +74,25 @@ def compress(
         SonantError: one sentence on what is wrong with which file.
     """
     codec = model if isinstance(model, Codec) else load(model)
-    stream = codec.encoder(bitrate)
+    config = codec.config
+    if version not in (0, 1):
+        raise ConfigError(f"there is no .ecdc version {version}; choose 0 or 1")
+    network = language_model(codec) if version == 1 and lm is not False else None
+    if lm and version == 1 and network is None:
+        raise WeightsError(f"{codec.name} has no language model; leave out --lm")
+    search = _search(codec, network, bitrate, rdo)
+    stream = codec.encoder(max(config.bandwidths) if search else bitrate)
     _check_target(source, target, overwrite)
     audio = WavPipeSource(sys.stdin.buffer) if str(source) == PIPE else open_source(Path(source))
-    config = codec.config
     with _output(target) as file:
-        write = _writer(file, codec, version, lm, audio.sample_rate, tags, chunk)
+        if version == 0:
+            write = _version0_writer(file, codec, lm)
+        else:
+            header = new_header(codec, network, audio.sample_rate, tags)
+            at_once = 1 if PIPE in (str(source), str(target)) else CHUNKS_AT_ONCE
+            write = _version1_writer(
+                file, FileWriter(file, config, header, network, chunk, search, at_once)
+            )
         done = 0
         for block in model_blocks(audio, str(source), config.sample_rate, config.channels):
             write(stream.push(block), False)
@@ -82,38 +104,32 @@ def compress(
             raise AudioError(f"{source}: holds no samples")
 
 
-def _writer(
-    file: BinaryIO,
-    codec: Codec,
-    version: int,
-    lm: bool | None,
-    source_rate: int,
-    tags: dict[str, str] | None,
-    chunk: float,
-) -> Callable[[Codes, bool], None]:
-    """What takes pieces of codes, the last one marked, and writes them as a file."""
-    if version not in (0, 1):
-        raise ConfigError(f"there is no .ecdc version {version}; choose 0 or 1")
-    if version == 0:
-        network = official_language_model(codec) if lm else None
-        pieces: list[Codes] = []
+def _search(
+    codec: Codec, lm: IntegerLanguageModel | None, bitrate: float, rdo: float
+) -> RateDistortionSearch | None:
+    """What chooses the codes, where there is a language model for so many codebooks."""
+    n_q = codec.config.check_bitrate(bitrate)
+    if not 0 <= rdo <= 1:
+        raise ConfigError(f"rdo is a number from 0 to 1, not {rdo:g}")
+    if lm is None or n_q > lm.n_q or not rdo:
+        return None
+    return RateDistortionSearch(lm, codec.weights["codebooks"], n_q, rdo)
 
-        def write_at_the_end(codes: Codes, last: bool) -> None:
-            pieces.append(codes)
-            if last:
-                version0.write(file, codec.config, join(pieces), codec.name, network)
 
-        return write_at_the_end
-    model = None if lm is False else language_model(codec)
-    if lm and model is None:
-        raise WeightsError(f"{codec.name} has no language model; leave out --lm")
-    writer: FileWriter | None = None
+def _version0_writer(file: BinaryIO, codec: Codec, lm: bool | None) -> Write:
+    network = official_language_model(codec) if lm else None
+    pieces: list[Codes] = []
 
+    def write_at_the_end(codes: Codes, last: bool) -> None:
+        pieces.append(codes)
+        if last:
+            version0.write(file, codec.config, join(pieces), codec.name, network)
+
+    return write_at_the_end
+
+
+def _version1_writer(file: BinaryIO, writer: FileWriter) -> Write:
     def write(codes: Codes, last: bool) -> None:
-        nonlocal writer
-        if writer is None:
-            header = new_header(codec, model, source_rate, tags)
-            writer = FileWriter(file, codec.config, header, model, chunk)
         writer.write(codes)
         if last:
             writer.finish()

@@ -38,6 +38,14 @@ def encode(
             min=0.1, help="Seconds that are coded on their own: what damage costs, and the delay of a pipe."
         ),
     ] = 5.0,
+    rdo: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="With the language model: how readily codes give up closeness for bits; 0 is never.",
+        ),
+    ] = 0.3,
     jobs: Annotated[
         int, typer.Option("-j", "--jobs", min=0, help="Processes for many inputs; 0 is one for each core.")
     ] = 1,
@@ -70,6 +78,7 @@ def encode(
         "version": version,
         "tags": tags,
         "chunk": chunk,
+        "rdo": rdo,
         "overwrite": force,
     }
     pairs = zip(inputs, targets(inputs, output, ".ecdc"), strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from sonant.container.version1 import LANGUAGE_MODEL, PACKED, Chunk, Header
 from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.entropy.lm_coder import encode_chunk
 from sonant.entropy.packing import pack
+from sonant.entropy.rate_distortion import RateDistortionSearch
 
 CHUNK_SECONDS = 5.0
 MAX_FRAMES = (1 << 16) - 1
@@ -29,6 +31,9 @@ class FileWriter:
         header: of the file.
         lm: the language model to code with, None to pack. A chunk that it would make bigger is packed.
         chunk_seconds: how much a chunk holds, as far as the language model reaches.
+        search: chooses the codes of a chunk, which then come with more codebooks; None to write them
+            as they are.
+        chunks_at_once: how many wait for one another, to be searched side by side.
     """
 
     def __init__(
@@ -38,11 +43,15 @@ class FileWriter:
         header: Header,
         lm: IntegerLanguageModel | None = None,
         chunk_seconds: float = CHUNK_SECONDS,
+        search: RateDistortionSearch | None = None,
+        chunks_at_once: int = 1,
     ) -> None:
         self._stream, self._config, self._lm = stream, config, lm
         most = MAX_FRAMES if lm is None else lm.max_frames
         self._frames = max(1, min(most, round(chunk_seconds * config.frame_rate)))
+        self._search, self._at_once = search, chunks_at_once
         self._waiting: list[Codes] = []
+        self._chunks: list[Codes] = []
         self._start = 0
         self._sizes: list[int] = []
         self._samples: list[int] = []
@@ -63,13 +72,14 @@ class FileWriter:
         for part in self._parts(codes):
             waiting = sum(piece.frames for piece in self._waiting)
             if self._waiting and (waiting + part.frames > self._frames or self._waiting[0].n_q != part.n_q):
-                self._write_chunk()
+                self._end_chunk()
             self._waiting.append(part)
 
     def finish(self) -> None:
         """Write what is left, and the index."""
         if self._waiting:
-            self._write_chunk()
+            self._end_chunk()
+        self._write_chunks()
         self._stream.write(Index(self._first, tuple(self._sizes), tuple(self._samples)).to_bytes())
 
     def _parts(self, codes: Codes) -> Iterator[Codes]:
@@ -91,8 +101,21 @@ class FileWriter:
             yield Codes(codes.values[:, first:stop], min(stop * hop, codes.length) - first * hop)
             first = stop
 
-    def _write_chunk(self) -> None:
-        codes, self._waiting = join(self._waiting), []
+    def _end_chunk(self) -> None:
+        self._chunks.append(join(self._waiting))
+        self._waiting = []
+        if len(self._chunks) >= self._at_once:
+            self._write_chunks()
+
+    def _write_chunks(self) -> None:
+        chunks, self._chunks = self._chunks, []
+        if self._search and chunks:
+            found = self._search([codes.values for codes in chunks])
+            chunks = [replace(codes, values=v) for codes, v in zip(chunks, found, strict=True)]
+        for codes in chunks:
+            self._write_chunk(codes)
+
+    def _write_chunk(self, codes: Codes) -> None:
         coding, data = PACKED, pack_codes(codes.values, self._config.bits_per_code)
         if self._lm is not None and codes.n_q <= self._lm.n_q:
             coded = encode_chunk(self._lm, codes.values)

@@ -23,6 +23,7 @@ from sonant.entropy.integer_ops import (
     check_product,
     cumulative_frequencies,
     exponentials,
+    exponents,
     layer_norm,
     product,
     rescale,
@@ -131,6 +132,8 @@ class IntegerLanguageModel:
         self.max_frames = len(self._positions)
         self._attention_table = read.exponentials("exp.attention")
         self._output_table = read.exponentials("exp.output")
+        likely = np.maximum(self._output_table, self._output_table[0] / TOTAL)
+        self._output_bits = -np.log2(likely).astype(np.float32)
         self._layers = [read.layer(f"layers.{i}", config) for i in range(config.num_layers)]
         self._heads = [read.linear(f"heads.{k}", dim, bins, ACTIVATION_LIMIT) for k in range(n_q)]
         self._score_table_scale = np.float32(1.0)
@@ -236,11 +239,22 @@ class IntegerLanguageModel:
 
     def cumulative(self, before: Whole, book: int) -> NDArray[np.int64]:
         """Where each code of a book starts, `[N, bins + 1]`, frequencies summing to 2**20."""
+        return cumulative_frequencies(self._output_table[self._exponents(before, book)], TOTAL)
+
+    def bits(self, before: Whole, book: int) -> Whole:
+        """What each code of a book costs, `[N, bins]`, but for the rounding of its frequency."""
+        places = self._exponents(before, book)
+        whole = np.log2(self._output_table[places].sum(-1, keepdims=True)).astype(np.float32)
+        costs: Whole = self._output_bits[places]
+        costs += whole
+        return costs
+
+    def _exponents(self, before: Whole, book: int) -> NDArray[np.intp]:
+        """For each code of a book, the place of its exponential in the table of outputs, `[N, bins]`."""
         x = before if self._step_embedding is None else self._step_norm(before)
         head = self._heads[book]
         scores = rescale(product(x, head.weight) + head.bias, head.scale, EXACT_FLOAT32 // 2 - 1)
-        weights = exponentials(scores, self._score_table_scale, self._output_table)
-        return cumulative_frequencies(weights, TOTAL)
+        return exponents(scores, self._score_table_scale, len(self._output_table))
 
 
 class _Checked:

@@ -73,11 +73,16 @@ def layer_norm(x: Whole, gain: Wide, bias: Wide, epsilon: float, limit: int) -> 
 
 def exponentials(scores: Whole, scale: np.float32, table: Wide) -> Wide:
     """`table[(max − score) · scale]` along the last axis; the table ends in its smallest value."""
+    return table[exponents(scores, scale, len(table))]
+
+
+def exponents(scores: Whole, scale: np.float32, size: int) -> NDArray[np.intp]:
+    """Places (max − score) · scale in a table of `size` exponentials."""
     below = scores.max(-1, keepdims=True) - scores
     below *= scale
     np.rint(below, out=below)
-    np.minimum(below, np.float32(len(table) - 1), out=below)
-    return table[below.astype(np.intp)]
+    np.minimum(below, np.float32(size - 1), out=below)
+    return below.astype(np.intp)
 
 
 def cumulative_frequencies(weights: Wide, total: int) -> NDArray[np.int64]:

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from sonant.nn.spectra import centred_spectra, powers, unit_window
 from sonant.training.losses import single_channels
 
+WINDOW_RATE = 24_000
 WINDOWS = (512, 1024, 2048)
-LOWEST, HIGHEST = 50.0, 11000.0
+LOWEST, HIGHEST_HEARD = 50.0, 20_000.0
+HIGHEST = 11 / 24
 BANDS_PER_ERB = 1 / 0.7
 MASKED = 0.2
 FLOOR = 1e-8
@@ -35,9 +37,13 @@ class AuditoryLosses(NamedTuple):
     level: Tensor
 
 
-def band_centres() -> Array:
-    """Hertz of the bands, evenly spaced on the scale of equivalent rectangular bandwidths (ERB)."""
-    first, last = 21.4 * np.log10(1 + 0.00437 * np.array([LOWEST, HIGHEST]))
+def band_centres(sample_rate: int) -> Array:
+    """Hertz of the bands, evenly spaced on the scale of equivalent rectangular bandwidths (ERB).
+
+    From 50 Hz to 11 / 24 of the sample rate, 20 kHz at most.
+    """
+    highest = min(HIGHEST * sample_rate, HIGHEST_HEARD)
+    first, last = 21.4 * np.log10(1 + 0.00437 * np.array([LOWEST, highest]))
     count = int((last - first) * BANDS_PER_ERB) + 1
     centres: Array = (10 ** (np.linspace(first, last, count) / 21.4) - 1) / 0.00437
     return centres
@@ -51,7 +57,7 @@ def gammatone_responses(hertz: Array, centres: Array) -> Array:
 
 
 class AuditoryLoss(nn.Module):
-    """What is heard of the error, and of wrong levels, in bands b and frames of 512 to 2,048 samples.
+    """What is heard of the error, and of wrong levels, in bands b and frames of 21 to 85 ms.
 
     With the powers S of the reference, Ŝ of the decoded audio and N of their difference, and a floor φ
     of 45 dB below the loudest band of the frame:
@@ -72,11 +78,12 @@ class AuditoryLoss(nn.Module):
 
     def __init__(self, sample_rate: int) -> None:
         super().__init__()
-        centres = band_centres()
+        centres = band_centres(sample_rate)
+        self.sizes = tuple(size * max(1, round(sample_rate / WINDOW_RATE)) for size in WINDOWS)
         for name, weights in (("noise", NOISE_WEIGHTS), ("level", LEVEL_WEIGHTS)):
             values = np.interp(centres, list(weights), list(weights.values()))
             self.register_buffer(f"{name}_weights", torch.tensor(values, dtype=torch.float32), False)
-        for size in WINDOWS:
+        for size in self.sizes:
             responses = gammatone_responses(np.fft.rfftfreq(size, 1 / sample_rate).astype(float), centres)
             self.register_buffer(f"window_{size}", unit_window(size), False)
             self.register_buffer(f"responses_{size}", torch.tensor(responses, dtype=torch.float32), False)
@@ -85,7 +92,7 @@ class AuditoryLoss(nn.Module):
         """Means over windows, frames and bands; `[B, T, channels]`, every channel on its own."""
         reference, decoded = single_channels(reference), single_channels(decoded)
         noises, levels = [], []
-        for size in WINDOWS:
+        for size in self.sizes:
             window, responses = self.get_buffer(f"window_{size}"), self.get_buffer(f"responses_{size}")
             with torch.no_grad():
                 target = centred_spectra(reference, window)

@@ -1,0 +1,112 @@
+"""The search for codes: with nothing to weigh it finds the nearest, else fewer bits or less error."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lm_files import small_model
+
+import sonant
+from sonant.audio import Audio, read_audio
+from sonant.codec import Codec
+from sonant.entropy.integer_lm import IntegerLanguageModel
+from sonant.entropy.lm_coder import encode_chunk
+from sonant.entropy.rate_distortion import RateDistortionSearch
+from sonant.errors import ConfigError
+from sonant.evaluation.metrics import METRICS
+from sonant.files import compress
+from sonant.language_models import language_model
+
+N_Q = 8
+
+
+@pytest.fixture(scope="module")
+def lm(codec: Codec) -> IntegerLanguageModel:
+    found = language_model(codec)
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def fine(codec: Codec, speech: Audio) -> np.ndarray:
+    return codec.encode(speech, bitrate=24.0).values
+
+
+def searched(codec: Codec, lm: IntegerLanguageModel, fine: np.ndarray, strength: float, beam: int = 4):
+    return RateDistortionSearch(lm, codec.weights["codebooks"], N_Q, strength, beam)([fine])[0]
+
+
+def error(codec: Codec, fine: np.ndarray, values: np.ndarray) -> float:
+    books = codec.weights["codebooks"]
+    target, found = (books[np.arange(len(v))[:, None], v].sum(axis=0) for v in (fine, values))
+    return float(np.square(target - found).sum(axis=1).mean())
+
+
+def test_one_beginning_and_no_price_gives_the_nearest_entries(codec: Codec, lm, fine: np.ndarray) -> None:
+    books = codec.weights["codebooks"]
+    residuals = books[np.arange(len(fine))[:, None], fine].sum(axis=0)
+    nearest = []
+    for book in books[:N_Q]:
+        nearest.append(np.argmin(np.square(residuals[:, None] - book).sum(axis=2), axis=1))
+        residuals = residuals - book[nearest[-1]]
+    assert np.mean(searched(codec, lm, fine, 0.0, beam=1) == nearest) > 0.999
+
+
+def test_more_beginnings_lessen_the_error(codec: Codec, lm, fine: np.ndarray) -> None:
+    errors = [error(codec, fine, searched(codec, lm, fine, 0.0, beam)) for beam in (1, 2, 4)]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[2] < 0.95 * errors[0]
+
+
+def test_strength_trades_error_for_bits(codec: Codec, lm, fine: np.ndarray) -> None:
+    found = [searched(codec, lm, fine, strength) for strength in (0.0, 0.3, 1.0)]
+    sizes = [len(encode_chunk(lm, values)) for values in found]
+    errors = [error(codec, fine, values) for values in found]
+    assert sizes == sorted(sizes, reverse=True)
+    assert errors == sorted(errors)
+    assert sizes[1] < 0.95 * len(encode_chunk(lm, fine[:N_Q]))
+
+
+def test_chunks_side_by_side_are_searched_as_alone(codec: Codec, lm, fine: np.ndarray) -> None:
+    chunks = [fine[:, 10:50], fine[:, 90:97], fine[:, :1]]
+    search = RateDistortionSearch(lm, codec.weights["codebooks"], N_Q, 0.3)
+    for chunk, values in zip(chunks, search(chunks), strict=True):
+        np.testing.assert_array_equal(values, search([chunk])[0])
+
+
+def test_a_language_model_without_conditions_will_do(codec: Codec, fine: np.ndarray) -> None:
+    from lm_files import small_model
+
+    search = RateDistortionSearch(small_model(conditioned=False), codec.weights["codebooks"], N_Q, 0.5)
+    assert search([fine[:, :20]])[0].shape == (N_Q, 20)
+
+
+def test_files_are_smaller_and_no_worse(codec: Codec, speech_file: Path, tmp_path: Path) -> None:
+    reference = read_audio(speech_file, 24_000, 1)[0]
+    sizes, scores = [], []
+    for rdo in (0.0, 0.3):
+        file = tmp_path / f"{rdo}.ecdc"
+        compress(speech_file, file, model=codec, rdo=rdo)
+        with sonant.open(file) as recording:
+            assert recording.length == reference.shape[1]
+            decoded = recording.read(60)
+        sizes.append(file.stat().st_size)
+        scores.append(METRICS["si_snr"].measure(reference, decoded, 24_000))
+    assert sizes[1] < 0.92 * sizes[0]
+    assert scores[1] > scores[0] - 0.1
+
+
+def test_without_it_a_file_holds_the_codes_of_the_codec(
+    codec: Codec, speech_file: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.ecdc"
+    compress(speech_file, file, model=codec, rdo=0)
+    wav, _ = read_audio(speech_file, 24_000, 1)
+    with sonant.open(file) as recording:
+        np.testing.assert_allclose(recording.read(60), codec.decode(codec.encode(wav)), atol=1e-5)
+
+
+@pytest.mark.parametrize("rdo", [-0.1, 1.5, float("nan")])
+def test_what_is_no_share_is_refused(codec: Codec, speech_file: Path, tmp_path: Path, rdo: float) -> None:
+    with pytest.raises(ConfigError, match="from 0 to 1"):
+        compress(speech_file, tmp_path / "a.ecdc", model=codec, rdo=rdo)
