@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lm_files import small_model
 
 import sonant
+from lm_files import small_model
 from sonant.audio import Audio, read_audio
 from sonant.codec import Codec
 from sonant.entropy.integer_lm import IntegerLanguageModel
@@ -75,7 +75,6 @@ def test_chunks_side_by_side_are_searched_as_alone(codec: Codec, lm, fine: np.nd
 
 
 def test_a_language_model_without_conditions_will_do(codec: Codec, fine: np.ndarray) -> None:
-    from lm_files import small_model
 
     search = RateDistortionSearch(small_model(conditioned=False), codec.weights["codebooks"], N_Q, 0.5)
     assert search([fine[:, :20]])[0].shape == (N_Q, 20)

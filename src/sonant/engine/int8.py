@@ -1,7 +1,7 @@
 """Layers in 8-bit integers where that is faster: the LSTM and the large products.
 
 No scale depends on what else is in the block or the batch. A product quantises each of its rows by
-the largest magnitude in it, and its matrix by columns. ONNX Runtime's `DynamicQuantizeLSTM` takes
+the largest numbers in it, and its matrix by columns. ONNX Runtime's `DynamicQuantizeLSTM` takes
 one scale for its whole input and one for all hidden states of a step, from the smallest to the
 largest number; both are held fixed by numbers that are always there: the input is clipped to
 [-R, R] and has features of constant value -R and R, and units are added whose hidden states are
@@ -26,15 +26,22 @@ class Int8LayerBuilder(LayerBuilder):
 
     Args:
         lstm_range: R, the largest magnitude of the LSTM's input that is not clipped.
+        zero: what 0 is in the 255 steps of a row. After an ELU rows reach further up than down.
     """
 
     narrow = 128
 
     def __init__(
-        self, graph: GraphBuilder, config: CodecConfig, weights: Weights, ends: Ends, lstm_range: float
+        self,
+        graph: GraphBuilder,
+        config: CodecConfig,
+        weights: Weights,
+        ends: Ends,
+        lstm_range: float,
+        zero: int,
     ) -> None:
         super().__init__(graph, config, weights, ends)
-        self._range = lstm_range
+        self._range, self._zero = lstm_range, zero
         self._quantized: dict[str, tuple[str, str]] = {}
 
     def _lstm_layers(self, x: str, name: str) -> str:
@@ -95,7 +102,7 @@ class Int8LayerBuilder(LayerBuilder):
         y = g.op(
             "MatMulIntegerToFloat",
             *(rows, g.constant(columns, name), g.number(1), g.constant(scales, f"{name}.scale")),
-            *(self._middle(), g.constant(np.zeros(len(scales), np.int8), f"{name}.zero")),
+            *(self._nothing(), g.constant(np.zeros(len(scales), np.int8), f"{name}.zero")),
             domain=MICROSOFT,
         )
         y = g.op("Mul", y, row_scales)
@@ -116,15 +123,21 @@ class Int8LayerBuilder(LayerBuilder):
         if x not in self._quantized:
             g = self.graph
             x_rows = g.reshape(x, -1, width)
-            largest = g.op("ReduceMax", g.op("Abs", x_rows), axes=[1], keepdims=0)
-            scales = g.op("Mul", g.op("Max", largest, g.number(1e-20)), g.number(1 / 127))
-            middle = g.op("Expand", self._middle(), g.op("Shape", scales))
-            rows = g.op("QuantizeLinear", x_rows, scales, middle, axis=0)
+            lowest = g.op("ReduceMin", x_rows, axes=[1], keepdims=0)
+            highest = g.op("ReduceMax", x_rows, axes=[1], keepdims=0)
+            scales = g.op(
+                "Max",
+                g.op("Mul", lowest, g.number(-1 / self._zero)),
+                g.op("Mul", highest, g.number(1 / (255 - self._zero))),
+                g.number(1e-20),
+            )
+            nothing = g.op("Expand", self._nothing(), g.op("Shape", scales))
+            rows = g.op("QuantizeLinear", x_rows, scales, nothing, axis=0)
             self._quantized[x] = rows, g.op("Unsqueeze", scales, g.integers(1))
         return self._quantized[x]
 
-    def _middle(self) -> str:
-        return self.graph.constant(np.array(128, np.uint8), "middle")
+    def _nothing(self) -> str:
+        return self.graph.constant(np.array(self._zero, np.uint8), "nothing")
 
 
 def _by_columns(matrix: Matrix) -> tuple[np.ndarray, Matrix]:

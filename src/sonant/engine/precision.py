@@ -18,6 +18,7 @@ from sonant.engine.sessions import session_of
 
 FRAMES = 25
 ROOM = 1.5
+ENCODER_ZERO, DECODER_ZERO = 64, 96
 
 
 def encoder_layers(config: CodecConfig, weights: Weights, precision: Precision) -> Layers:
@@ -27,7 +28,7 @@ def encoder_layers(config: CodecConfig, weights: Weights, precision: Precision) 
     build = LayerBuilder(GraphBuilder("range"), config, weights, Ends(stream=False, tail=False))
     size = (1, FRAMES * config.hop_length, config.channels)
     noise = np.random.default_rng(0).uniform(-1, 1, size).astype(np.float32)
-    return _int8(build, before_encoder_lstm(build)[0], {"audio": noise})
+    return _int8(build, before_encoder_lstm(build)[0], {"audio": noise}, ENCODER_ZERO)
 
 
 def decoder_layers(config: CodecConfig, weights: Weights, precision: Precision) -> Layers:
@@ -38,12 +39,14 @@ def decoder_layers(config: CodecConfig, weights: Weights, precision: Precision) 
     codes = np.random.default_rng(0).integers(0, config.bins, (config.n_q, FRAMES))
     vectors = weights["codebooks"][np.arange(config.n_q)[:, None], codes].sum(axis=0)
     x = build.graph.input("vectors", ["batch", "frames", config.dimension])
-    return _int8(build, build.conv(x, "decoder.0"), {"vectors": vectors[None]})
+    return _int8(build, build.conv(x, "decoder.0"), {"vectors": vectors[None]}, DECODER_ZERO)
 
 
-def _int8(build: LayerBuilder, x: str, signal: dict[str, NDArray[np.generic]]) -> Layers:
-    """Layers whose LSTM takes a power of two over the largest magnitude that `x` has in a signal."""
+def _int8(build: LayerBuilder, x: str, signal: dict[str, NDArray[np.generic]], zero: int) -> Layers:
+    """Layers whose LSTM takes a power of two over the largest magnitude that `x` has for a signal."""
     g = build.graph
     g.output(g.op("ReduceMax", g.op("Abs", x), keepdims=0), "largest", [])
     largest = float(session_of(g.build()).run(None, signal)[0])
-    return partial(Int8LayerBuilder, lstm_range=2.0 ** math.ceil(math.log2(ROOM * largest + 1e-20)))
+    return partial(
+        Int8LayerBuilder, lstm_range=2.0 ** math.ceil(math.log2(ROOM * largest + 1e-20)), zero=zero
+    )
