@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from sonant.errors import AudioError, ConfigError, FormatError, SonantError, Wei
 from sonant.language_models import language_model, official_language_model
 from sonant.loading import DEFAULT_MODEL, load
 from sonant.recording import Recording, new_header
+from sonant.whole_files import replacing_output
 
 PIPE = "-"
 
@@ -255,25 +255,12 @@ def _check_target(source: str | Path, target: str | Path, overwrite: bool) -> No
 
 
 @contextmanager
-def _temporary(target: Path) -> Iterator[Path]:
-    """A name beside the target that becomes the target if all goes well, and else disappears."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        yield temporary
-        os.replace(temporary, target)
-    except OSError as error:
-        raise SonantError(f"{target}: cannot be written ({error.strerror or error})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
 def _output(target: str | Path) -> Iterator[BinaryIO]:
     if str(target) == PIPE:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    with _temporary(Path(target)) as temporary, open(temporary, "wb") as file:
+    with replacing_output(Path(target)) as temporary, open(temporary, "wb") as file:
         yield file
 
 
@@ -283,7 +270,7 @@ def _audio_output(target: str | Path, codec: Codec, samples: int | None) -> Iter
     if str(target) == PIPE:
         yield PipeSink(sys.stdout.buffer, rate, channels, samples)
         return
-    with _temporary(Path(target)) as temporary:
+    with replacing_output(Path(target)) as temporary:
         sink = FileSink(temporary, Path(target), rate, channels)
         try:
             yield sink

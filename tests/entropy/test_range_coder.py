@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sonant.entropy.integer_ops import cumulative_frequencies, intervals
 from sonant.entropy.range_coder import TOTAL, RangeDecoder, encode
 
 
@@ -63,3 +64,15 @@ def test_damage_is_seen() -> None:
             decoder.pull(row[None])
         seen += not decoder.intact()[0]
     assert seen == len(data)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(2, 300))
+def test_intervals_are_those_of_all_frequencies(seed: int, rows: int, bins: int) -> None:
+    random = np.random.default_rng(seed)
+    weights = np.floor(np.exp(random.normal(0, 4, (rows, bins)))) + (np.arange(bins) == 0)
+    chosen = random.integers(0, bins, rows)
+    cumulative = cumulative_frequencies(weights, 1 << 20)
+    starts, widths = intervals(weights, chosen, 1 << 20)
+    np.testing.assert_array_equal(starts, cumulative[np.arange(rows), chosen])
+    np.testing.assert_array_equal(starts + widths, cumulative[np.arange(rows), chosen + 1])
+    assert (widths > 0).all()

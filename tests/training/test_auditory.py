@@ -26,14 +26,21 @@ def noisy():
     return 0.1 * torch.randn(2, RATE // 2, 1, generator=torch.Generator().manual_seed(0))
 
 
-def test_bands_cover_hearing_evenly():
-    centres = band_centres()
+@pytest.mark.parametrize(("rate", "highest"), [(RATE, 11_000), (48_000, 20_000)])
+def test_bands_cover_hearing_evenly(rate, highest):
+    centres = band_centres(rate)
     assert centres[0] == pytest.approx(50)
-    assert centres[-1] == pytest.approx(11_000)
-    responses = gammatone_responses(np.fft.rfftfreq(4096, 1 / RATE), centres)
+    assert centres[-1] == pytest.approx(highest)
+    hertz = np.fft.rfftfreq(4096, 1 / rate)
+    responses = gammatone_responses(hertz, centres)
     np.testing.assert_allclose(responses.sum(0), 1)
-    peaks = np.fft.rfftfreq(4096, 1 / RATE)[responses.argmax(0)]
-    np.testing.assert_allclose(peaks, centres, atol=RATE / 4096)
+    np.testing.assert_allclose(hertz[responses.argmax(0)], centres, atol=rate / 4096)
+
+
+def test_windows_last_as_long_at_any_rate():
+    assert [size / 48_000 for size in AuditoryLoss(48_000).sizes] == [
+        size / RATE for size in AuditoryLoss(RATE).sizes
+    ]
 
 
 def test_without_an_error(loss, noisy):

@@ -24,6 +24,7 @@ from sonant.entropy.integer_ops import (
     cumulative_frequencies,
     exponentials,
     exponents,
+    intervals,
     layer_norm,
     product,
     rescale,
@@ -136,7 +137,6 @@ class IntegerLanguageModel:
         self._output_bits = -np.log2(likely).astype(np.float32)
         self._layers = [read.layer(f"layers.{i}", config) for i in range(config.num_layers)]
         self._heads = [read.linear(f"heads.{k}", dim, bins, ACTIVATION_LIMIT) for k in range(n_q)]
-        self._score_table_scale = np.float32(1.0)
         self._step_embedding: Whole | None = None
         if config.conditioned:
             self._step_embedding = read.table("step.emb", (n_q - 1, bins, dim))
@@ -239,13 +239,19 @@ class IntegerLanguageModel:
 
     def cumulative(self, before: Whole, book: int) -> NDArray[np.int64]:
         """Where each code of a book starts, `[N, bins + 1]`, frequencies summing to 2**20."""
-        return cumulative_frequencies(self._output_table[self._exponents(before, book)], TOTAL)
+        return cumulative_frequencies(self._output_table.take(self._exponents(before, book)), TOTAL)
+
+    def intervals(
+        self, before: Whole, book: int, codes: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Start and width of `codes` `[N]` among those that `cumulative` gives."""
+        return intervals(self._output_table.take(self._exponents(before, book)), codes, TOTAL)
 
     def bits(self, before: Whole, book: int) -> Whole:
         """What each code of a book costs, `[N, bins]`, but for the rounding of its frequency."""
         places = self._exponents(before, book)
-        whole = np.log2(self._output_table[places].sum(-1, keepdims=True)).astype(np.float32)
-        costs: Whole = self._output_bits[places]
+        whole = np.log2(self._output_table.take(places).sum(-1, keepdims=True)).astype(np.float32)
+        costs: Whole = self._output_bits.take(places)
         costs += whole
         return costs
 
@@ -254,7 +260,7 @@ class IntegerLanguageModel:
         x = before if self._step_embedding is None else self._step_norm(before)
         head = self._heads[book]
         scores = rescale(product(x, head.weight) + head.bias, head.scale, EXACT_FLOAT32 // 2 - 1)
-        return exponents(scores, self._score_table_scale, len(self._output_table))
+        return exponents(scores, len(self._output_table))
 
 
 class _Checked:

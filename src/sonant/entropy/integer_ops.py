@@ -73,16 +73,19 @@ def layer_norm(x: Whole, gain: Wide, bias: Wide, epsilon: float, limit: int) -> 
 
 def exponentials(scores: Whole, scale: np.float32, table: Wide) -> Wide:
     """`table[(max − score) · scale]` along the last axis; the table ends in its smallest value."""
-    return table[exponents(scores, scale, len(table))]
-
-
-def exponents(scores: Whole, scale: np.float32, size: int) -> NDArray[np.intp]:
-    """Places (max − score) · scale in a table of `size` exponentials."""
     below = scores.max(-1, keepdims=True) - scores
     below *= scale
     np.rint(below, out=below)
-    np.minimum(below, np.float32(size - 1), out=below)
-    return below.astype(np.intp)
+    return table.take(_places(below, len(table)))
+
+
+def exponents(scores: Whole, size: int) -> NDArray[np.intp]:
+    """Places max − score in a table of `size` exponentials."""
+    return _places(scores.max(-1, keepdims=True) - scores, size)
+
+
+def _places(below: Whole, size: int) -> NDArray[np.intp]:
+    return np.clip(below, 0, size - 1, out=below).astype(np.intp)
 
 
 def cumulative_frequencies(weights: Wide, total: int) -> NDArray[np.int64]:
@@ -93,11 +96,32 @@ def cumulative_frequencies(weights: Wide, total: int) -> NDArray[np.int64]:
     """
     bins = weights.shape[-1]
     running = np.cumsum(weights, axis=-1)
-    whole = running[..., -1:].copy()
-    running *= total - bins
-    running /= whole
-    np.floor(running, out=running)
-    running += np.arange(1, bins + 1)
     starts = np.zeros((*weights.shape[:-1], bins + 1), np.int64)
-    starts[..., 1:] = running
+    starts[..., 1:] = _shared_out(running, running[..., -1:].copy(), total - bins)
+    starts[..., 1:] += np.arange(1, bins + 1)
     return starts
+
+
+def intervals(
+    weights: Wide, chosen: NDArray[np.int64], total: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Start and width of one alternative of each row among its `cumulative_frequencies`.
+
+    Args:
+        weights: `[rows, N]`.
+        chosen: `[rows]`, from 0 to N - 1.
+        total: as for `cumulative_frequencies`.
+    """
+    rows, bins = np.arange(len(weights)), weights.shape[-1]
+    running = np.cumsum(weights, axis=-1)
+    ends = np.stack([np.where(chosen > 0, running[rows, chosen - 1], 0), running[rows, chosen]])
+    starts = _shared_out(ends, running[:, -1], total - bins).astype(np.int64)
+    starts += np.stack([chosen, chosen + 1])
+    return starts[0], starts[1] - starts[0]
+
+
+def _shared_out(running: Wide, whole: Wide, total: int) -> Wide:
+    """⌊running · total / whole⌋, in place."""
+    running *= total
+    running /= whole
+    return np.floor(running, out=running)

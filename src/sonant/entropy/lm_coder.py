@@ -19,11 +19,8 @@ def encode_chunk(lm: IntegerLanguageModel, values: NDArray[np.int16]) -> bytes:
     previous[0, :, 1:] = codes[:, :-1] + 1
     before = lm.before_books(lm.forward(previous, lm.start(1, frames))[0])
     starts, widths = np.empty((frames, n_q), np.int64), np.empty((frames, n_q), np.int64)
-    rows = np.arange(frames)
     for k in range(n_q):
-        cumulative = lm.cumulative(before, k)
-        starts[:, k] = cumulative[rows, codes[k]]
-        widths[:, k] = cumulative[rows, codes[k] + 1] - starts[:, k]
+        starts[:, k], widths[:, k] = lm.intervals(before, k, codes[k])
         before = lm.with_code(before, k, codes[k])
     return range_coder.encode(starts.reshape(-1), widths.reshape(-1))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from safetensors.numpy import save_file
 from sonant.config import LanguageModelConfig
 from sonant.entropy.integer_lm import IntegerLanguageModel, Tensors
 from sonant.errors import ConfigError, WeightsError
+from sonant.whole_files import replacing
 
 CONFIG_KEY = "sonant.language_model"
 CODEC_KEY = "sonant.codec_hash"
@@ -20,10 +20,9 @@ CODEC_KEY = "sonant.codec_hash"
 
 def save_language_model(path: Path, config: LanguageModelConfig, tensors: Tensors, codec_hash: str) -> None:
     """Write a model for the codec whose weights have the SHA-256 `codec_hash`, atomically."""
-    temporary = path.with_suffix(".partial")
     metadata = {CONFIG_KEY: config.to_json(), CODEC_KEY: codec_hash}
-    save_file({name: np.ascontiguousarray(t) for name, t in tensors.items()}, temporary, metadata=metadata)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        save_file({name: np.ascontiguousarray(t) for name, t in tensors.items()}, temporary, metadata)
 
 
 def load_language_model(path: Path, codec_hash: str | None = None) -> IntegerLanguageModel:

@@ -12,6 +12,7 @@ import numpy as np
 
 from sonant.audio import Audio
 from sonant.evaluation.codecs.base import Payload
+from sonant.whole_files import replacing
 
 FORMAT = "2"
 
@@ -49,9 +50,8 @@ class Cache:
 
     def _write(self, path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}")
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
 
     def scores(self, key: str) -> dict[str, Any]:
         """What `add_scores` has stored under `key`; empty where there is nothing."""

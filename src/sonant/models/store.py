@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from safetensors.numpy import save_file
 from sonant.config import CodecConfig
 from sonant.errors import WeightsError
 from sonant.models.layouts import Weights
+from sonant.whole_files import replacing
 
 CONFIG_KEY = "sonant.codec"
 
@@ -20,9 +20,8 @@ CONFIG_KEY = "sonant.codec"
 def save_weights(path: Path, weights: Weights, config: CodecConfig) -> None:
     """Write a codec's weights in float16, atomically."""
     halves = {name: np.ascontiguousarray(array.astype(np.float16)) for name, array in weights.items()}
-    temporary = path.with_suffix(".partial")
-    save_file(halves, temporary, metadata={CONFIG_KEY: config.to_json()})
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        save_file(halves, temporary, metadata={CONFIG_KEY: config.to_json()})
 
 
 def load_weights(path: Path) -> tuple[Weights, CodecConfig]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +10,7 @@ from safetensors.numpy import save_file
 
 from sonant.codes import Codes
 from sonant.errors import MissingDependencyError, SonantError
+from sonant.whole_files import replacing_output
 
 SHARD_CODES = 1 << 25
 
@@ -40,7 +39,8 @@ class FileWriter:
         target = self._folder / file
         target.parent.mkdir(parents=True, exist_ok=True)
         save = _save_npy if self._ending == ".npy" else _save_safetensors
-        _replace(target, lambda path: save(path, row, codes))
+        with replacing_output(target) as temporary:
+            save(temporary, row, codes)
         return [{"codes": file, **row}]
 
     def finish(self) -> list[Row]:
@@ -89,7 +89,8 @@ class ParquetWriter:
         columns["codes"] = pa.array(values, pa.list_(pa.list_(pa.int16())))
         file = f"codes-{self._number:05d}.parquet"
         table = pa.table(columns)
-        _replace(self._folder / file, lambda path: pq.write_table(table, path, compression="zstd"))
+        with replacing_output(self._folder / file) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
         self._number += 1
         self._rows, self._waiting = [], []
         return [{"codes": file, **row} for row in rows]
@@ -118,15 +119,3 @@ def _save_safetensors(path: Path, row: Row, codes: Codes) -> None:
     if codes.scales is not None:
         tensors["scales"] = codes.scales
     save_file(tensors, path, {key: str(value) for key, value in row.items() if key != "scales"})
-
-
-def _replace(target: Path, write: Callable[[Path], None]) -> None:
-    """Write under a temporary name, so that a file that is there is whole."""
-    temporary = target.with_name(f".{target.name}.partial")
-    try:
-        write(temporary)
-        os.replace(temporary, target)
-    except OSError as error:
-        raise SonantError(f"{target}: cannot be written ({error.strerror or error})") from None
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -9,23 +9,23 @@ from torch import nn
 
 
 class WeightAverage:
-    """Exponential moving average of all parameters, with a decay that grows from zero."""
+    """Exponential moving average of what learns, with a decay that grows from zero."""
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay, self.updates = decay, 0
-        self.values = [p.detach().clone() for p in network.parameters()]
+        self.values = [p.detach().clone() for p in _learning(network)]
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
         """Move a step towards the current parameters."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        torch._foreach_lerp_(self.values, list(network.parameters()), 1 - decay)
+        torch._foreach_lerp_(self.values, _learning(network), 1 - decay)
 
     @torch.no_grad()
     def swap(self, network: nn.Module) -> None:
         """Exchange the average and the parameters; twice restores both."""
-        for value, parameter in zip(self.values, network.parameters(), strict=True):
+        for value, parameter in zip(self.values, _learning(network), strict=True):
             kept = parameter.detach().clone()
             parameter.copy_(value)
             value.copy_(kept)
@@ -39,3 +39,7 @@ class WeightAverage:
         self.updates = state["updates"]
         for value, saved in zip(self.values, state["values"], strict=True):
             value.copy_(saved)
+
+
+def _learning(network: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]

@@ -11,6 +11,7 @@ import torch
 import sonant
 from sonant.errors import SonantError
 from sonant.training.recipe import Recipe
+from sonant.whole_files import replacing
 
 CHECKPOINT_NAME = "checkpoint.pt"
 
@@ -35,12 +36,10 @@ def set_random_state(state: State) -> None:
 def save_checkpoint(path: Path, recipe: Recipe, state: State) -> None:
     """Write a checkpoint with its recipe and the versions that made it, under a temporary name first."""
     versions = {"sonant": sonant.__version__, "torch": str(torch.__version__)}
-    temporary = path.with_suffix(".partial")
-    with open(temporary, "wb") as file:
+    with replacing(path) as temporary, open(temporary, "wb") as file:
         torch.save({"recipe": recipe.to_dict(), "versions": versions, **state}, file)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def load_checkpoint(path: Path, recipe: Recipe) -> State:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from sonant.errors import WeightsError
+from sonant.whole_files import replacing
 
 DISCRIMINATORS_NAME = "discriminators.safetensors"
 
@@ -23,9 +23,8 @@ def save_discriminators(path: Path, discriminators: Mapping[int, nn.Module]) -> 
         for key, network in discriminators.items()
         for name, value in network.state_dict().items()
     }
-    temporary = path.with_suffix(".partial")
-    save_file(halves, temporary)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        save_file(halves, temporary)
 
 
 def load_discriminators(path: Path, discriminators: Mapping[int, nn.Module]) -> None:

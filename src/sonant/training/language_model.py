@@ -11,7 +11,6 @@ the model starts with knowing which codes sound alike, which is worth hours of t
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +27,7 @@ from sonant.training.lm_recipe import LanguageModelRecipe
 from sonant.training.memory import keep_freed_memory
 from sonant.training.progress import ProgressLine
 from sonant.training.tokens import Tokens
+from sonant.whole_files import replacing
 
 
 class FromCodebook(nn.Module):
@@ -193,8 +193,8 @@ class LanguageModelTrainer:
         }
         result = {"config": self.recipe.model.to_json(), "model": untied(self.model)}
         for path, value in ((self.checkpoint_path, state), (self.folder / "lm.pt", result)):
-            torch.save(value, path.with_suffix(".partial"))
-            os.replace(path.with_suffix(".partial"), path)
+            with replacing(path) as temporary:
+                torch.save(value, temporary)
 
     def _load_checkpoint(self) -> None:
         state = torch.load(self.checkpoint_path, weights_only=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 
 from sonant.errors import ConfigError
+from sonant.whole_files import replacing
 
 MANIFEST_NAME = "manifest.jsonl"
 VALIDATION_NAME = "validation.jsonl"
@@ -66,12 +66,10 @@ _DEFAULTS = {f.name: f.default for f in fields(Recording) if f.default is not MI
 
 def write_manifest(path: Path, recordings: Iterable[Recording]) -> None:
     """Write recordings atomically; values that are the default are left out."""
-    temporary = path.with_suffix(".partial")
-    with open(temporary, "w", encoding="utf-8") as file:
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for recording in recordings:
             values = {k: v for k, v in asdict(recording).items() if v != _DEFAULTS.get(k)}
             file.write(json.dumps(values, ensure_ascii=False) + "\n")
-    os.replace(temporary, path)
 
 
 def read_manifest(path: Path) -> list[Recording]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections import defaultdict
 from pathlib import Path
+
+from sonant.whole_files import replacing
 
 REFRESH_SECONDS = 0.5
 
@@ -84,6 +85,5 @@ def cut_log(log: Path, step: int) -> None:
                 rows.append(line + "\n")
         except (ValueError, KeyError):
             continue
-    temporary = log.with_suffix(".partial")
-    temporary.write_text("".join(rows))
-    os.replace(temporary, log)
+    with replacing(log) as temporary:
+        temporary.write_text("".join(rows))

@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from sonant.codec import Codec
 from sonant.errors import ConfigError
 from sonant.training.corpus import Corpus
+from sonant.whole_files import replacing
 
 HASH_KEY = "sonant.coding_hash"
 AHEAD = 32
@@ -84,11 +85,9 @@ def save_tokens(
     for kind, codes in tokenise(codec, corpus, hours, seconds, n_q, threads=threads):
         crops.setdefault(kind, []).append(codes)
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {kind: np.stack(codes) for kind, codes in crops.items()},
-        path,
-        metadata={HASH_KEY: coding_hash(codec)},
-    )
+    stacked = {kind: np.stack(codes) for kind, codes in crops.items()}
+    with replacing(path) as temporary:
+        save_file(stacked, temporary, metadata={HASH_KEY: coding_hash(codec)})
 
 
 def load_tokens(path: Path, codec: Codec) -> Tokens:

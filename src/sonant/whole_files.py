@@ -1,0 +1,35 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sonant.errors import SonantError
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A name beside `target` to write to; what is there becomes `target` if all goes well, else it goes."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        yield temporary
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_output(target: Path) -> Iterator[Path]:
+    """As `replacing`, for a file that the user has named.
+
+    Raises:
+        SonantError: if it cannot be written.
+    """
+    try:
+        with replacing(target) as temporary:
+            yield temporary
+    except OSError as error:
+        raise SonantError(f"{target}: cannot be written ({error.strerror or error})") from None
