@@ -38,7 +38,7 @@ def best(call: Callable[[], Any], runs: int) -> float:
 
 
 def ours(options: argparse.Namespace) -> dict[str, float]:
-    """Whole files, with the language model and packed."""
+    """Whole files: with the language model, with searched codes besides, and packed."""
     codec = sonant.load(options.model)
     rate = codec.config.sample_rate
     audio, _ = read_audio(options.audio, rate, codec.config.channels)
@@ -48,10 +48,10 @@ def ours(options: argparse.Namespace) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         wav, ecdc, back = (Path(folder) / name for name in ("a.wav", "a.ecdc", "b.wav"))
         sf.write(wav, audio.T, rate)
-        for name, lm in (("with_lm", True), ("packed", False)):
+        for name, lm, rdo in (("with_lm", True, 0.0), ("searched", True, 0.3), ("packed", False, 0.0)):
             encode = best(
-                lambda lm=lm: sonant.compress(  # type: ignore[misc]
-                    wav, ecdc, model=codec, bitrate=BITRATE, lm=lm, overwrite=True
+                lambda lm=lm, rdo=rdo: sonant.compress(  # type: ignore[misc]
+                    wav, ecdc, model=codec, bitrate=BITRATE, lm=lm, rdo=rdo, overwrite=True
                 ),
                 options.runs,
             )

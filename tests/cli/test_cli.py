@@ -61,6 +61,18 @@ def test_pipes(speech_file: Path) -> None:
     assert len(decoded) == 44 + 2 * 144_000
 
 
+def test_a_search_finds_the_same_for_a_file_and_for_a_pipe(speech_file: Path, tmp_path: Path) -> None:
+    audio, rate = soundfile.read(speech_file, dtype="int16")
+    wav, coded, plain = (tmp_path / name for name in ("a.wav", "a.ecdc", "plain.ecdc"))
+    soundfile.write(wav, audio[: 3 * rate], rate, subtype="PCM_16")
+    settings = ("-b", "3", "--chunk", "1")
+    assert sonant("encode", wav, "-o", plain, *settings).returncode == 0
+    assert sonant("encode", wav, "-o", coded, *settings, "--rdo", "0.3").returncode == 0
+    piped = sonant("encode", "-", "-o", "-", *settings, "--rdo", "0.3", stdin=wav.read_bytes())
+    assert len(piped.stdout) < 0.95 * plain.stat().st_size
+    assert piped.stdout == coded.read_bytes()
+
+
 def test_info_and_models(speech_file: Path, tmp_path: Path) -> None:
     coded = tmp_path / "a.ecdc"
     assert sonant("encode", speech_file, "-o", coded).returncode == 0

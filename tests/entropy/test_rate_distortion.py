@@ -42,7 +42,9 @@ def error(codec: Codec, fine: np.ndarray, values: np.ndarray) -> float:
     return float(np.square(target - found).sum(axis=1).mean())
 
 
-def test_one_beginning_and_no_price_gives_the_nearest_entries(codec: Codec, lm, fine: np.ndarray) -> None:
+def test_one_beginning_and_no_price_gives_the_nearest_entries(
+    codec: Codec, lm: IntegerLanguageModel, fine: np.ndarray
+) -> None:
     books = codec.weights["codebooks"]
     residuals = books[np.arange(len(fine))[:, None], fine].sum(axis=0)
     nearest = []
@@ -52,13 +54,13 @@ def test_one_beginning_and_no_price_gives_the_nearest_entries(codec: Codec, lm, 
     assert np.mean(searched(codec, lm, fine, 0.0, beam=1) == nearest) > 0.999
 
 
-def test_more_beginnings_lessen_the_error(codec: Codec, lm, fine: np.ndarray) -> None:
+def test_more_beginnings_lessen_the_error(codec: Codec, lm: IntegerLanguageModel, fine: np.ndarray) -> None:
     errors = [error(codec, fine, searched(codec, lm, fine, 0.0, beam)) for beam in (1, 2, 4)]
     assert errors == sorted(errors, reverse=True)
     assert errors[2] < 0.95 * errors[0]
 
 
-def test_strength_trades_error_for_bits(codec: Codec, lm, fine: np.ndarray) -> None:
+def test_strength_trades_error_for_bits(codec: Codec, lm: IntegerLanguageModel, fine: np.ndarray) -> None:
     found = [searched(codec, lm, fine, strength) for strength in (0.0, 0.3, 1.0)]
     sizes = [len(encode_chunk(lm, values)) for values in found]
     errors = [error(codec, fine, values) for values in found]
@@ -67,7 +69,9 @@ def test_strength_trades_error_for_bits(codec: Codec, lm, fine: np.ndarray) -> N
     assert sizes[1] < 0.95 * len(encode_chunk(lm, fine[:N_Q]))
 
 
-def test_chunks_side_by_side_are_searched_as_alone(codec: Codec, lm, fine: np.ndarray) -> None:
+def test_chunks_side_by_side_are_searched_as_alone(
+    codec: Codec, lm: IntegerLanguageModel, fine: np.ndarray
+) -> None:
     chunks = [fine[:, 10:50], fine[:, 90:97], fine[:, :1]]
     search = RateDistortionSearch(lm, codec.weights["codebooks"], N_Q, 0.3)
     for chunk, values in zip(chunks, search(chunks), strict=True):
