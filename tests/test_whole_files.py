@@ -1,0 +1,39 @@
+"""What was there stays until the new file is whole."""
+
+from pathlib import Path
+
+import pytest
+
+from sonant.errors import SonantError
+from sonant.whole_files import replacing, replacing_output
+
+
+@pytest.mark.parametrize("write", [replacing, replacing_output])
+def test_a_file_is_replaced_at_the_end(tmp_path: Path, write) -> None:
+    target = tmp_path / "a.bin"
+    target.write_text("old")
+    with write(target) as temporary:
+        temporary.write_text("new")
+        assert target.read_text() == "old"
+    assert target.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("write", [replacing, replacing_output])
+def test_an_error_leaves_what_was_there(tmp_path: Path, write) -> None:
+    target = tmp_path / "a.bin"
+    target.write_text("old")
+    with pytest.raises(ZeroDivisionError), write(target) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_place_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    target = tmp_path / "nowhere" / "a.bin"
+    with (
+        pytest.raises(SonantError, match="a.bin: cannot be written"),
+        replacing_output(target) as temporary,
+    ):
+        temporary.write_text("new")
