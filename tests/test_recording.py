@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 import sonant
+from sonant.audio import read_audio
 from sonant.codec import Codec
 from sonant.container.index import find_index
 from sonant.errors import FormatError, WeightsError
@@ -20,13 +21,18 @@ def codec() -> Codec:
 
 @pytest.fixture(scope="module", params=[0, 1])
 def coded(
-    request: pytest.FixtureRequest, codec: Codec, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    codec: Codec,
+    tmp_path_factory: pytest.TempPathFactory,
+    speech_file: Path,
+    music_file: Path,
 ) -> tuple[Path, np.ndarray]:
-    """A file of 13 s and its audio when decoded as a whole."""
+    """A file of 13 s, music after speech, and its audio when decoded as a whole."""
     folder = tmp_path_factory.mktemp("coded")
-    random = np.random.default_rng(0)
-    tone = np.sin(np.arange(13 * 24_000) * 0.05) * 0.3 + 0.05 * random.standard_normal(13 * 24_000)
-    soundfile.write(folder / "a.wav", tone.astype(np.float32), 24_000)
+    parts = [
+        read_audio(file, 24_000, 1)[0][0] for file in (speech_file, music_file, speech_file, music_file)
+    ]
+    soundfile.write(folder / "a.wav", np.concatenate(parts)[: 13 * 24_000], 24_000)
     compress(folder / "a.wav", folder / "a.ecdc", model=codec, bitrate=1.5, version=request.param)
     assert decompress(folder / "a.ecdc", folder / "b.wav", model=codec) == []
     return folder / "a.ecdc", soundfile.read(folder / "b.wav", dtype="float32")[0]
