@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -90,9 +91,8 @@ def compress(
         else:
             header = new_header(codec, network, audio.sample_rate, tags)
             at_once = 1 if PIPE in (str(source), str(target)) else CHUNKS_AT_ONCE
-            write = _version1_writer(
-                file, FileWriter(file, config, header, network, chunk, search, at_once)
-            )
+            begin = partial(FileWriter, file, config, header, network, chunk, search, at_once)
+            write = _version1_writer(file, begin)
         done = 0
         for block in model_blocks(audio, str(source), config.sample_rate, config.channels):
             write(stream.push(block), False)
@@ -128,8 +128,13 @@ def _version0_writer(file: BinaryIO, codec: Codec, lm: bool | None) -> Write:
     return write_at_the_end
 
 
-def _version1_writer(file: BinaryIO, writer: FileWriter) -> Write:
+def _version1_writer(file: BinaryIO, begin: Callable[[], FileWriter]) -> Write:
+    """Begins the file with the first codes: an input bad from the start leaves nothing in a pipe."""
+    writer: FileWriter | None = None
+
     def write(codes: Codes, last: bool) -> None:
+        nonlocal writer
+        writer = writer or begin()
         writer.write(codes)
         if last:
             writer.finish()

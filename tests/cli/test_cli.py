@@ -73,6 +73,12 @@ def test_a_search_finds_the_same_for_a_file_and_for_a_pipe(speech_file: Path, tm
     assert piped.stdout == coded.read_bytes()
 
 
+def test_a_bad_input_leaves_nothing_in_a_pipe(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "nan.wav", np.full(24_000, np.nan, np.float32), 24_000, subtype="FLOAT")
+    result = sonant("encode", "-", stdin=(tmp_path / "nan.wav").read_bytes())
+    assert (result.returncode, result.stdout) == (2, b"")
+
+
 def test_info_and_models(speech_file: Path, tmp_path: Path) -> None:
     coded = tmp_path / "a.ecdc"
     assert sonant("encode", speech_file, "-o", coded).returncode == 0
