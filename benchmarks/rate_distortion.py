@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,8 @@ from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.entropy.rate_distortion import BEAM, RateDistortionSearch
 from sonant.evaluation.metrics import METRICS
 from sonant.evaluation.sets import bundled_set
+from sonant.files import CHUNKS_AT_ONCE
 from sonant.language_models import language_model
-
-AT_ONCE = 8
 
 
 def chosen(
@@ -43,10 +43,10 @@ def chosen(
         yield from (codes.with_codebooks(n_q) for codes in fine)
         return
     search = RateDistortionSearch(lm, codec.weights["codebooks"], n_q, strength, beam)
-    for start in range(0, len(fine), AT_ONCE):
-        part = fine[start : start + AT_ONCE]
+    for start in range(0, len(fine), CHUNKS_AT_ONCE):
+        part = fine[start : start + CHUNKS_AT_ONCE]
         for codes, values in zip(part, search([codes.values for codes in part]), strict=True):
-            yield Codes(values, codes.length, codes.scales)
+            yield replace(codes, values=values)
 
 
 def main() -> None:

@@ -9,14 +9,6 @@ from sonant.audio import Audio
 from sonant.codec import Codec
 from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.entropy.lm_coder import decode_chunks, encode_chunk
-from sonant.language_models import language_model
-
-
-@pytest.fixture(scope="module")
-def lm(codec: Codec) -> IntegerLanguageModel:
-    found = language_model(codec)
-    assert found is not None
-    return found
 
 
 @pytest.mark.parametrize("bitrate", [3.0, 6.0])

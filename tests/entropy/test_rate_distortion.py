@@ -15,16 +15,8 @@ from sonant.entropy.rate_distortion import RateDistortionSearch
 from sonant.errors import ConfigError
 from sonant.evaluation.metrics import METRICS
 from sonant.files import compress
-from sonant.language_models import language_model
 
 N_Q = 8
-
-
-@pytest.fixture(scope="module")
-def lm(codec: Codec) -> IntegerLanguageModel:
-    found = language_model(codec)
-    assert found is not None
-    return found
 
 
 @pytest.fixture(scope="module")

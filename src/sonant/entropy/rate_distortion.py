@@ -100,12 +100,12 @@ class RateDistortionSearch:
             errors = np.square(residuals).sum(axis=2)
             known = np.stack([np.ones_like(errors), spent + errors], axis=2)
             totals = np.concatenate([residuals, known], axis=2) @ self._columns[k]
-            prices = self._lm.bits(before, k).reshape(totals.shape)
-            prices *= price[:, None, None]
-            totals += prices
+            costs = self._lm.bits(before, k).reshape(totals.shape)
+            costs *= price[:, None, None]
+            totals += costs
             best = _smallest(totals.reshape(lanes, -1), self._beam if k + 1 < self.n_q else 1)
             parent, code = np.divmod(best, totals.shape[2])
-            spent = spent[rows, parent] + prices.reshape(lanes, -1)[rows, best]
+            spent = spent[rows, parent] + costs.reshape(lanes, -1)[rows, best]
             residuals = residuals[rows, parent] - self._books[k][code]
             codes = codes[rows, parent]
             codes[:, :, k] = code
