@@ -25,7 +25,6 @@ from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.entropy.rate_distortion import BEAM, RateDistortionSearch
 from sonant.evaluation.metrics import METRICS
 from sonant.evaluation.sets import bundled_set
-from sonant.files import CHUNKS_AT_ONCE
 from sonant.language_models import language_model
 
 
@@ -43,10 +42,8 @@ def chosen(
         yield from (codes.with_codebooks(n_q) for codes in fine)
         return
     search = RateDistortionSearch(lm, codec.weights["codebooks"], n_q, strength, beam)
-    for start in range(0, len(fine), CHUNKS_AT_ONCE):
-        part = fine[start : start + CHUNKS_AT_ONCE]
-        for codes, values in zip(part, search([codes.values for codes in part]), strict=True):
-            yield replace(codes, values=values)
+    for codes in fine:
+        yield replace(codes, values=search(codes.values))
 
 
 def main() -> None:

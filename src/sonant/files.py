@@ -33,8 +33,6 @@ from sonant.whole_files import replacing_output
 
 PIPE = "-"
 
-CHUNKS_AT_ONCE = 8
-
 Progress = Callable[[float], None]
 Write = Callable[[Codes, bool], None]
 
@@ -90,8 +88,7 @@ def compress(
             write = _version0_writer(file, codec, lm)
         else:
             header = new_header(codec, network, audio.sample_rate, tags)
-            at_once = 1 if PIPE in (str(source), str(target)) else CHUNKS_AT_ONCE
-            begin = partial(FileWriter, file, config, header, network, chunk, search, at_once)
+            begin = partial(FileWriter, file, config, header, network, chunk, search)
             write = _version1_writer(file, begin)
         done = 0
         for block in model_blocks(audio, str(source), config.sample_rate, config.channels):

@@ -25,7 +25,7 @@ def fine(codec: Codec, speech: Audio) -> np.ndarray:
 
 
 def searched(codec: Codec, lm: IntegerLanguageModel, fine: np.ndarray, strength: float, beam: int = 4):
-    return RateDistortionSearch(lm, codec.weights["codebooks"], N_Q, strength, beam)([fine])[0]
+    return RateDistortionSearch(lm, codec.weights["codebooks"], N_Q, strength, beam)(fine)
 
 
 def error(codec: Codec, fine: np.ndarray, values: np.ndarray) -> float:
@@ -61,19 +61,9 @@ def test_strength_trades_error_for_bits(codec: Codec, lm: IntegerLanguageModel, 
     assert sizes[1] < 0.95 * len(encode_chunk(lm, fine[:N_Q]))
 
 
-def test_chunks_side_by_side_are_searched_as_alone(
-    codec: Codec, lm: IntegerLanguageModel, fine: np.ndarray
-) -> None:
-    chunks = [fine[:, 10:50], fine[:, 90:97], fine[:, :1]]
-    search = RateDistortionSearch(lm, codec.weights["codebooks"], N_Q, 0.3)
-    for chunk, values in zip(chunks, search(chunks), strict=True):
-        np.testing.assert_array_equal(values, search([chunk])[0])
-
-
 def test_a_language_model_without_conditions_will_do(codec: Codec, fine: np.ndarray) -> None:
-
     search = RateDistortionSearch(small_model(conditioned=False), codec.weights["codebooks"], N_Q, 0.5)
-    assert search([fine[:, :20]])[0].shape == (N_Q, 20)
+    assert search(fine[:, :20]).shape == (N_Q, 20)
 
 
 def test_files_are_smaller_and_no_worse(codec: Codec, speech_file: Path, tmp_path: Path) -> None:

@@ -33,7 +33,6 @@ class FileWriter:
         chunk_seconds: how much a chunk holds, as far as the language model reaches.
         search: chooses the codes of a chunk, which then come with more codebooks; None to write them
             as they are.
-        chunks_at_once: how many wait for one another, to be searched side by side.
     """
 
     def __init__(
@@ -44,14 +43,12 @@ class FileWriter:
         lm: IntegerLanguageModel | None = None,
         chunk_seconds: float = CHUNK_SECONDS,
         search: RateDistortionSearch | None = None,
-        chunks_at_once: int = 1,
     ) -> None:
         self._stream, self._config, self._lm = stream, config, lm
         most = MAX_FRAMES if lm is None else lm.max_frames
         self._frames = max(1, min(most, round(chunk_seconds * config.frame_rate)))
-        self._search, self._at_once = search, chunks_at_once
+        self._search = search
         self._waiting: list[Codes] = []
-        self._chunks: list[Codes] = []
         self._start = 0
         self._sizes: list[int] = []
         self._samples: list[int] = []
@@ -79,7 +76,6 @@ class FileWriter:
         """Write what is left, and the index."""
         if self._waiting:
             self._end_chunk()
-        self._write_chunks()
         self._stream.write(Index(self._first, tuple(self._sizes), tuple(self._samples)).to_bytes())
 
     def _parts(self, codes: Codes) -> Iterator[Codes]:
@@ -102,18 +98,11 @@ class FileWriter:
             first = stop
 
     def _end_chunk(self) -> None:
-        self._chunks.append(join(self._waiting))
+        codes = join(self._waiting)
         self._waiting = []
-        if len(self._chunks) >= self._at_once:
-            self._write_chunks()
-
-    def _write_chunks(self) -> None:
-        chunks, self._chunks = self._chunks, []
-        if self._search and chunks:
-            found = self._search([codes.values for codes in chunks])
-            chunks = [replace(codes, values=v) for codes, v in zip(chunks, found, strict=True)]
-        for codes in chunks:
-            self._write_chunk(codes)
+        if self._search:
+            codes = replace(codes, values=self._search(codes.values))
+        self._write_chunk(codes)
 
     def _write_chunk(self, codes: Codes) -> None:
         coding, data = PACKED, pack_codes(codes.values, self._config.bits_per_code)

@@ -133,8 +133,7 @@ class IntegerLanguageModel:
         self.max_frames = len(self._positions)
         self._attention_table = read.exponentials("exp.attention")
         self._output_table = read.exponentials("exp.output")
-        likely = np.maximum(self._output_table, self._output_table[0] / TOTAL)
-        self._output_bits = -np.log2(likely).astype(np.float32)
+        self._nats_per_place = _slope(self._output_table)
         self._layers = [read.layer(f"layers.{i}", config) for i in range(config.num_layers)]
         self._heads = [read.linear(f"heads.{k}", dim, bins, ACTIVATION_LIMIT) for k in range(n_q)]
         self._step_embedding: Whole | None = None
@@ -227,6 +226,13 @@ class IntegerLanguageModel:
         joined = mixed.transpose(0, 2, 1, 3).reshape(lanes, steps, dim).astype(np.float32)
         return layer.attended(joined, RESIDUAL_LIMIT)
 
+    def before_steps(self, values: NDArray[np.int16]) -> Whole:
+        """What the codes of each step of a chunk `[n_q, T]` are added to, `[T, dim]`, all at once."""
+        n_q, frames = values.shape
+        previous = np.zeros((1, n_q, frames), np.int64)
+        previous[0, :, 1:] = values[:, :-1].astype(np.int64) + 1
+        return self.before_books(self.forward(previous, self.start(1, frames))[0])
+
     def before_books(self, outputs: Whole) -> Whole:
         """What the codes of a step are added to, book by book (`with_code`), from `forward`'s outputs."""
         return outputs if self._step_embedding is None else outputs * self._step_grid
@@ -247,20 +253,28 @@ class IntegerLanguageModel:
         """Start and width of `codes` `[N]` among those that `cumulative` gives."""
         return intervals(self._output_table.take(self._exponents(before, book)), codes, TOTAL)
 
-    def bits(self, before: Whole, book: int) -> Whole:
-        """What each code of a book costs, `[N, bins]`, but for the rounding of its frequency."""
-        places = self._exponents(before, book)
-        whole = np.log2(self._output_table.take(places).sum(-1, keepdims=True)).astype(np.float32)
-        costs: Whole = self._output_bits.take(places)
-        costs += whole
-        return costs
+    def logits(self, before: Whole, book: int) -> Whole:
+        """Log-likelihoods `[N, bins]` in nats, all but their normalisation, as near as float32 comes to them."""
+        scores = self._sums(before, book)
+        scores *= self._heads[book].scale * self._nats_per_place
+        return scores
 
     def _exponents(self, before: Whole, book: int) -> NDArray[np.intp]:
         """For each code of a book, the place of its exponential in the table of outputs, `[N, bins]`."""
-        x = before if self._step_embedding is None else self._step_norm(before)
-        head = self._heads[book]
-        scores = rescale(product(x, head.weight) + head.bias, head.scale, EXACT_FLOAT32 // 2 - 1)
+        scores = rescale(self._sums(before, book), self._heads[book].scale, EXACT_FLOAT32 // 2 - 1)
         return exponents(scores, len(self._output_table))
+
+    def _sums(self, before: Whole, book: int) -> Whole:
+        x = before if self._step_embedding is None else self._step_norm(before)
+        sums = product(x, self._heads[book].weight)
+        sums += self._heads[book].bias
+        return sums
+
+
+def _slope(table: Wide) -> np.float32:
+    """By how much the logarithm of a table of exponentials falls from place to place."""
+    place = max(1, int(np.count_nonzero(table * table >= table[0])) - 1)
+    return np.float32(np.log(table[0] / max(table[place], 1)) / place)
 
 
 class _Checked:

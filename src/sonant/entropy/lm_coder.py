@@ -15,9 +15,7 @@ def encode_chunk(lm: IntegerLanguageModel, values: NDArray[np.int16]) -> bytes:
     """Code a chunk `[n_q, frames]`, all of its steps at once; at most `lm.max_frames` frames."""
     n_q, frames = values.shape
     codes = values.astype(np.int64)
-    previous = np.zeros((1, n_q, frames), np.int64)
-    previous[0, :, 1:] = codes[:, :-1] + 1
-    before = lm.before_books(lm.forward(previous, lm.start(1, frames))[0])
+    before = lm.before_steps(values)
     starts, widths = np.empty((frames, n_q), np.int64), np.empty((frames, n_q), np.int64)
     for k in range(n_q):
         starts[:, k], widths[:, k] = lm.intervals(before, k, codes[k])
