@@ -24,7 +24,7 @@ from sonant.container import version0
 from sonant.container.concatenate import concatenate
 from sonant.container.writer import CHUNK_SECONDS, FileWriter
 from sonant.entropy.integer_lm import IntegerLanguageModel
-from sonant.entropy.rate_distortion import RateDistortionSearch
+from sonant.entropy.rate_distortion import STRENGTH, RateDistortionSearch
 from sonant.errors import AudioError, ConfigError, FormatError, SonantError, WeightsError
 from sonant.language_models import language_model, official_language_model
 from sonant.loading import DEFAULT_MODEL, load
@@ -47,7 +47,7 @@ def compress(
     version: int = 1,
     tags: dict[str, str] | None = None,
     chunk: float = CHUNK_SECONDS,
-    rdo: float = 0.0,
+    rdo: float | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> None:
@@ -63,9 +63,9 @@ def compress(
         tags: title, artist, …, for a version 1 file.
         chunk: seconds that a version 1 file codes on their own. Damage costs that much; what reads
             the output of a pipe waits that long.
-        rdo: with a language model, how readily codes give up closeness for bits, from 0 to 1; 0.3 saves
-            about a tenth of the file at the same SI-SNR, for three times the work
-            (`RateDistortionSearch`). 0 takes the codes of `Codec.encode`.
+        rdo: how readily codes give up closeness for bits under the language model, from 0 to 1
+            (`RateDistortionSearch`); 0 takes the codes of `Codec.encode`. By default STRENGTH where a
+            language model codes them, else 0.
         overwrite: replace an existing target.
         progress: called with the seconds of audio coded so far.
 
@@ -102,15 +102,18 @@ def compress(
 
 
 def _search(
-    codec: Codec, lm: IntegerLanguageModel | None, bitrate: float, rdo: float
+    codec: Codec, lm: IntegerLanguageModel | None, bitrate: float, rdo: float | None
 ) -> RateDistortionSearch | None:
     """What chooses the codes, where there is a language model for so many codebooks."""
     n_q = codec.config.check_bitrate(bitrate)
-    if not 0 <= rdo <= 1:
+    if rdo is not None and not 0 <= rdo <= 1:
         raise ConfigError(f"rdo is a number from 0 to 1, not {rdo:g}")
-    if lm is None or n_q > lm.n_q or not rdo:
+    if lm is None or n_q > lm.n_q:
+        if rdo:
+            raise ConfigError(f"no language model codes {bitrate:g} kbit/s here; leave out --rdo")
         return None
-    return RateDistortionSearch(lm, codec.weights["codebooks"], n_q, rdo)
+    strength = STRENGTH if rdo is None else rdo
+    return RateDistortionSearch(lm, codec.weights["codebooks"], n_q, strength) if strength else None
 
 
 def _version0_writer(file: BinaryIO, codec: Codec, lm: bool | None) -> Write:

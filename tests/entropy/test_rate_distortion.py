@@ -1,6 +1,7 @@
 """The search for codes: with nothing to weigh it finds the nearest, else fewer bits or less error."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def test_a_language_model_without_conditions_will_do(codec: Codec, fine: np.ndar
 def test_files_are_smaller_and_no_worse(codec: Codec, speech_file: Path, tmp_path: Path) -> None:
     reference = read_audio(speech_file, 24_000, 1)[0]
     sizes, scores = [], []
-    for rdo in (0.0, 0.3):
+    for rdo in (0.0, None):
         file = tmp_path / f"{rdo}.ecdc"
         compress(speech_file, file, model=codec, rdo=rdo)
         with sonant.open(file) as recording:
@@ -89,6 +90,18 @@ def test_without_it_a_file_holds_the_codes_of_the_codec(
     wav, _ = read_audio(speech_file, 24_000, 1)
     with sonant.open(file) as recording:
         np.testing.assert_allclose(recording.read(60), codec.decode(codec.encode(wav)), atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{"lm": False}, {"bitrate": 24.0}, {"version": 0}])
+def test_where_no_language_model_codes_there_is_no_search(
+    codec: Codec, speech_file: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError, match="leave out --rdo"):
+        compress(speech_file, tmp_path / "a.ecdc", model=codec, rdo=0.3, **settings)
+    files = [tmp_path / "b.ecdc", tmp_path / "c.ecdc"]
+    for file, rdo in zip(files, (None, 0.0), strict=True):
+        compress(speech_file, file, model=codec, rdo=rdo, **settings)
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 @pytest.mark.parametrize("rdo", [-0.1, 1.5, float("nan")])

@@ -21,6 +21,7 @@ Array = NDArray[np.float32]
 Values = NDArray[np.int16]
 
 BEAM = 4
+STRENGTH = 0.4
 STEPS_AT_ONCE = 32
 
 
