@@ -48,7 +48,7 @@ def ours(options: argparse.Namespace) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         wav, ecdc, back = (Path(folder) / name for name in ("a.wav", "a.ecdc", "b.wav"))
         sf.write(wav, audio.T, rate)
-        for name, lm, rdo in (("with_lm", True, 0.0), ("searched", True, 0.3), ("packed", False, 0.0)):
+        for name, lm, rdo in (("searched", True, None), ("with_lm", True, 0.0), ("packed", False, None)):
             encode = best(
                 lambda lm=lm, rdo=rdo: sonant.compress(  # type: ignore[misc]
                     wav, ecdc, model=codec, bitrate=BITRATE, lm=lm, rdo=rdo, overwrite=True

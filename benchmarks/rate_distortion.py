@@ -20,18 +20,19 @@ from entropy_saving import sizes
 
 import sonant
 from sonant.codec import Codec
-from sonant.codes import Codes
+from sonant.codes import Codes, join
 from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.entropy.rate_distortion import BEAM, RateDistortionSearch
 from sonant.evaluation.metrics import METRICS
 from sonant.evaluation.sets import bundled_set
 from sonant.language_models import language_model
+from sonant.streams import finish_all, push_all
 
 
 def chosen(
     codec: Codec,
     lm: IntegerLanguageModel,
-    fine: Sequence[Codes],
+    nearest: Sequence[Codes],
     bitrate: float,
     strength: float,
     beam: int,
@@ -39,11 +40,12 @@ def chosen(
     """The codes of excerpts no longer than a chunk."""
     n_q = codec.config.codebooks_for(bitrate)
     if not strength:
-        yield from (codes.with_codebooks(n_q) for codes in fine)
+        yield from (codes.with_codebooks(n_q) for codes in nearest)
         return
     search = RateDistortionSearch(lm, codec.weights["codebooks"], n_q, strength, beam)
-    for codes in fine:
-        yield replace(codes, values=search(codes.values))
+    for codes in nearest:
+        assert codes.latents is not None
+        yield replace(codes, values=search(codes.values[:n_q], codes.latents))
 
 
 def main() -> None:
@@ -61,13 +63,15 @@ def main() -> None:
     assert lm is not None
     excerpts = bundled_set(options.set)
     clips = [excerpts.render(excerpt, options.root) for excerpt in excerpts.excerpts]
-    fine = [codec.encode(audio, bitrate=max(codec.config.bandwidths)) for audio in clips]
+    streams = [codec.encoder(max(options.bitrates), latents=True) for _ in clips]
+    pieces = zip(push_all(streams, clips), finish_all(streams), strict=True)
+    nearest = [join(both) for both in pieces]
     print("| kbit/s | strength | category | coded kbit/s | saving | SI-SNR | ViSQOL | PESQ |")
     print("|--:|--:|---|--:|--:|--:|--:|--:|")
     for bitrate in options.bitrates:
         for strength in options.strengths:
             results: defaultdict[str, list[tuple[float, ...]]] = defaultdict(list)
-            found = chosen(codec, lm, fine, bitrate, strength, options.beam)
+            found = chosen(codec, lm, nearest, bitrate, strength, options.beam)
             for excerpt, audio, codes in zip(excerpts.excerpts, clips, found, strict=True):
                 decoded = codec.decode(codes)
                 names = ["si_snr", "visqol_audio"]

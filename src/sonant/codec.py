@@ -46,7 +46,9 @@ class Codec:
         """The model's name."""
         return self.config.name
 
-    def encoder(self, bitrate: float = 6.0, *, low_latency: bool = False) -> EncoderStream:
+    def encoder(
+        self, bitrate: float = 6.0, *, low_latency: bool = False, latents: bool = False
+    ) -> EncoderStream:
         """A new stream of audio into codes.
 
         Args:
@@ -54,14 +56,15 @@ class Codec:
             low_latency: only for models with reflect padding: begin with silence before the first
                 sample, so that codes flow at once, instead of the mirrored start, which has to
                 wait for 8 frames. The first 12 frames then differ from those of the whole file.
+            latents: keep what the encoder gave before it was quantised (`Codes.latents`).
 
         Raises:
             ConfigError: if the model has no such bitrate.
         """
         n_q = self.config.check_bitrate(bitrate)
         if self.config.segment_length is not None:
-            return SegmentEncoder(self.engine, n_q)
-        return FrameEncoder(self.engine, n_q, low_latency=low_latency)
+            return SegmentEncoder(self.engine, n_q, latents=latents)
+        return FrameEncoder(self.engine, n_q, low_latency=low_latency, latents=latents)
 
     def decoder(self, *, low_latency: bool = False) -> DecoderStream:
         """A new stream of codes into audio; `low_latency` as for `encoder`."""

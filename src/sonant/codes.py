@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,14 @@ class Codes:
             next one starts.
         scales: float32 `[segments]`, the volume that each segment was divided by, for a model that
             normalises; else None.
+        latents: float32 `[frames, D]`, what the encoder gave and the codes stand for, where a stream
+            was asked to keep it; else None.
     """
 
     values: NDArray[np.int16]
     length: int
     scales: NDArray[np.float32] | None = None
+    latents: NDArray[np.float32] | None = None
 
     @property
     def n_q(self) -> int:
@@ -42,16 +45,23 @@ class Codes:
 
     def with_codebooks(self, n_q: int) -> Codes:
         """The same recording at a lower rate: only the first `n_q` codebooks."""
-        return Codes(self.values[:n_q], self.length, self.scales)
+        return replace(self, values=self.values[:n_q])
+
+    def part(self, first: int, stop: int, length: int, scales: NDArray[np.float32] | None = None) -> Codes:
+        """Frames `first` to `stop`, which add `length` samples to the recording."""
+        latents = None if self.latents is None else self.latents[first:stop]
+        return Codes(self.values[:, first:stop], length, scales, latents)
 
 
 def join(pieces: Sequence[Codes]) -> Codes:
     """Pieces of a stream, in order, as one."""
     scales = [piece.scales for piece in pieces if piece.scales is not None]
+    latents = [piece.latents for piece in pieces if piece.latents is not None]
     return Codes(
         np.concatenate([piece.values for piece in pieces], axis=1),
         sum(piece.length for piece in pieces),
         np.concatenate(scales) if scales else None,
+        np.concatenate(latents) if latents else None,
     )
 
 

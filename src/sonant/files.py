@@ -80,7 +80,7 @@ def compress(
     if lm and version == 1 and network is None:
         raise WeightsError(f"{codec.name} has no language model; leave out --lm")
     search = _search(codec, network, bitrate, rdo)
-    stream = codec.encoder(max(config.bandwidths) if search else bitrate)
+    stream = codec.encoder(bitrate, latents=search is not None)
     _check_target(source, target, overwrite)
     audio = WavPipeSource(sys.stdin.buffer) if str(source) == PIPE else open_source(Path(source))
     with _output(target) as file:

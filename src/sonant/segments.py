@@ -9,7 +9,7 @@ from sonant.codes import Codes, join, split_segments
 from sonant.engine.runtime import Engine
 from sonant.errors import FormatError
 from sonant.stepping import DecodeStep, EncodeStep, Job
-from sonant.streams import DecoderStream, EncoderStream, SampleBuffer, check_codes
+from sonant.streams import DecoderStream, EncoderStream, SampleBuffer, check_codes, no_codes
 
 VOLUME_FLOOR = 1e-8
 
@@ -32,10 +32,10 @@ def overlap_window(samples: int) -> Audio:
 class SegmentEncoder(EncoderStream):
     """Encoder stream: a segment's codes are out when all of its samples are in."""
 
-    def __init__(self, engine: Engine, n_q: int) -> None:
+    def __init__(self, engine: Engine, n_q: int, *, latents: bool = False) -> None:
         config = engine.config
         assert config.segment_length is not None and config.segment_stride is not None
-        self.engine, self._n_q = engine, n_q
+        self.engine, self._n_q, self._keeps_latents = engine, n_q, latents
         self._length, self._stride = config.segment_length, config.segment_stride
         self._buffer = SampleBuffer(config.channels)
 
@@ -64,16 +64,16 @@ class SegmentEncoder(EncoderStream):
 
     def _coding(self, segments: list[tuple[Audio, int]]) -> Job[Codes]:
         """Code segments, each with the samples that it adds to the recording."""
-        normalize = self.engine.config.normalize
-        none = np.zeros(0, np.float32) if normalize else None
-        pieces = [Codes(np.zeros((self._n_q, 0), np.int16), 0, none)]
+        config = self.engine.config
+        pieces = [no_codes(config, self._n_q, self._keeps_latents)]
         for audio, adds in segments:
             scales = None
-            if normalize:
+            if config.normalize:
                 scales = np.array([volume(audio)], np.float32)
                 audio = audio / scales[0]
-            values, _ = yield EncodeStep(np.ascontiguousarray(audio.T), None, self._n_q, last=True)
-            pieces.append(Codes(values, adds, scales))
+            step = EncodeStep(np.ascontiguousarray(audio.T), None, self._n_q, last=True)
+            (values, latents), _ = yield step
+            pieces.append(Codes(values, adds, scales, latents if self._keeps_latents else None))
         return join(pieces)
 
 

@@ -20,13 +20,14 @@ from sonant.engine.runtime import Array, Engine, State
 BATCH = 8
 FRAMES_AT_ONCE = 240
 
+Coded = tuple[NDArray[np.int16], Array]
 Result = TypeVar("Result")
 Job = Generator["Step", tuple[Any, State], Result]
 
 
 @dataclass(frozen=True)
 class EncodeStep:
-    """`audio [T, channels]` to codes `[n_q, F]`.
+    """`audio [T, channels]` to codes `[n_q, F]` and the latents `[F, D]` that they stand for.
 
     Attributes:
         state: of the stream, None where the recording begins by mirroring or is coded whole.
@@ -47,13 +48,13 @@ class EncodeStep:
         return len(self.audio)
 
     @staticmethod
-    def run(engine: Engine, steps: Sequence[EncodeStep]) -> list[tuple[NDArray[np.int16], State]]:
+    def run(engine: Engine, steps: Sequence[EncodeStep]) -> list[tuple[Coded, State]]:
         """Run steps of one length, all with a state or all without."""
         audio = np.stack([step.audio for step in steps])
         tail = audio.shape[1] % engine.config.hop_length != 0
         latents, states = engine.encode(audio, _stacked(steps), tail)
         codes = engine.quantize(latents, max(step.n_q for step in steps))
-        return [(codes[k, : s.n_q], _member(states, k)) for k, s in enumerate(steps)]
+        return [((codes[k, : s.n_q], latents[k]), _member(states, k)) for k, s in enumerate(steps)]
 
 
 @dataclass(frozen=True)
@@ -159,12 +160,14 @@ def _parts(group: list[tuple[int, Step]], config: CodecConfig) -> list[list[tupl
     return [group[start : start + size] for start in range(0, len(group), size)]
 
 
-def _cut(result: NDArray[Any], step: Step, asked: Step, config: CodecConfig) -> NDArray[Any]:
+def _cut(result: Any, step: Step, asked: Step, config: CodecConfig) -> Any:
     """Without what came of padding."""
     if len(step) == len(asked):
         return result
     if isinstance(asked, EncodeStep):
-        return result[:, : config.frames_for(len(asked))]
+        codes, latents = result
+        frames = config.frames_for(len(asked))
+        return codes[:, :frames], latents[:frames]
     return result[: len(asked) * config.hop_length]
 
 

@@ -122,9 +122,12 @@ class FrameEncoder(EncoderStream):
     ends need it.
     """
 
-    def __init__(self, engine: Engine, n_q: int, *, low_latency: bool = False) -> None:
+    def __init__(
+        self, engine: Engine, n_q: int, *, low_latency: bool = False, latents: bool = False
+    ) -> None:
         config = engine.config
         self.engine, self._n_q, self._hop = engine, n_q, config.hop_length
+        self._keeps_latents = latents
         self._exact_reflect = config.pad_mode == "reflect" and not low_latency
         self._state: State | None = None if self._exact_reflect else engine.encoder_start
         self._buffer = SampleBuffer(config.channels)
@@ -147,14 +150,21 @@ class FrameEncoder(EncoderStream):
         return self._coding(self._buffer.close(), last=True)
 
     def _coding(self, samples: Audio, last: bool = False) -> Job[Codes]:
-        parts = [np.zeros((self._n_q, 0), np.int16)]
+        pieces = [no_codes(self.engine.config, self._n_q, self._keeps_latents)]
         audio = np.ascontiguousarray(samples.T)
         block = max(1, len(audio) if last else BLOCK_FRAMES * self._hop)
         for start in range(0, len(audio), block):
             step = EncodeStep(audio[start : start + block], self._state, self._n_q, last)
-            codes, self._state = yield step
-            parts.append(codes)
-        return Codes(np.concatenate(parts, axis=1), len(audio))
+            (values, latents), self._state = yield step
+            pieces.append(Codes(values, len(step), None, latents if self._keeps_latents else None))
+        return join(pieces)
+
+
+def no_codes(config: CodecConfig, n_q: int, latents: bool) -> Codes:
+    """What a stream gives where nothing is ready."""
+    scales = np.zeros(0, np.float32) if config.normalize else None
+    kept = np.zeros((0, config.dimension), np.float32) if latents else None
+    return Codes(np.zeros((n_q, 0), np.int16), 0, scales, kept)
 
 
 class FrameDecoder(DecoderStream):

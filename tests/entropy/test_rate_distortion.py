@@ -10,6 +10,7 @@ import sonant
 from lm_files import small_model
 from sonant.audio import Audio, read_audio
 from sonant.codec import Codec
+from sonant.codes import Codes, join
 from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.entropy.lm_coder import encode_chunk
 from sonant.entropy.rate_distortion import RateDistortionSearch
@@ -21,50 +22,45 @@ N_Q = 8
 
 
 @pytest.fixture(scope="module")
-def fine(codec: Codec, speech: Audio) -> np.ndarray:
-    return codec.encode(speech, bitrate=24.0).values
+def nearest(codec: Codec, speech: Audio) -> Codes:
+    stream = codec.encoder(6.0, latents=True)
+    return join([stream.push(speech), stream.finish()])
 
 
-def searched(codec: Codec, lm: IntegerLanguageModel, fine: np.ndarray, strength: float, beam: int = 4):
-    return RateDistortionSearch(lm, codec.weights["codebooks"], N_Q, strength, beam)(fine)
+def searched(codec: Codec, lm: IntegerLanguageModel, nearest: Codes, strength: float, beam: int = 4):
+    search = RateDistortionSearch(lm, codec.weights["codebooks"], N_Q, strength, beam)
+    return search(nearest.values, nearest.latents)
 
 
-def error(codec: Codec, fine: np.ndarray, values: np.ndarray) -> float:
-    books = codec.weights["codebooks"]
-    target, found = (books[np.arange(len(v))[:, None], v].sum(axis=0) for v in (fine, values))
-    return float(np.square(target - found).sum(axis=1).mean())
+def error(codec: Codec, nearest: Codes, values: np.ndarray) -> float:
+    found = codec.weights["codebooks"][np.arange(len(values))[:, None], values].sum(axis=0)
+    return float(np.square(nearest.latents - found).sum(axis=1).mean())
 
 
 def test_one_beginning_and_no_price_gives_the_nearest_entries(
-    codec: Codec, lm: IntegerLanguageModel, fine: np.ndarray
+    codec: Codec, lm: IntegerLanguageModel, nearest: Codes
 ) -> None:
-    books = codec.weights["codebooks"]
-    residuals = books[np.arange(len(fine))[:, None], fine].sum(axis=0)
-    nearest = []
-    for book in books[:N_Q]:
-        nearest.append(np.argmin(np.square(residuals[:, None] - book).sum(axis=2), axis=1))
-        residuals = residuals - book[nearest[-1]]
-    assert np.mean(searched(codec, lm, fine, 0.0, beam=1) == nearest) > 0.999
+    assert np.mean(searched(codec, lm, nearest, 0.0, beam=1) == nearest.values) > 0.999
 
 
-def test_more_beginnings_lessen_the_error(codec: Codec, lm: IntegerLanguageModel, fine: np.ndarray) -> None:
-    errors = [error(codec, fine, searched(codec, lm, fine, 0.0, beam)) for beam in (1, 2, 4)]
+def test_more_beginnings_lessen_the_error(codec: Codec, lm: IntegerLanguageModel, nearest: Codes) -> None:
+    errors = [error(codec, nearest, searched(codec, lm, nearest, 0.0, beam)) for beam in (1, 2, 4)]
     assert errors == sorted(errors, reverse=True)
     assert errors[2] < 0.95 * errors[0]
 
 
-def test_strength_trades_error_for_bits(codec: Codec, lm: IntegerLanguageModel, fine: np.ndarray) -> None:
-    found = [searched(codec, lm, fine, strength) for strength in (0.0, 0.3, 1.0)]
+def test_strength_trades_error_for_bits(codec: Codec, lm: IntegerLanguageModel, nearest: Codes) -> None:
+    found = [searched(codec, lm, nearest, strength) for strength in (0.0, 0.3, 1.0)]
     sizes = [len(encode_chunk(lm, values)) for values in found]
-    errors = [error(codec, fine, values) for values in found]
+    errors = [error(codec, nearest, values) for values in found]
     assert sizes == sorted(sizes, reverse=True)
     assert errors == sorted(errors)
-    assert sizes[1] < 0.95 * len(encode_chunk(lm, fine[:N_Q]))
+    assert sizes[1] < 0.95 * len(encode_chunk(lm, nearest.values))
 
 
-def test_a_language_model_without_conditions_will_do(codec: Codec, fine: np.ndarray) -> None:
+def test_a_language_model_without_conditions_will_do(codec: Codec, nearest: Codes) -> None:
     search = RateDistortionSearch(small_model(conditioned=False), codec.weights["codebooks"], N_Q, 0.5)
-    assert search(fine[:, :20]).shape == (N_Q, 20)
+    assert search(nearest.values[:, :20], nearest.latents[:20]).shape == (N_Q, 20)
 
 
 def test_files_are_smaller_and_no_worse(codec: Codec, speech_file: Path, tmp_path: Path) -> None:

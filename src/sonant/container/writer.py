@@ -31,7 +31,7 @@ class FileWriter:
         header: of the file.
         lm: the language model to code with, None to pack. A chunk that it would make bigger is packed.
         chunk_seconds: how much a chunk holds, as far as the language model reaches.
-        search: chooses the codes of a chunk, which then come with more codebooks; None to write them
+        search: chooses the codes of a chunk, which then come with their latents; None to write them
             as they are.
     """
 
@@ -81,12 +81,13 @@ class FileWriter:
     def _parts(self, codes: Codes) -> Iterator[Codes]:
         """What may not be cut: segments, or as many frames as make chunks of the right size."""
         if self._config.segment_stride is not None:
-            done = 0
+            done = first = 0
             for number, (values, _) in enumerate(split_segments(codes, self._config)):
+                stop = first + values.shape[1]
                 adds = min(self._config.segment_stride, codes.length - done)
                 scales = None if codes.scales is None else codes.scales[number : number + 1]
-                yield Codes(values, adds, scales)
-                done += adds
+                yield codes.part(first, stop, adds, scales)
+                done, first = done + adds, stop
             return
         first = 0
         while first < codes.frames:
@@ -94,14 +95,14 @@ class FileWriter:
             room = self._frames - waiting if waiting < self._frames else self._frames
             stop = min(first + room, codes.frames)
             hop = self._config.hop_length
-            yield Codes(codes.values[:, first:stop], min(stop * hop, codes.length) - first * hop)
+            yield codes.part(first, stop, min(stop * hop, codes.length) - first * hop)
             first = stop
 
     def _end_chunk(self) -> None:
         codes = join(self._waiting)
         self._waiting = []
-        if self._search:
-            codes = replace(codes, values=self._search(codes.values))
+        if self._search and codes.latents is not None:
+            codes = replace(codes, values=self._search(codes.values, codes.latents))
         self._write_chunk(codes)
 
     def _write_chunk(self, codes: Codes) -> None:

@@ -41,6 +41,7 @@ RESIDUAL_LIMIT = 1 << 15
 RESIDUAL_STEPS = 4
 ATTENDED_STEPS = 2
 TABLE_LIMIT = 1 << 22
+STEPS_AT_ONCE = 64
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -231,7 +232,12 @@ class IntegerLanguageModel:
         n_q, frames = values.shape
         previous = np.zeros((1, n_q, frames), np.int64)
         previous[0, :, 1:] = values[:, :-1].astype(np.int64) + 1
-        return self.before_books(self.forward(previous, self.start(1, frames))[0])
+        state = self.start(1, frames)
+        parts = [
+            self.forward(previous[:, :, first : first + STEPS_AT_ONCE], state)[0]
+            for first in range(0, frames, STEPS_AT_ONCE)
+        ]
+        return self.before_books(np.concatenate(parts))
 
     def before_books(self, outputs: Whole) -> Whole:
         """What the codes of a step are added to, book by book (`with_code`), from `forward`'s outputs."""
@@ -254,7 +260,7 @@ class IntegerLanguageModel:
         return intervals(self._output_table.take(self._exponents(before, book)), codes, TOTAL)
 
     def logits(self, before: Whole, book: int) -> Whole:
-        """Log-likelihoods `[N, bins]` in nats, all but their normalisation, as near as float32 comes to them."""
+        """Log-likelihoods `[N, bins]` in nats, all but their normalisation, as near as float32 comes."""
         scores = self._sums(before, book)
         scores *= self._heads[book].scale * self._nats_per_place
         return scores

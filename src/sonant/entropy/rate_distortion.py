@@ -4,10 +4,10 @@ Of a step's codes c the search takes those that minimise
 
     ‖x − Σₖ e(k, cₖ)‖² + λ · nats(c),
 
-x being what all codebooks together make of the latent, e the entries, and nats what the language
-model asks for c after the steps before, where these have their nearest entries: so all steps are
-searched at once. The search keeps the best few beginnings from codebook to codebook, where the nearest
-entry of each stage in turn is only the first guess.
+x being the latent, e the entries, and nats what the language model asks for c after the steps before,
+where these have their nearest entries: so all steps are searched at once. The search keeps the best
+few beginnings from codebook to codebook, where the nearest entry of each stage in turn is only the
+first guess.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Values = NDArray[np.int16]
 
 BEAM = 4
 STRENGTH = 0.4
-STEPS_AT_ONCE = 32
+STEPS_AT_ONCE = 96
 
 
 class RateDistortionSearch:
@@ -54,31 +54,27 @@ class RateDistortionSearch:
         )
         self._strength = np.float32(strength / np.log(codebooks.shape[1]))
 
-    def __call__(self, nearest: Values) -> Values:
-        """Codes `[n_q, frames]` for a chunk of nearest entries `[stages, frames]`.
-
-        The more stages there are, the better is the latent known; at least `n_q`.
-        """
-        entries = self._books[np.arange(len(nearest))[:, None], nearest]
-        targets = entries.sum(axis=0)
-        prices = self._strength * np.square(entries[self.n_q :].sum(axis=0)).sum(axis=1)
-        before = self._lm.before_steps(nearest[: self.n_q])
-        values = np.empty((self.n_q, len(targets)), np.int16)
-        for first in range(0, len(targets), STEPS_AT_ONCE):
+    def __call__(self, nearest: Values, latents: Array) -> Values:
+        """Codes `[n_q, frames]` for a chunk of nearest entries of this shape and latents `[frames, D]`."""
+        entries = self._books[np.arange(self.n_q)[:, None], nearest].sum(axis=0)
+        prices = self._strength * np.square(latents - entries).sum(axis=1)
+        before = self._lm.before_steps(nearest)
+        values = np.empty_like(nearest)
+        for first in range(0, len(latents), STEPS_AT_ONCE):
             part = slice(first, first + STEPS_AT_ONCE)
-            values[:, part] = self._steps(targets[part], prices[part], before[part]).T
+            values[:, part] = self._steps(latents[part], prices[part], before[part]).T
         return values
 
-    def _steps(self, targets: Array, prices: Array, before: Array) -> Values:
-        """Codes `[steps, n_q]` for targets `[steps, D]`.
+    def _steps(self, latents: Array, prices: Array, before: Array) -> Values:
+        """Codes `[steps, n_q]` for latents `[steps, D]`.
 
         A beginning has its residual, its nats times their price, what the language model predicts the
         next codebook from, and its codes. Of the cost of a candidate, ‖r − e‖² = ‖r‖² − 2 r·e + ‖e‖²,
         the entries' part is one product, and what all candidates of a beginning share is added last.
         """
-        steps = len(targets)
+        steps = len(latents)
         rows = np.arange(steps)[:, None]
-        residuals, spent = targets[:, None], np.zeros((steps, 1), np.float32)
+        residuals, spent = latents[:, None], np.zeros((steps, 1), np.float32)
         codes = np.zeros((steps, 1, self.n_q), np.int16)
         for k in range(self.n_q):
             kept = residuals.shape[1]
