@@ -1,6 +1,6 @@
 """What the search for codes saves, and what it costs in quality, by strength and category.
 
-    python benchmarks/rate_distortion.py ROOT [--strengths 0 0.2 0.3] [--bitrates 3 6] [--beam 4]
+    python benchmarks/rate_distortion.py ROOT [--strengths 0 0.4] [--bitrates 3 6] [--beam 3]
 
 ROOT is the folder that the files of the evaluation set lie in. Strength 0 stands for the nearest
 entries, those of `Codec.encode`. Rates count chunks with their heads and checksums; ViSQOL is in
@@ -10,42 +10,40 @@ speech mode, and PESQ measured, for speech.
 from __future__ import annotations
 
 import argparse
+import io
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from entropy_saving import sizes
 
 import sonant
+from sonant.audio import Audio
 from sonant.codec import Codec
 from sonant.codes import Codes, join
+from sonant.container.index import find_index
+from sonant.container.writer import FileWriter
 from sonant.entropy.integer_lm import IntegerLanguageModel
-from sonant.entropy.rate_distortion import BEAM, RateDistortionSearch
+from sonant.entropy.rate_distortion import BEAM, STRENGTH, RateDistortionSearch
 from sonant.evaluation.metrics import METRICS
 from sonant.evaluation.sets import bundled_set
 from sonant.language_models import language_model
+from sonant.recording import Recording, new_header
 from sonant.streams import finish_all, push_all
 
 
-def chosen(
-    codec: Codec,
-    lm: IntegerLanguageModel,
-    nearest: Sequence[Codes],
-    bitrate: float,
-    strength: float,
-    beam: int,
-) -> Iterator[Codes]:
-    """The codes of excerpts no longer than a chunk."""
-    n_q = codec.config.codebooks_for(bitrate)
-    if not strength:
-        yield from (codes.with_codebooks(n_q) for codes in nearest)
-        return
-    search = RateDistortionSearch(lm, codec.weights["codebooks"], n_q, strength, beam)
-    for codes in nearest:
-        assert codes.latents is not None
-        yield replace(codes, values=search(codes.values[:n_q], codes.latents))
+def coded(
+    codec: Codec, lm: IntegerLanguageModel, codes: Codes, search: RateDistortionSearch | None
+) -> tuple[int, Audio]:
+    """Bytes of the chunks of a version 1 file of these codes, and its audio."""
+    file = io.BytesIO()
+    writer = FileWriter(file, codec.config, new_header(codec, lm), lm, search=search)
+    writer.write(codes)
+    writer.finish()
+    index = find_index(file)
+    assert index
+    file.seek(0)
+    with Recording(file, codec) as recording:
+        return sum(index.sizes), np.concatenate(list(recording.blocks()), axis=1)
 
 
 def main() -> None:
@@ -54,7 +52,7 @@ def main() -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("--model", default="24khz")
     parser.add_argument("--set", default="validation24")
-    parser.add_argument("--strengths", type=float, nargs="+", default=[0, 0.2, 0.3])
+    parser.add_argument("--strengths", type=float, nargs="+", default=[0, STRENGTH])
     parser.add_argument("--bitrates", type=float, nargs="+", default=[3.0, 6.0])
     parser.add_argument("--beam", type=int, default=BEAM)
     options = parser.parse_args()
@@ -66,20 +64,22 @@ def main() -> None:
     streams = [codec.encoder(max(options.bitrates), latents=True) for _ in clips]
     pieces = zip(push_all(streams, clips), finish_all(streams), strict=True)
     nearest = [join(both) for both in pieces]
+    books = codec.weights["codebooks"]
     print("| kbit/s | strength | category | coded kbit/s | saving | SI-SNR | ViSQOL | PESQ |")
     print("|--:|--:|---|--:|--:|--:|--:|--:|")
     for bitrate in options.bitrates:
+        n_q = codec.config.codebooks_for(bitrate)
         for strength in options.strengths:
+            search = RateDistortionSearch(lm, books, n_q, strength, options.beam) if strength else None
             results: defaultdict[str, list[tuple[float, ...]]] = defaultdict(list)
-            found = chosen(codec, lm, nearest, bitrate, strength, options.beam)
-            for excerpt, audio, codes in zip(excerpts.excerpts, clips, found, strict=True):
-                decoded = codec.decode(codes)
+            for excerpt, audio, codes in zip(excerpts.excerpts, clips, nearest, strict=True):
+                part = codes.with_codebooks(n_q)
+                size, decoded = coded(codec, lm, part, search)
                 names = ["si_snr", "visqol_audio"]
                 if excerpt.speech:
                     names = ["si_snr", "visqol_speech", "pesq"]
                 scores = [METRICS[name].measure(audio, decoded, excerpts.sample_rate) for name in names]
-                count, _, chunks, _ = sizes(codec, lm, codes)
-                share = 8 * chunks / (count * codec.config.bits_per_code)
+                share = 8 * size / (part.values.size * codec.config.bits_per_code)
                 results[excerpt.category].append((bitrate * share, 1 - share, *scores))
             for category, rows in results.items():
                 rate, saving, si_snr, visqol, *pesq = np.mean(rows, axis=0)

@@ -20,7 +20,7 @@ from sonant.entropy.integer_lm import IntegerLanguageModel
 Array = NDArray[np.float32]
 Values = NDArray[np.int16]
 
-BEAM = 4
+BEAM = 3
 STRENGTH = 0.4
 STEPS_AT_ONCE = 96
 
