@@ -94,7 +94,7 @@ def main() -> None:
     if not options.no_official:
         result |= official(options)
         for way in ("encode", "decode"):
-            result[f"times_official_{way}"] = result[f"with_lm_{way}"] / result[f"official_{way}"]
+            result[f"times_official_{way}"] = result[f"searched_{way}"] / result[f"official_{way}"]
     print(json.dumps({name: round(float(np.float64(value)), 2) for name, value in result.items()}))
 
 
