@@ -93,8 +93,6 @@ class DiscriminatorRecipe:
         per_bandwidth: a set of its own for every bandwidth, of which only the one in use learns.
         update_probability: how often they learn.
         warmup_steps: steps that they learn before the codec hears of them.
-        emphasis: of the audio that they judge, from 0 to 1. In audio as it is the lowest band
-            outweighs all others, and discriminators are slow to find more; with 0.97 they learn at once.
     """
 
     start: str | None = None
@@ -106,7 +104,6 @@ class DiscriminatorRecipe:
     update_probability: float = 2 / 3
     learning_rate: float = 3e-4
     warmup_steps: int = 500
-    emphasis: float = 0.0
 
 
 @dataclass(frozen=True)
