@@ -67,6 +67,21 @@ def pieces_of(codec: Codec, wav: Audio, cuts: list[int]) -> list[Codes]:
     return [*map(stream.push, np.split(wav, cuts, axis=1)), stream.finish()]
 
 
+@pytest.mark.parametrize("name", ["bundled", "48khz"])
+def test_a_stream_can_keep_its_latents(name: str) -> None:
+    codec = STREAMED[name]
+    wav = noise(codec, 100_000)
+    stream = codec.encoder(6.0, latents=True)
+    codes = join([*map(stream.push, np.split(wav, [1, 700, 60_000], axis=1)), stream.finish()])
+    assert_same_codes(codes, codec.encode(wav))
+    assert codes.latents is not None and codes.latents.shape == (codes.frames, codec.config.dimension)
+    assert codes.part(1, 3, 640).latents is not None
+    first = codec.weights["codebooks"][0]
+    distances = np.square(codes.latents[:, None] - first).sum(axis=2)
+    assert np.mean(distances.argmin(axis=1) == codes.values[0]) > 0.999
+    assert codec.encode(wav).latents is None
+
+
 @settings(max_examples=15, deadline=None)
 @given(samples=st.integers(1, 3000))
 def test_any_length_gives_what_the_networks_give_in_one_go(samples: int) -> None:
