@@ -51,11 +51,7 @@ Chunks = list[NDArray[np.int16]]
 def in_blocks(lm: IntegerLanguageModel, values: NDArray[np.int16], block: int) -> bytes:
     """As `encode_chunk`, with the steps run in blocks of a size."""
     n_q, frames = values.shape
-    previous = np.zeros((1, n_q, frames), np.int64)
-    previous[0, :, 1:] = values[:, :-1].astype(np.int64) + 1
-    state, rows = lm.start(1, frames), np.arange(frames)
-    parts = [lm.forward(previous[:, :, t : t + block], state)[0] for t in range(0, frames, block)]
-    before = lm.before_books(np.concatenate(parts))
+    before, rows = lm.before_steps(values, block), np.arange(frames)
     starts, widths = np.empty((frames, n_q), np.int64), np.empty((frames, n_q), np.int64)
     for k, codes in enumerate(values.astype(np.int64)):
         cumulative = lm.cumulative(before, k)

@@ -1,6 +1,6 @@
 """What the search for codes saves, and what it costs in quality, by strength and category.
 
-    python benchmarks/rate_distortion.py ROOT [--strengths 0 0.4] [--bitrates 3 6] [--beam 3]
+    python benchmarks/rate_distortion.py ROOT [--strengths 0 0.3] [--bitrates 3 6] [--beam 3]
 
 ROOT is the folder that the files of the evaluation set lie in. Strength 0 stands for the nearest
 entries, those of `Codec.encode`. Rates count chunks with their heads and checksums; ViSQOL is in
@@ -10,24 +10,22 @@ speech mode, and PESQ measured, for speech.
 from __future__ import annotations
 
 import argparse
-import io
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from entropy_saving import written
 
 import sonant
 from sonant.audio import Audio
 from sonant.codec import Codec
 from sonant.codes import Codes, join
-from sonant.container.index import find_index
-from sonant.container.writer import FileWriter
 from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.entropy.rate_distortion import BEAM, STRENGTH, RateDistortionSearch
 from sonant.evaluation.metrics import METRICS
 from sonant.evaluation.sets import bundled_set
 from sonant.language_models import language_model
-from sonant.recording import Recording, new_header
+from sonant.recording import Recording
 from sonant.streams import finish_all, push_all
 
 
@@ -35,12 +33,7 @@ def coded(
     codec: Codec, lm: IntegerLanguageModel, codes: Codes, search: RateDistortionSearch | None
 ) -> tuple[int, Audio]:
     """Bytes of the chunks of a version 1 file of these codes, and its audio."""
-    file = io.BytesIO()
-    writer = FileWriter(file, codec.config, new_header(codec, lm), lm, search=search)
-    writer.write(codes)
-    writer.finish()
-    index = find_index(file)
-    assert index
+    file, index = written(codec, lm, codes, search)
     file.seek(0)
     with Recording(file, codec) as recording:
         return sum(index.sizes), np.concatenate(list(recording.blocks()), axis=1)

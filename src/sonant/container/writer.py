@@ -101,7 +101,8 @@ class FileWriter:
     def _end_chunk(self) -> None:
         codes = join(self._waiting)
         self._waiting = []
-        if self._search and codes.latents is not None:
+        if self._search:
+            assert codes.latents is not None
             codes = replace(codes, values=self._search(codes.values, codes.latents))
         self._write_chunk(codes)
 

@@ -227,15 +227,15 @@ class IntegerLanguageModel:
         joined = mixed.transpose(0, 2, 1, 3).reshape(lanes, steps, dim).astype(np.float32)
         return layer.attended(joined, RESIDUAL_LIMIT)
 
-    def before_steps(self, values: NDArray[np.int16]) -> Whole:
-        """What the codes of each step of a chunk `[n_q, T]` are added to, `[T, dim]`, all at once."""
+    def before_steps(self, values: NDArray[np.int16], block: int = STEPS_AT_ONCE) -> Whole:
+        """What the codes of each step of a chunk `[n_q, T]` are added to, `[T, dim]`, a block at once."""
         n_q, frames = values.shape
         previous = np.zeros((1, n_q, frames), np.int64)
         previous[0, :, 1:] = values[:, :-1].astype(np.int64) + 1
         state = self.start(1, frames)
         parts = [
-            self.forward(previous[:, :, first : first + STEPS_AT_ONCE], state)[0]
-            for first in range(0, frames, STEPS_AT_ONCE)
+            self.forward(previous[:, :, first : first + block], state)[0]
+            for first in range(0, frames, block)
         ]
         return self.before_books(np.concatenate(parts))
 
