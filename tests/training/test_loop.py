@@ -30,8 +30,12 @@ def with_steps(recipe, steps):
     return replace(recipe, run=replace(recipe.run, steps=steps))
 
 
-def test_a_resumed_run_is_the_run_that_was_not_interrupted(tiny_recipe, tmp_path):
-    recipe = tiny_recipe(discriminator={"filters": 2, "windows": [256], "warmup_steps": 1, **ADVERSARIAL})
+@pytest.mark.parametrize("kind", ["adam", "muon"])
+def test_a_resumed_run_is_the_run_that_was_not_interrupted(tiny_recipe, tmp_path, kind):
+    recipe = tiny_recipe(
+        discriminator={"filters": 2, "windows": [256], "warmup_steps": 1, **ADVERSARIAL},
+        optimizer={"kind": kind},
+    )
     Trainer(recipe, tmp_path / "whole").run()
     Trainer(with_steps(recipe, 3), tmp_path / "parts").run()
     resumed = Trainer(recipe, tmp_path / "parts", resume=True)
@@ -158,7 +162,8 @@ def test_a_time_limit_ends_the_run(tiny_recipe, tmp_path):
     trainer = Trainer(recipe, tmp_path, time_limit=0.5)
     trainer.run()
     assert 0 < trainer.step < 10**6
-    assert trainer.optimizer.param_groups[0]["lr"] <= recipe.optimizer.learning_rate
+    for optimizer in trainer.optimizers:
+        assert optimizer.param_groups[0]["lr"] <= recipe.optimizer.learning_rate
 
 
 def test_sigterm_saves_and_stops(pack, tmp_path):
@@ -193,12 +198,15 @@ def test_a_damaged_checkpoint_is_a_sentence(tiny_recipe, tmp_path):
         Trainer(tiny_recipe(), tmp_path, resume=True)
 
 
-def test_a_checkpoint_of_another_model_is_refused(tiny_recipe, tmp_path):
+def test_a_checkpoint_of_another_model_or_optimiser_is_refused(tiny_recipe, tmp_path):
     recipe = with_steps(tiny_recipe(), 1)
     Trainer(recipe, tmp_path).run()
     other = replace(recipe, model=replace(recipe.model, n_filters=4))
     with pytest.raises(SonantError, match="another model"):
         Trainer(other, tmp_path, resume=True)
+    muon = replace(recipe, optimizer=replace(recipe.optimizer, kind="muon"))
+    with pytest.raises(SonantError, match="is not muon"):
+        Trainer(muon, tmp_path, resume=True)
 
 
 def test_a_run_starts_from_weights(tiny_recipe, tmp_path):

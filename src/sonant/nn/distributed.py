@@ -44,21 +44,6 @@ def average_over_ranks(*tensors: Tensor) -> None:
         tensor.div_(world_size())
 
 
-def sample_rows(rows: Tensor, count: int) -> Tensor:
-    """`count` rows drawn evenly from those of all ranks, the same ones on every rank.
-
-    Every rank brings as many rows `[N, D]`; the draw equals that of one process that has them all.
-    """
-    index = torch.randint(len(rows) * world_size(), (count,), device=rows.device)
-    if not is_distributed():
-        return rows[index]
-    broadcast_first(index)
-    mine = index // len(rows) == distributed.get_rank()
-    drawn = torch.where(mine[:, None], rows[index % len(rows)], 0)
-    all_sum(drawn)
-    return drawn
-
-
 def all_gather_rows(rows: Tensor) -> Tensor:
     """The rows of all ranks, rank by rank; every rank brings as many."""
     if not is_distributed():

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sonant.nn.distributed import all_gather_rows, all_sum, broadcast_first, sample_rows
+from sonant.nn.distributed import all_gather_rows, broadcast_first
 
 LAPLACE_EPSILON = 1e-5
 
@@ -139,11 +139,11 @@ class ResidualVectorQuantizer(nn.Module):
                     self._initialise(stage, residual.detach())
                 chosen = nearest(residual, self.codebooks[stage])
                 entries = self.codebooks[stage][chosen]
-                if self.training:
-                    self._learn(stage, residual.detach(), chosen)
             commitment = commitment + (residual - entries).square().mean()
             quantised = quantised + entries
             codes.append(chosen)
+        if self.training:
+            self._learn(vectors.detach(), torch.stack(codes, 1))
         straight_through = vectors + (quantised - vectors).detach()
         return Quantized(
             straight_through.unflatten(0, latents.shape[:2]),
@@ -161,20 +161,35 @@ class ResidualVectorQuantizer(nn.Module):
         self.codebooks[stage] = sums / counts[:, None]
         self.initialised[stage] = True
 
-    def _learn(self, stage: int, residual: Tensor, codes: Tensor) -> None:
-        """One step of the moving averages, over all ranks together (paper, section 3.2).
+    @torch.no_grad()
+    def _learn(self, vectors: Tensor, codes: Tensor) -> None:
+        """One step of the moving averages, over the vectors of all ranks together (paper, section 3.2).
 
-        Vectors that are not finite, on any rank, leave the codebook as it was.
+        Vectors and codes are gathered once, not the statistics of every stage: they are smaller, and
+        every rank then computes the same codebooks.
+
+        Args:
+            vectors: `[N, D]`, of this rank.
+            codes: `[N, stages]`, which these codebooks gave.
         """
+        residual, codes = all_gather_rows(vectors), all_gather_rows(codes)
+        replacements = torch.randint(len(codes), (codes.shape[1], self.bins), device=codes.device)
+        broadcast_first(replacements)
+        for stage, (chosen, rows) in enumerate(zip(codes.unbind(1), replacements, strict=True)):
+            rest = residual - self.codebooks[stage][chosen]
+            self._learn_stage(stage, residual, chosen, residual[rows])
+            residual = rest
+
+    def _learn_stage(self, stage: int, residual: Tensor, codes: Tensor, replacements: Tensor) -> None:
+        """Move one codebook; vectors that are not finite leave it as it was."""
         sums, counts = cluster_statistics(residual, codes, self.bins)
-        all_sum(sums, counts)
         usage = self.usage[stage].lerp(counts, 1 - self.decay)
         average = self.sums[stage].lerp(sums, 1 - self.decay)
         total = usage.sum()
         fair = total / self.bins
         dead = usage < self.dead_ratio * fair
         usage = torch.where(dead, fair, usage)
-        average = torch.where(dead[:, None], sample_rows(residual, self.bins) * fair, average)
+        average = torch.where(dead[:, None], replacements * fair, average)
         smoothed = (usage + LAPLACE_EPSILON) / (total + self.bins * LAPLACE_EPSILON) * total
         learnt = {"usage": usage, "sums": average, "codebooks": average / smoothed[:, None]}
         finite = sums.isfinite().all()

@@ -43,10 +43,10 @@ def save_checkpoint(path: Path, recipe: Recipe, state: State) -> None:
 
 
 def load_checkpoint(path: Path, recipe: Recipe) -> State:
-    """Read a checkpoint of the same model.
+    """Read a checkpoint of the same model and kind of optimiser.
 
     Raises:
-        SonantError: if it is damaged or of another model.
+        SonantError: if it is damaged or of others.
     """
     try:
         state = torch.load(path, "cpu", weights_only=True)
@@ -58,4 +58,7 @@ def load_checkpoint(path: Path, recipe: Recipe) -> State:
     for key in ("model", "quantizer"):
         if kept[key] != wanted[key]:
             raise SonantError(f"{path}: is of another {key} than the recipe; choose another --out")
+    if kept["optimizer"].get("kind") != recipe.optimizer.kind:
+        advice = "start from the run's weights in another --out"
+        raise SonantError(f"{path}: its optimiser is not {recipe.optimizer.kind}; {advice}")
     return state

@@ -33,6 +33,7 @@ from sonant.training.mixing import ATTEMPTS, BatchNumbers, MixedCrops, collate
 from sonant.training.monitor import Monitor, validation_examples
 from sonant.training.networks import build_codec, build_discriminators, frames_per_batch
 from sonant.training.objective import Objective
+from sonant.training.optimizers import make_optimizers
 from sonant.training.progress import ProgressLine, cut_log
 from sonant.training.recipe import Recipe
 from sonant.training.start import fit_transform
@@ -68,13 +69,11 @@ class Trainer:
         network = build_codec(recipe)
         if recipe.run.transform_crops and not recipe.start and not resumes:
             fit_transform(network, self.crops, recipe.run.transform_crops, frames_per_batch(recipe))
-        rates = recipe.optimizer
-        learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.Adam(learning, rates.learning_rate, betas=rates.betas)
+        optimizers = make_optimizers(network, recipe.optimizer)
         if recipe.run.compile:
             network = torch.compile(network)  # type: ignore[assignment]
-        self.network, self.optimizer = self.fabric.setup(network, optimizer)
-        self.average = WeightAverage(self.network, rates.average_decay)
+        self.network, *self.optimizers = self.fabric.setup(network, *optimizers)
+        self.average = WeightAverage(self.network, recipe.optimizer.average_decay)
         self.objective = Objective(recipe, self.fabric, build_discriminators(recipe))
         self.step, self.skipped, self._bad_in_a_row = 0, 0, 0
         self.done_before = 0.0
@@ -187,8 +186,9 @@ class Trainer:
         warm = min(1.0, (self.step + 1) / max(1, rates.warmup_steps))
         cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
         rate = rates.final_rate + (rates.learning_rate - rates.final_rate) * cosine
-        for group in self.optimizer.param_groups:
-            group["lr"] = warm * rate
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = warm * rate
 
     def _draw_codebooks(self, draw: random.Random) -> int:
         run = self.recipe.run
@@ -204,7 +204,7 @@ class Trainer:
         draw = random.Random(self.recipe.run.seed * 1_000_003 + self.step)
         n_q = self._draw_codebooks(draw)
         decoded, quantized = forward_normalised(self.network, audio, n_q, self.recipe.model.normalize)
-        self.optimizer.zero_grad()
+        self.network.zero_grad()
         values = self.objective.backward(self.step, n_q, audio, decoded, quantized.commitment, draw)
         self._apply()
         return values
@@ -216,7 +216,8 @@ class Trainer:
         )
         if torch.isfinite(norm):
             self._bad_in_a_row = 0
-            self.optimizer.step()
+            for optimizer in self.optimizers:
+                optimizer.step()
             self.average.update(self.network)
             return
         self.skipped += 1
@@ -252,7 +253,7 @@ class Trainer:
                 "skipped": self.skipped,
                 "done": done,
                 "network": self.network.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
                 "average": self.average.state_dict(),
                 "objective": self.objective.state_dict(),
                 "random": random_state(),
@@ -271,7 +272,8 @@ class Trainer:
         self.step, self.skipped = state["step"], state["skipped"]
         self.done_before = state["done"] if state["done"] < 1 else 0.0
         self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, moments in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(moments)
         self.average.load_state_dict(state["average"])
         self.objective.load_state_dict(state["objective"])
         set_random_state(state["random"])

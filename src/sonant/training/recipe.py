@@ -16,6 +16,7 @@ else:
     import tomli as tomllib
 
 QUANTIZERS = ("rvq", "diffq", "gumbel")
+OPTIMIZERS = ("adam", "muon")
 DISCRIMINATORS = ("ms-stft", "mpd", "msd", "mono-stft")
 NOT_MUSIC = "speech|general|effects|noise|instrument"
 ANYTHING = f"music|{NOT_MUSIC}"
@@ -108,8 +109,14 @@ class DiscriminatorRecipe:
 
 @dataclass(frozen=True)
 class OptimizerRecipe:
-    """Adam, with the rate falling by a cosine from `learning_rate` to `final_rate`."""
+    """How the codec learns; the rate falls by a cosine from `learning_rate` to `final_rate`.
 
+    Attributes:
+        kind: adam as in the paper, or muon for matrices and kernels, with Adam for the rest.
+        betas: of Adam.
+    """
+
+    kind: str = "adam"
     learning_rate: float = 3e-4
     final_rate: float = 3e-4
     betas: tuple[float, float] = (0.5, 0.9)
@@ -174,6 +181,7 @@ class Recipe:
         _check("quantizer", self.quantizer, QUANTIZERS)
         if self.decoder_only and not self.start:
             raise ConfigError("decoder_only needs the weights of an encoder: set start")
+        _check("optimizer.kind", self.optimizer.kind, OPTIMIZERS)
         _check("loss.mel_l2", self.loss.mel_l2, ("log", "linear"))
         _check("loss.mel_alpha", self.loss.mel_alpha, ("one", "sqrt"))
         for kind in self.discriminator.kinds:
