@@ -8,10 +8,10 @@ from torch import nn
 
 from sonant.config import CodecConfig
 from sonant.nn.codec import CodecNetwork
+from sonant.nn.discriminators import Discriminators, multi_scale_stft
 from sonant.nn.initialization import initialise
 from sonant.training.muon import RMS_OF_ADAM, Muon, orthogonalised
 from sonant.training.optimizers import make_optimizers
-from sonant.training.recipe import OptimizerRecipe
 
 
 @given(
@@ -68,14 +68,21 @@ def test_a_badly_scaled_problem_is_no_harder():
 def test_matrices_learn_by_muon_and_the_rest_by_adam():
     network = CodecNetwork(CodecConfig("tiny", 24_000, n_filters=8, dimension=16, bandwidths=(24.0,)))
     initialise(network)
-    (alone,) = make_optimizers(network, OptimizerRecipe())
+    (alone,) = make_optimizers(network, "adam", 1e-3, (0.5, 0.9))
     count = sum(len(group["params"]) for group in alone.param_groups)
     assert isinstance(alone, torch.optim.Adam)
     assert count == len(list(network.parameters()))
-    adam, muon = make_optimizers(network, OptimizerRecipe(kind="muon"))
+    adam, muon = make_optimizers(network, "muon", 1e-3, (0.5, 0.9))
     kernels, gates = (group["params"] for group in muon.param_groups)
     assert {len(p) % 4 for p in gates} == {0}
     assert len(gates) == sum("weight_hh" in n or "weight_ih" in n for n, _ in network.named_parameters())
     assert all(p.dim() > 1 for p in kernels)
     assert sum(len(group["params"]) for group in adam.param_groups) + len(kernels) + len(gates) == count
     assert sum(p.numel() for p in [*kernels, *gates]) > 0.8 * sum(p.numel() for p in network.parameters())
+
+
+def test_kernels_of_discriminators_are_matrices_too():
+    adam, muon = make_optimizers(Discriminators(multi_scale_stft((256,), 8)), "muon", 1e-3, (0.5, 0.9))
+    assert {p.dim() for p in muon.param_groups[0]["params"]} == {4}
+    assert len(muon.param_groups[0]["params"]) == 5
+    assert all(min(len(p), p[0].numel()) < 8 for p in adam.param_groups[0]["params"])

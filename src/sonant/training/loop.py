@@ -69,11 +69,12 @@ class Trainer:
         network = build_codec(recipe)
         if recipe.run.transform_crops and not recipe.start and not resumes:
             fit_transform(network, self.crops, recipe.run.transform_crops, frames_per_batch(recipe))
-        optimizers = make_optimizers(network, recipe.optimizer)
+        rates = recipe.optimizer
+        optimizers = make_optimizers(network, rates.kind, rates.learning_rate, rates.betas)
         if recipe.run.compile:
             network = torch.compile(network)  # type: ignore[assignment]
         self.network, *self.optimizers = self.fabric.setup(network, *optimizers)
-        self.average = WeightAverage(self.network, recipe.optimizer.average_decay)
+        self.average = WeightAverage(self.network, rates.average_decay)
         self.objective = Objective(recipe, self.fabric, build_discriminators(recipe))
         self.step, self.skipped, self._bad_in_a_row = 0, 0, 0
         self.done_before = 0.0

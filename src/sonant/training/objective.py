@@ -14,6 +14,7 @@ from sonant.training.adversarial import discriminator_loss, feature_loss, genera
 from sonant.training.auditory import AuditoryLoss
 from sonant.training.balancer import Balancer
 from sonant.training.losses import MelLoss, time_loss
+from sonant.training.optimizers import make_optimizers
 from sonant.training.recipe import Recipe
 
 Losses = dict[str, Tensor]
@@ -49,12 +50,13 @@ class Objective:
         self.auditory_loss: AuditoryLoss | None = None
         if loss.noise_to_mask or loss.level:
             self.auditory_loss = AuditoryLoss(recipe.model.sample_rate).to(fabric.device)
-        self.discriminators: dict[int, tuple[Any, Any]] = {}
+        self.discriminators: dict[int, tuple[Any, list[Any]]] = {}
+        rate, how = recipe.discriminator.learning_rate, recipe.optimizer
         for key, network in discriminators.items():
-            optimizer = torch.optim.Adam(
-                network.parameters(), recipe.discriminator.learning_rate, betas=recipe.optimizer.betas
+            network, *optimizers = fabric.setup(
+                network, *make_optimizers(network, how.kind, rate, how.betas)
             )
-            self.discriminators[key] = fabric.setup(network, optimizer)
+            self.discriminators[key] = (network, optimizers)
 
     def backward(
         self,
@@ -93,7 +95,7 @@ class Objective:
     def _judge(
         self,
         network: Any,
-        optimizer: Any,
+        optimizers: list[Any],
         audio: Tensor,
         decoded: Tensor,
         learn: bool,
@@ -108,11 +110,12 @@ class Objective:
         if learn:
             fake_logits, _ = network(fake_audio.detach())
             loss = discriminator_loss(real_logits, fake_logits)
-            optimizer.zero_grad()
+            network.zero_grad()
             self.fabric.backward(loss)
             norm = torch.nn.utils.clip_grad_norm_(network.parameters(), float("inf"))
             if torch.isfinite(norm):
-                optimizer.step()
+                for optimizer in optimizers:
+                    optimizer.step()
             values["discriminator"] = loss.item()
         if heard:
             network.requires_grad_(False)
@@ -136,16 +139,17 @@ class Objective:
         return {
             "balancer": self.balancer.state_dict(),
             "discriminators": {
-                key: (network.state_dict(), optimizer.state_dict())
-                for key, (network, optimizer) in self.discriminators.items()
+                key: (network.state_dict(), [optimizer.state_dict() for optimizer in optimizers])
+                for key, (network, optimizers) in self.discriminators.items()
             },
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint; discriminators that it lacks begin anew."""
         self.balancer.load_state_dict(state["balancer"])
-        for key, (network, optimizer) in self.discriminators.items():
+        for key, (network, optimizers) in self.discriminators.items():
             if key in state["discriminators"]:
                 weights, moments = state["discriminators"][key]
                 network.load_state_dict(weights)
-                optimizer.load_state_dict(moments)
+                for optimizer, moment in zip(optimizers, moments, strict=True):
+                    optimizer.load_state_dict(moment)

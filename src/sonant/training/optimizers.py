@@ -6,24 +6,23 @@ import torch
 from torch import nn
 
 from sonant.training.muon import Muon
-from sonant.training.recipe import OptimizerRecipe
 
 LSTM_GATES = 4
 SMALLEST_MATRIX = 8
 
 
-def make_optimizers(network: nn.Module, recipe: OptimizerRecipe) -> list[torch.optim.Optimizer]:
-    """Adam for all that learns, or Muon for matrices and kernels and Adam for the rest."""
+def make_optimizers(
+    network: nn.Module, kind: str, rate: float, betas: tuple[float, float]
+) -> list[torch.optim.Optimizer]:
+    """Adam for all that learns; of the kind "muon", Muon for matrices and kernels and Adam for the rest."""
     learning = {name: p for name, p in network.named_parameters() if p.requires_grad}
-    matrices = {name: p for name, p in learning.items() if recipe.kind == "muon" and _is_matrix(name, p)}
+    matrices = {name: p for name, p in learning.items() if kind == "muon" and _is_matrix(name, p)}
     rest = [p for name, p in learning.items() if name not in matrices]
-    optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.Adam(rest, recipe.learning_rate, betas=recipe.betas)
-    ]
+    optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(rest, rate, betas=betas)]
     if matrices:
         gates = [p for name, p in matrices.items() if _is_lstm(name)]
         others = [p for name, p in matrices.items() if not _is_lstm(name)]
-        muon = Muon([{"params": others}], recipe.learning_rate)
+        muon = Muon([{"params": others}], rate)
         if gates:
             muon.add_param_group({"params": gates, "blocks": LSTM_GATES})
         optimizers.append(muon)
@@ -32,7 +31,7 @@ def make_optimizers(network: nn.Module, recipe: OptimizerRecipe) -> list[torch.o
 
 def _is_matrix(name: str, parameter: nn.Parameter) -> bool:
     sizes = len(parameter), parameter[0].numel()
-    return name.rpartition(".")[2].startswith("weight") and min(sizes) >= SMALLEST_MATRIX
+    return "weight" in name and parameter.dim() > 1 and min(sizes) >= SMALLEST_MATRIX
 
 
 def _is_lstm(name: str) -> bool:
