@@ -15,13 +15,14 @@ from sonant.training.auditory import AuditoryLoss
 from sonant.training.balancer import Balancer
 from sonant.training.losses import MelLoss, time_loss
 from sonant.training.optimizers import make_optimizers
+from sonant.training.periodicity import PeriodicityLoss
 from sonant.training.recipe import Recipe
 
 Losses = dict[str, Tensor]
 
 
 class Objective:
-    """The losses of the paper's equation 4 and of `auditory`, with the discriminators they need.
+    """The losses of the paper's equation 4, and of our own, with the discriminators they need.
 
     Args:
         recipe: weights of the losses and behaviour of the discriminators.
@@ -37,6 +38,7 @@ class Objective:
             "mel": loss.mel,
             "noise_to_mask": loss.noise_to_mask,
             "level": loss.level,
+            "periodicity": loss.periodicity,
             "generator": loss.generator,
             "feature": loss.feature,
         }
@@ -50,6 +52,10 @@ class Objective:
         self.auditory_loss: AuditoryLoss | None = None
         if loss.noise_to_mask or loss.level:
             self.auditory_loss = AuditoryLoss(recipe.model.sample_rate).to(fabric.device)
+        self.periodicity_loss: PeriodicityLoss | None = None
+        if loss.periodicity:
+            model = recipe.model
+            self.periodicity_loss = PeriodicityLoss(model.sample_rate, model.hop_length).to(fabric.device)
         self.discriminators: dict[int, tuple[Any, list[Any]]] = {}
         rate, how = recipe.discriminator.learning_rate, recipe.optimizer
         for key, network in discriminators.items():
@@ -79,6 +85,8 @@ class Objective:
         losses = {"time": time_loss(audio, decoded), "mel": self.mel_loss(audio, decoded)}
         if self.auditory_loss is not None:
             losses |= self.auditory_loss(audio, decoded)._asdict()
+        if self.periodicity_loss is not None:
+            losses["periodicity"] = self.periodicity_loss(audio, decoded)
         values: dict[str, float] = {}
         part = self.recipe.discriminator
         judge = self.discriminators.get(n_q if part.per_bandwidth else 0)

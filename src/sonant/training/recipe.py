@@ -63,6 +63,7 @@ class LossRecipe:
 
     Attributes:
         noise_to_mask, level: weights of the losses in the bands of hearing (`AuditoryLoss`).
+        periodicity: weight of the loss against buzz at the frame rate (`PeriodicityLoss`).
         mel_l2: the L2 term of the mel loss on the spectrogram as it is ("linear", equation 1) or on
             its logarithm.
         mel_alpha: weight of the L2 term, 1 or SoundStream's √(window / 2).
@@ -74,6 +75,7 @@ class LossRecipe:
     mel: float = 1.0
     noise_to_mask: float = 0.0
     level: float = 0.0
+    periodicity: float = 0.0
     generator: float = 3.0
     feature: float = 3.0
     commitment: float = 1.0

@@ -1,0 +1,61 @@
+"""The loss against buzz: it hears what repeats from frame to frame, and nothing else."""
+
+import pytest
+import torch
+
+from sonant.training.periodicity import PeriodicityLoss
+
+HOP = 320
+
+
+def noise(seed, samples=24_000):
+    return 0.1 * torch.randn(2, samples, 1, generator=torch.Generator().manual_seed(seed))
+
+
+def buzz(seed):
+    return noise(seed, HOP).repeat(1, 75, 1)
+
+
+@pytest.fixture(scope="module")
+def loss():
+    return PeriodicityLoss(24_000, HOP)
+
+
+def test_a_buzz_in_the_place_of_noise_is_heard(loss):
+    other, repeated = loss(noise(0), noise(1)), loss(noise(0), buzz(1))
+    assert other < 0.1
+    assert repeated > 0.5
+    assert loss(buzz(0), buzz(1)) < 0.1
+    assert loss(buzz(0), noise(1)) > 0.5
+
+
+def test_the_same_signal_costs_nothing_and_loudness_does_not_matter(loss):
+    assert loss(buzz(0), buzz(0)) == 0
+    assert loss(7 * noise(0), 7 * buzz(1)).item() == pytest.approx(loss(noise(0), buzz(1)).item(), rel=1e-3)
+
+
+def test_what_repeats_at_another_period_is_no_buzz(loss):
+    away = noise(1, 337).repeat(1, 80, 1)[:, :24_000]
+    assert loss(noise(0), away) < 0.5 * loss(noise(0), buzz(1))
+
+
+def test_frames_of_48khz_are_its_own():
+    stereo = torch.cat([noise(0, 48_000), noise(1, 48_000)], 2)
+    repeated = noise(2, HOP).repeat(1, 150, 2)
+    loss = PeriodicityLoss(48_000, HOP)
+    assert loss(stereo, repeated) > 0.5
+    assert loss(stereo, stereo.flip(0)) < 0.15
+
+
+def test_gradients_take_the_buzz_away(loss):
+    decoded = buzz(1).requires_grad_()
+    optimizer = torch.optim.Adam([decoded], 0.01)
+    for _ in range(40):
+        optimizer.zero_grad()
+        value = loss(noise(0), decoded)
+        value.backward()
+        optimizer.step()
+    assert value < 0.2
+    silent = torch.zeros(1, 6000, 2, requires_grad=True)
+    loss(torch.zeros(1, 6000, 2), silent).backward()
+    assert silent.grad.isfinite().all()
