@@ -9,16 +9,25 @@ from pathlib import Path
 
 from sonant.errors import SonantError
 
+PARTIAL = ".partial"
+
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """A name beside `target` to write to; what is there becomes `target` if all goes well, else it goes."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}{PARTIAL}")
     try:
         yield temporary
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_partials(target: Path) -> None:
+    """Remove what killed processes left of `target`, where no other process can be writing it."""
+    for file in target.parent.iterdir():
+        if file.name.startswith(f".{target.name}.") and file.suffix == PARTIAL:
+            file.unlink(missing_ok=True)
 
 
 @contextmanager

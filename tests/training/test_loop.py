@@ -198,6 +198,16 @@ def test_a_damaged_checkpoint_is_a_sentence(tiny_recipe, tmp_path):
         Trainer(tiny_recipe(), tmp_path, resume=True)
 
 
+def test_what_a_killed_run_left_of_its_checkpoint_goes(tiny_recipe, tmp_path):
+    left, other = tmp_path / ".checkpoint.pt.123.partial", tmp_path / ".weights.pt.123.partial"
+    left.write_bytes(b"half")
+    other.write_bytes(b"of something else")
+    Trainer(with_steps(tiny_recipe(), 1), tmp_path).run()
+    assert not left.exists()
+    assert other.exists()
+    assert (tmp_path / "checkpoint.pt").exists()
+
+
 def test_a_checkpoint_of_another_model_or_optimiser_is_refused(tiny_recipe, tmp_path):
     recipe = with_steps(tiny_recipe(), 1)
     Trainer(recipe, tmp_path).run()

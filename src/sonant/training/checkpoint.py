@@ -11,7 +11,7 @@ import torch
 import sonant
 from sonant.errors import SonantError
 from sonant.training.recipe import Recipe
-from sonant.whole_files import replacing
+from sonant.whole_files import remove_partials, replacing
 
 CHECKPOINT_NAME = "checkpoint.pt"
 
@@ -34,7 +34,11 @@ def set_random_state(state: State) -> None:
 
 
 def save_checkpoint(path: Path, recipe: Recipe, state: State) -> None:
-    """Write a checkpoint with its recipe and the versions that made it, under a temporary name first."""
+    """Write a checkpoint with its recipe and the versions that made it, under a temporary name first.
+
+    What a run that was killed while writing left behind goes.
+    """
+    remove_partials(path)
     versions = {"sonant": sonant.__version__, "torch": str(torch.__version__)}
     with replacing(path) as temporary, open(temporary, "wb") as file:
         torch.save({"recipe": recipe.to_dict(), "versions": versions, **state}, file)
