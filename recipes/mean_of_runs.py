@@ -2,7 +2,7 @@
 
     python recipes/mean_of_runs.py A.safetensors B.safetensors -o mean.safetensors
 
-The bundled `24khz` has the mean decoder of its last two runs, one without an adversary and one with it.
+The fourth part of the bundled `24khz` began with that of two runs, without an adversary and with it.
 """
 
 from __future__ import annotations

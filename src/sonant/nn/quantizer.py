@@ -161,7 +161,6 @@ class ResidualVectorQuantizer(nn.Module):
         self.codebooks[stage] = sums / counts[:, None]
         self.initialised[stage] = True
 
-    @torch.no_grad()
     def _learn(self, vectors: Tensor, codes: Tensor) -> None:
         """One step of the moving averages, over the vectors of all ranks together (paper, section 3.2).
 
@@ -169,7 +168,7 @@ class ResidualVectorQuantizer(nn.Module):
         every rank then computes the same codebooks.
 
         Args:
-            vectors: `[N, D]`, of this rank.
+            vectors: `[N, D]`, of this rank, without a gradient.
             codes: `[N, stages]`, which these codebooks gave.
         """
         residual, codes = all_gather_rows(vectors), all_gather_rows(codes)

@@ -56,6 +56,16 @@ def gammatone_responses(hertz: Array, centres: Array) -> Array:
     return response / response.sum(0)
 
 
+def window_sizes(sample_rate: int) -> tuple[int, ...]:
+    """Samples of the windows, of 21, 43 and 85 ms at any rate of music."""
+    return tuple(size * max(1, round(sample_rate / WINDOW_RATE)) for size in WINDOWS)
+
+
+def floor_under(bands: Tensor) -> Tensor:
+    """45 dB below the loudest of the powers `[..., bands]`, `[..., 1]`."""
+    return FLOOR_BELOW_PEAK * bands.amax(-1, keepdim=True) + FLOOR
+
+
 class AuditoryLoss(nn.Module):
     """What is heard of the error, and of wrong levels, in bands b and frames of 21 to 85 ms.
 
@@ -79,7 +89,7 @@ class AuditoryLoss(nn.Module):
     def __init__(self, sample_rate: int) -> None:
         super().__init__()
         centres = band_centres(sample_rate)
-        self.sizes = tuple(size * max(1, round(sample_rate / WINDOW_RATE)) for size in WINDOWS)
+        self.sizes = window_sizes(sample_rate)
         for name, weights in (("noise", NOISE_WEIGHTS), ("level", LEVEL_WEIGHTS)):
             values = np.interp(centres, list(weights), list(weights.values()))
             self.register_buffer(f"{name}_weights", torch.tensor(values, dtype=torch.float32), False)
@@ -97,7 +107,7 @@ class AuditoryLoss(nn.Module):
             with torch.no_grad():
                 target = centred_spectra(reference, window)
                 signal = powers(target) @ responses
-                floor = FLOOR_BELOW_PEAK * signal.amax(2, keepdim=True) + FLOOR
+                floor = floor_under(signal)
                 signal = signal + floor
             spectrum = centred_spectra(decoded, window)
             noise = powers(target - spectrum) @ responses / signal

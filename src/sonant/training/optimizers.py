@@ -31,7 +31,7 @@ def make_optimizers(
 
 def _is_matrix(name: str, parameter: nn.Parameter) -> bool:
     sizes = len(parameter), parameter[0].numel()
-    return "weight" in name and parameter.dim() > 1 and min(sizes) >= SMALLEST_MATRIX
+    return "weight" in name and min(sizes) >= SMALLEST_MATRIX
 
 
 def _is_lstm(name: str) -> bool:

@@ -11,14 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sonant.nn.spectra import centred_spectra, powers, unit_window
-from sonant.training.auditory import (
-    FLOOR,
-    FLOOR_BELOW_PEAK,
-    WINDOW_RATE,
-    WINDOWS,
-    band_centres,
-    gammatone_responses,
-)
+from sonant.training.auditory import band_centres, floor_under, gammatone_responses, window_sizes
 from sonant.training.losses import single_channels
 
 FRAMES = (1, 2, 3)
@@ -45,7 +38,7 @@ class PeriodicityLoss(nn.Module):
 
     def __init__(self, sample_rate: int, hop_length: int) -> None:
         super().__init__()
-        size = max(WINDOWS) * max(1, round(sample_rate / WINDOW_RATE))
+        size = max(window_sizes(sample_rate))
         hertz, centres = np.fft.rfftfreq(size, 1 / sample_rate).astype(float), band_centres(sample_rate)
         bands = gammatone_responses(hertz, centres[centres > LOWEST])
         lags = hop_length / sample_rate * np.array([0, *FRAMES])
@@ -64,6 +57,5 @@ class PeriodicityLoss(nn.Module):
         power = powers(centred_spectra(single_channels(audio), self.window))
         lagged = (power @ self.responses.flatten(1)).unflatten(2, self.responses.shape[1:])
         total = lagged[:, :, :1]
-        floor = FLOOR_BELOW_PEAK * total.amax(3, keepdim=True) + FLOOR
-        correlation: Tensor = lagged[:, :, 1:] / (total + floor)
+        correlation: Tensor = lagged[:, :, 1:] / (total + floor_under(total))
         return correlation
