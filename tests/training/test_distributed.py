@@ -32,7 +32,7 @@ def revived(rows):
 RANK = (
     CODEBOOK
     + """
-import json, sys
+import json, os, sys
 from pathlib import Path
 import torch
 from sonant.training.loop import Trainer
@@ -42,6 +42,8 @@ trainer = Trainer(recipe, Path(sys.argv[2]))
 trainer.run()
 rank = trainer.fabric.global_rank
 state = trainer.network.module.state_dict()
+if hasattr(os, "sched_getaffinity"):
+    state["cores"] = sorted(os.sched_getaffinity(0))
 state["revived"] = revived(slice(128 * rank, 128 * rank + 128))
 torch.save(state, sys.argv[2] + f"/rank{rank}.pt")
 """
@@ -114,6 +116,15 @@ def test_dead_entries_are_replaced_alike_on_every_rank(runs):
     assert torch.equal(first["revived"], second["revived"])
     assert first["revived"].abs().max() < 10
     torch.testing.assert_close(first["revived"], here["revived"](slice(None)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be chosen here")
+def test_every_rank_keeps_to_cores_of_its_own(runs):
+    (first, second), *_ = runs
+    if len(os.sched_getaffinity(0)) == 1:
+        assert first["cores"] == second["cores"]
+    else:
+        assert not set(first["cores"]) & set(second["cores"])
 
 
 def test_two_ranks_are_one_rank_with_the_doubled_batch(runs):

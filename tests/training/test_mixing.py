@@ -59,6 +59,24 @@ def test_gains_lie_in_their_range(pack, monkeypatch):
     assert 5 < max(gains) <= 6.001
 
 
+def test_sources_are_played_at_speeds_of_their_range(pack, monkeypatch):
+    data = crops(
+        pack, reverberation=0.0, speed=(0.8, 1.25), strategies=({"weight": 1, "kinds": ["speech"]},)
+    )
+    monkeypatch.setattr(
+        data.corpus,
+        "crop",
+        lambda kind, length, *_: (
+            0.2 * np.sin(2 * np.pi * 440 / RATE * np.arange(length, dtype=np.float32))[:, None]
+        ),
+    )
+    mixes = [data[n][0][:, 0].numpy() for n in range(200)]
+    assert {len(mix) for mix in mixes} == {data.length}
+    speeds = [np.argmax(np.abs(np.fft.rfft(mix, RATE))) / 440 for mix in mixes]
+    assert 0.79 < min(speeds) < 0.83
+    assert 1.21 < max(speeds) < 1.26
+
+
 def test_rooms_are_drawn_at_their_probability_and_never_for_single_music(pack, monkeypatch):
     heard = []
     monkeypatch.setattr(mixing, "reverberate", lambda audio, room: heard.append(len(room)) or audio)

@@ -14,7 +14,8 @@ from sonant.training.recipe import Recipe
 def make_fabric(recipe: Recipe) -> Fabric:
     """The Fabric of a run; with several processes, gradients are averaged by DDP.
 
-    Buffers are not broadcast: the codebooks are equal on all ranks by construction.
+    Buffers are not broadcast: the codebooks are equal on all ranks by construction. Processes on CPUs
+    keep to cores of their own.
     """
     run = recipe.run
     if run.threads:
@@ -34,4 +35,14 @@ def make_fabric(recipe: Recipe) -> Fabric:
         strategy=strategy,
     )
     fabric.launch()
+    if fabric.device.type == "cpu" and devices > 1:
+        _keep_to_own_cores(fabric.local_rank, devices)
     return fabric
+
+
+def _keep_to_own_cores(rank: int, processes: int) -> None:
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    if share := len(cores) // processes:
+        os.sched_setaffinity(0, cores[rank * share : (rank + 1) * share])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import soxr
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -26,8 +28,9 @@ Problems = list[str]
 class MixedCrops(Dataset[tuple[Tensor, Problems]]):
     """An endless row of training crops `[T, channels]`, each made from its number and the seed alone.
 
-    Each crop follows one strategy drawn by weight: its kinds of sound are cropped, each scaled by
-    a gain drawn from `gain_db`, and added; sometimes a room is added, never to music alone.
+    Each crop follows one strategy drawn by weight: its kinds of sound are cropped, each played at
+    a speed drawn from `speed` and scaled by a gain drawn from `gain_db`, and added; sometimes a
+    room is added, never to music alone.
     Clipped mixes and silence are drawn again, as are files that cannot be read; those are named.
     """
 
@@ -74,11 +77,15 @@ class MixedCrops(Dataset[tuple[Tensor, Problems]]):
         kinds = [kinds[random.integers(len(kinds))] for kinds in unions]
         for kind in kinds:
             full_band = kind == "speech" and random.random() < self.recipe.full_band_share
-            crop = self.corpus.crop(f"train-{kind}", self.length, random, full_band)
+            crop = self._played(f"train-{kind}", random.uniform(*self.recipe.speed), random, full_band)
             mix += crop * np.float32(10 ** (random.uniform(*self.recipe.gain_db) / 20))
         if kinds != ["music"] and random.random() < self.recipe.reverberation:
             mix = reverberate(mix, self._room(random))
         return mix
+
+    def _played(self, kind: str, speed: float, random: np.random.Generator, full_band: bool) -> Audio:
+        crop = self.corpus.crop(kind, math.ceil(self.length * speed), random, full_band)
+        return crop if speed == 1 else soxr.resample(crop, speed, 1)[: self.length]
 
     def _room(self, random: np.random.Generator) -> Audio:
         """A measured impulse response of the right length where the corpus has some, else a drawn one."""

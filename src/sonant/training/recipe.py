@@ -31,6 +31,7 @@ class DataRecipe:
         batch_size: crops per step, over all processes together.
         seconds: length of a crop.
         gain_db: range of the gain of every source.
+        speed: range of the speed of every source, pitch and all; 1 plays it as it is.
         full_band_share: how often speech is taken from recordings of at least 40 kHz only.
         reverberation: probability of a room, never for single music.
         strategies: `{weight, kinds}`; a kind `a|b` is drawn evenly from those that there are.
@@ -41,6 +42,7 @@ class DataRecipe:
     batch_size: int = 8
     seconds: float = 1.0
     gain_db: tuple[float, float] = (-10.0, 6.0)
+    speed: tuple[float, float] = (1.0, 1.0)
     full_band_share: float = 0.0
     reverberation: float = 0.2
     strategies: tuple[dict[str, Any], ...] = (
@@ -188,6 +190,8 @@ class Recipe:
         _check("loss.mel_alpha", self.loss.mel_alpha, ("one", "sqrt"))
         for kind in self.discriminator.kinds:
             _check("discriminator.kinds", kind, DISCRIMINATORS)
+        if not 0 < self.data.speed[0] <= self.data.speed[1]:
+            raise ConfigError(f"data.speed is {self.data.speed}; it is a range of positive factors")
         if any(not 0 < n <= self.model.n_q for n in self.codebook_choices):
             raise ConfigError(f"codebooks must be between 1 and {self.model.n_q}")
 
