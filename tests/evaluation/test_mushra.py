@@ -31,9 +31,9 @@ from sonant.evaluation.mushra.server import RESULTS, mushra_server
 from sonant.evaluation.mushra.session import ANCHOR, REFERENCE, Session, read_session
 from sonant.evaluation.run import Plan
 from sonant.evaluation.sets import folder_set
+from webdriver import browser, browser_is_here
 
 from .conftest import RATE, Halving
-from .webdriver import browser, browser_is_here
 
 TRUE_MEANS = {REFERENCE: 98.0, "near": 85.0, "far": 55.0, ANCHOR: 20.0}
 
@@ -251,11 +251,11 @@ def test_the_page_in_a_browser(session: Path, mobile: bool) -> None:
                 else:
                     moves = {REFERENCE: ["PageUp"] * 5, "near": ["PageUp"] * 3, "far": ["ArrowRight"] * 5}
                     page.press(str(place), *moves.get(key[name], ["PageDown"] * 3))
-                page.wait("playing()")
-                assert page.run("return trial.active") == place
+                page.wait("player.playing")
+                assert page.run("return player.active") == place
                 gains = page.wait(
-                    "trial.gains.map(g => Math.round(g.gain.value)).includes(1) && "
-                    "trial.gains.map(g => Math.round(100 * g.gain.value))"
+                    "player.tracks.map(t => Math.round(t.gain.gain.value)).includes(1) && "
+                    "player.tracks.map(t => Math.round(100 * t.gain.gain.value))"
                 )
                 assert gains.index(max(gains)) == place
             if not mobile and number == 0:
@@ -272,11 +272,11 @@ def test_the_page_in_a_browser(session: Path, mobile: bool) -> None:
 
 def _loops(page: Any) -> None:
     """Keys set a region, and playing stays in it, without stopping."""
-    page.run("loop(0.5, 1.0)")
-    places = [page.wait("playing() && position()") for _ in range(20)]
+    page.run("player.loop(0.5, 1.0)")
+    places = [page.wait("player.playing && player.position") for _ in range(20)]
     assert all(0.5 <= place <= 1.0 for place in places)
     assert len(set(places)) > 3
     page.press("\\")
-    assert page.run("return [trial.from, trial.to]") == [0, page.run("return trial.buffers[0].duration")]
+    assert page.run("return [player.from, player.to]") == [0, page.run("return player.duration")]
     page.press("Space")
-    assert not page.run("return playing()")
+    assert not page.run("return player.playing")

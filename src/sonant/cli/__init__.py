@@ -20,6 +20,7 @@ from sonant.cli.info import info
 from sonant.cli.join import join
 from sonant.cli.models import models
 from sonant.cli.mushra import mushra
+from sonant.cli.studio import studio
 from sonant.cli.tokenize import tokenize
 from sonant.cli.train import train
 from sonant.errors import SonantError
@@ -34,7 +35,7 @@ app = typer.Typer(
 
 COMMANDS = {
     command.__name__: command
-    for command in (encode, decode, info, join, models, tokenize, evaluate, train, export, bench)
+    for command in (encode, decode, info, join, models, tokenize, evaluate, train, export, bench, studio)
 }
 
 for name, command in COMMANDS.items():

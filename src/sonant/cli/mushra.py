@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from sonant.cli.serving import Host, serve_page
+
 mushra = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -54,22 +56,15 @@ def prepare(
 @mushra.command()
 def serve(
     folder: Annotated[Path, typer.Argument(help="Of a session.")],
-    host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option()] = 8080,
 ) -> None:
     """Serve the page; ratings go to results.csv in the folder."""
-    from sonant.errors import ConfigError
+    from functools import partial
+
     from sonant.evaluation.mushra.server import mushra_server
 
-    try:
-        server = mushra_server(folder, host, port)
-    except OSError as error:
-        raise ConfigError(f"cannot serve on {host}:{port} ({error.strerror}); try another --port") from None
-    typer.echo(f"http://{host}:{server.server_port}/  (Ctrl-C ends)", err=True)
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        server.server_close()
+    serve_page(partial(mushra_server, folder), host, port)
 
 
 @mushra.command()

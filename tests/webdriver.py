@@ -1,4 +1,4 @@
-"""As much of the W3C WebDriver protocol as the tests of the page need."""
+"""As much of the W3C WebDriver protocol as the tests of pages need."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ FLAGS = (
     "--disable-gpu",
     "--disable-dev-shm-usage",
     "--autoplay-policy=no-user-gesture-required",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
 )
 KEYS = {"Enter": "\ue007", "ArrowRight": "\ue014", "PageUp": "\ue00e", "PageDown": "\ue00f", "Space": " "}
 
@@ -80,6 +82,10 @@ class Browser:
     def click(self, selector: str) -> None:
         found = self._call("POST", f"{self._session}/element", using="css selector", value=selector)
         self._call("POST", f"{self._session}/element/{found[ELEMENT]}/click")
+
+    def choose_file(self, selector: str, file: Path) -> None:
+        found = self._call("POST", f"{self._session}/element", using="css selector", value=selector)
+        self._call("POST", f"{self._session}/element/{found[ELEMENT]}/value", text=str(file))
 
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self._call("GET", f"{self._session}/screenshot")))

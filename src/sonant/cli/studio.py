@@ -1,0 +1,33 @@
+"""`sonant studio`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sonant.cli.serving import Host, serve_page
+
+
+def studio(
+    model: Annotated[
+        list[str] | None,
+        typer.Option("-m", "--model", help="Name, file, folder or hub id; may be repeated."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=1.0, help="How much of a recording is taken.")] = 120.0,
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes any that is free.")] = 8090,
+    browser: Annotated[bool, typer.Option(help="Show the page in a browser.")] = True,
+) -> None:
+    """Serve a page to code recordings at every bitrate, to listen and to compare."""
+    from functools import partial
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
+    from sonant.models.registry import bundled_models
+    from sonant.studio.desk import Desk
+    from sonant.studio.server import studio_server
+
+    models = model or [path.stem for path in bundled_models()]
+    with TemporaryDirectory(prefix="sonant-studio-") as folder:
+        serve_page(partial(studio_server, Desk(Path(folder), models, seconds)), host, port, browser)

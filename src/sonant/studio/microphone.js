@@ -1,0 +1,53 @@
+'use strict';
+/* Record a microphone as it is, without a codec of the browser's in between. */
+
+const TAP = `registerProcessor('tap', class extends AudioWorkletProcessor {
+  process([input]) {
+    if (input.length) this.port.postMessage(input[0].slice());
+    return true;
+  }
+});`;
+
+class Microphone {
+  async start() {
+    this.stream = await navigator.mediaDevices.getUserMedia(
+      {audio: {echoCancellation: false, noiseSuppression: false, autoGainControl: false}});
+    this.context = new AudioContext();
+    const module = URL.createObjectURL(new Blob([TAP], {type: 'text/javascript'}));
+    await this.context.audioWorklet.addModule(module);
+    URL.revokeObjectURL(module);
+    this.blocks = [];
+    const tap = new AudioWorkletNode(this.context, 'tap', {numberOfOutputs: 0});
+    tap.port.onmessage = ({data}) => this.blocks.push(data);
+    this.context.createMediaStreamSource(this.stream).connect(tap);
+  }
+
+  /* What was recorded, a WAV file. */
+  async stop() {
+    this.stream.getTracks().forEach((track) => track.stop());
+    const {sampleRate} = this.context;
+    await this.context.close();
+    return wav(this.blocks, sampleRate);
+  }
+}
+
+/* Mono, 16 bits. */
+function wav(blocks, sampleRate) {
+  const samples = Int16Array.from(
+    blocks.flatMap((block) => Array.from(block, (v) => Math.round(32767 * Math.max(-1, Math.min(1, v))))));
+  const head = new DataView(new ArrayBuffer(44));
+  const text = (at, word) => [...word].forEach((letter, i) => head.setUint8(at + i, letter.charCodeAt(0)));
+  text(0, 'RIFF');
+  head.setUint32(4, 36 + samples.byteLength, true);
+  text(8, 'WAVEfmt ');
+  head.setUint32(16, 16, true);
+  head.setUint16(20, 1, true);
+  head.setUint16(22, 1, true);
+  head.setUint32(24, sampleRate, true);
+  head.setUint32(28, 2 * sampleRate, true);
+  head.setUint16(32, 2, true);
+  head.setUint16(34, 16, true);
+  text(36, 'data');
+  head.setUint32(40, samples.byteLength, true);
+  return new Blob([head, samples], {type: 'audio/wav'});
+}

@@ -1,0 +1,232 @@
+'use strict';
+/* Hand in a recording, have it coded at every bitrate of a model, hear and see what comes out. */
+
+const $ = (id) => document.getElementById(id);
+const REFERENCE_BITS = 16;
+
+let models = [];
+let player = null;
+let microphone = null;
+let current = null; // {name, facts, images, round}: `round` changes with every list of versions
+let dragged = null;
+
+const TICK_HZ = 4000;
+
+const model = () => models[$('model').selectedIndex];
+const highest = () => Math.min(model().sample_rate, player.context.sampleRate) / 2;
+const say = (text) => { $('message').textContent = text; };
+const bytes = (n) => (n < 1e6 ? `${(n / 1e3).toFixed(1)} kB` : `${(n / 1e6).toFixed(2)} MB`);
+const clock = (t) => `${Math.floor(t / 60)}:${(t % 60).toFixed(1).padStart(4, '0')}`;
+
+async function post(url, body) {
+  const answer = await fetch(url, {method: 'POST', body});
+  if (!answer.ok) throw new Error(await answer.text());
+  return answer.json();
+}
+
+function row(label, text) {
+  const item = document.createElement('li');
+  item.innerHTML = '<button type="button" aria-pressed="false" disabled></button><span class="figures"></span><span></span>';
+  item.dataset.label = label;
+  const key = document.createElement('kbd');
+  key.textContent = $('versions').children.length;
+  item.querySelector('button').append(key, ` ${label}`);
+  item.querySelector('.figures').textContent = text;
+  $('versions').append(item);
+  return item;
+}
+
+/* Let a row be heard once its audio is here. */
+async function ready(item, url, round) {
+  const buffer = await decoded(player.context, url);
+  if (current.round !== round) return;
+  const number = player.add(buffer);
+  const image = await spectrogram(buffer, $('spectrogram').width, $('spectrogram').height, highest());
+  if (current.round !== round) return;
+  current.images[number] = image;
+  item.dataset.track = number;
+  const button = item.querySelector('button');
+  button.disabled = false;
+  button.onclick = () => hear(item);
+}
+
+function hear(item) {
+  if (!item?.dataset.track) return;
+  player.select(Number(item.dataset.track));
+  for (const other of $('versions').children) {
+    other.querySelector('button').setAttribute('aria-pressed', String(other === item));
+  }
+  $('heard').textContent = item.dataset.label;
+}
+
+function figures(item, version, bitrate) {
+  const {name, facts: {id, seconds, sample_rate, channels}} = current;
+  const original = (seconds * sample_rate * channels * REFERENCE_BITS) / 8;
+  item.querySelector('.figures').innerHTML =
+    `${bytes(version.bytes)} <span class="small">(1 : ${(original / version.bytes).toFixed(0)})</span>, `
+    + `${version.kbps.toFixed(2)} kbit/s <span class="small">all in</span><br>`
+    + `<span class="small">SI-SNR ${version.si_snr.toFixed(1)} dB, coded in ${version.encode_seconds.toFixed(2)} s, `
+    + `decoded in ${version.decode_seconds.toFixed(2)} s</span>`;
+  const stem = name.replace(/\.[^.]*$/, '');
+  item.lastElementChild.replaceChildren(...['ecdc', 'flac'].map((ending) => {
+    const link = document.createElement('a');
+    link.href = `takes/${id}/${version.name}.${ending}`;
+    link.download = `${stem}-${bitrate}k.${ending}`;
+    link.textContent = ending;
+    return link;
+  }));
+}
+
+/* The original and, one after the other, the model's bitrates. */
+async function present() {
+  const {facts} = current;
+  const round = (current.round = Symbol('round'));
+  const position = player.position;
+  player.clear();
+  current.images = [];
+  $('versions').replaceChildren();
+  const {coded} = facts;
+  const first = row(coded ? 'As decoded' : 'Original', coded
+    ? `${bytes(coded.bytes)}, ${coded.actual_kbps.toFixed(2)} kbit/s, ${coded.model}`
+    : `${bytes((facts.seconds * facts.sample_rate * facts.channels * REFERENCE_BITS) / 8)} as 16-bit samples`);
+  const {name, bitrates} = model();
+  const rows = bitrates.map((bitrate) => row(`${bitrate} kbit/s`, 'waiting'));
+  await ready(first, `takes/${facts.id}/original.flac`, round);
+  if (current.round !== round) return;
+  player.seek(position);
+  hear(first);
+  for (const [i, bitrate] of bitrates.entries()) {
+    const item = rows[i];
+    item.querySelector('.figures').textContent = 'coding …';
+    try {
+      const query = new URLSearchParams({model: name, bitrate});
+      const version = await post(`takes/${facts.id}/versions?${query}`);
+      if (current.round !== round) return;
+      figures(item, version, bitrate);
+      await ready(item, `takes/${facts.id}/${version.name}.flac`, round);
+    } catch (error) {
+      item.querySelector('.figures').textContent = error.message;
+    }
+    if (current.round !== round) return;
+  }
+}
+
+async function handIn(file, name) {
+  player ??= new Player(new AudioContext());
+  player.pause();
+  say(`Reading ${name} …`);
+  try {
+    const facts = await post(`takes?${new URLSearchParams({name})}`, file);
+    current = {name, facts, images: []};
+    say(facts.cut ? `Only the first ${facts.seconds.toFixed(0)} s are taken; sonant studio --seconds takes more.` : '');
+    const kind = {1: 'mono', 2: 'stereo'}[facts.channels] ?? `${facts.channels} channels`;
+    $('title').textContent = name;
+    $('facts').textContent = `${clock(facts.seconds)}, ${facts.sample_rate / 1000} kHz, ${kind}`;
+    $('take').hidden = false;
+    await present();
+  } catch (error) {
+    say(error.message);
+  }
+}
+
+async function record() {
+  try {
+    if (microphone) {
+      const recorder = microphone;
+      microphone = null;
+      $('record').textContent = 'Record';
+      $('record').setAttribute('aria-pressed', 'false');
+      await handIn(await recorder.stop(), 'recording.wav');
+    } else {
+      const recorder = new Microphone();
+      await recorder.start();
+      microphone = recorder;
+      $('record').textContent = 'Stop and code it';
+      $('record').setAttribute('aria-pressed', 'true');
+    }
+  } catch (error) {
+    say(`The microphone cannot be used (${error.message}).`);
+  }
+}
+
+function draw() {
+  requestAnimationFrame(draw);
+  if (!current || !player.tracks.length) return;
+  const canvas = $('spectrogram');
+  const pen = canvas.getContext('2d');
+  const {clientWidth: width, clientHeight: height} = canvas;
+  const x = (time) => (time / player.duration) * width;
+  pen.setTransform(canvas.width / width, 0, 0, canvas.height / height, 0, 0);
+  pen.clearRect(0, 0, width, height);
+  const image = current.images[player.active];
+  if (image) pen.drawImage(image, 0, 0, width, height);
+  pen.fillStyle = '#000a';
+  pen.fillRect(0, 0, x(player.from), height);
+  pen.fillRect(x(player.to), 0, width, height);
+  pen.fillStyle = '#fff';
+  pen.font = '12px system-ui, sans-serif';
+  for (let hertz = TICK_HZ; hertz < highest(); hertz += TICK_HZ) {
+    const y = height * (1 - hertz / highest());
+    pen.fillRect(0, y, 6, 1);
+    pen.fillText(`${hertz / 1000} kHz`, 10, y + 4);
+  }
+  pen.fillRect(x(player.position) - 1, 0, 2, height);
+  $('time').textContent = `${clock(player.position)} of ${clock(player.duration)}`;
+  canvas.setAttribute('aria-valuemax', player.duration.toFixed(1));
+  canvas.setAttribute('aria-valuenow', player.position.toFixed(1));
+  $('play').textContent = player.playing ? 'Pause' : 'Play';
+  const looping = player.from > 0 || player.to < player.duration;
+  $('loop').disabled = !looping;
+  $('loop').textContent = looping ? 'Play the whole again' : 'Drag over the picture to loop a part';
+}
+
+const timeAt = (event) => {
+  const box = $('spectrogram').getBoundingClientRect();
+  return Math.max(0, Math.min(1, (event.clientX - box.left) / box.width)) * player.duration;
+};
+
+$('spectrogram').onpointerdown = (event) => {
+  dragged = timeAt(event);
+  $('spectrogram').setPointerCapture(event.pointerId);
+};
+$('spectrogram').onpointerup = (event) => {
+  const [from, to] = [dragged, timeAt(event)].sort((a, b) => a - b);
+  dragged = null;
+  if (to - from >= SHORTEST_LOOP) return player.loop(from, to);
+  if (from < player.from || from >= player.to) player.loop(0, player.duration);
+  player.seek(from);
+};
+$('play').onclick = () => playerKey(player, ' ');
+$('loop').onclick = () => player.whilePaused(() => Object.assign(player, {from: 0, to: player.duration}));
+$('record').onclick = record;
+$('model').onchange = () => current && present();
+$('file').onchange = () => {
+  const [file] = $('file').files;
+  if (file) handIn(file, file.name);
+  $('file').value = '';
+};
+$('choose').onkeydown = (event) => { if (event.key === 'Enter' || event.key === ' ') $('file').click(); };
+
+document.addEventListener('dragover', (event) => { event.preventDefault(); $('hand-in').classList.add('over'); });
+document.addEventListener('dragleave', () => $('hand-in').classList.remove('over'));
+document.addEventListener('drop', (event) => {
+  event.preventDefault();
+  $('hand-in').classList.remove('over');
+  const [file] = event.dataTransfer.files;
+  if (file) handIn(file, file.name);
+});
+document.addEventListener('keydown', (event) => {
+  if (!current || event.ctrlKey || event.metaKey || event.altKey || event.target.matches('select, label')) return;
+  if (event.key >= '0' && event.key <= '9') hear($('versions').children[Number(event.key)]);
+  else if (event.key === 'ArrowLeft') player.seek(player.position - 1);
+  else if (event.key === 'ArrowRight') player.seek(player.position + 1);
+  else if (!playerKey(player, event.key)) return;
+  event.preventDefault();
+});
+
+fetch('models').then((answer) => answer.json()).then((found) => {
+  models = found;
+  $('model').replaceChildren(...models.map(({name, channels}) =>
+    new Option(`${name} (${channels === 1 ? 'mono' : 'stereo'})`)));
+  requestAnimationFrame(draw);
+});

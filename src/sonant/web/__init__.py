@@ -1,0 +1,1 @@
+"""What the pages that Sonant serves have in common: a server, a player, a look."""

@@ -1,0 +1,99 @@
+"""The answers of a page's server: its own files, data, JSON, and problems as one sentence."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from importlib import resources
+from pathlib import PurePosixPath
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+KINDS = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".flac": "audio/flac",
+    ".ecdc": "application/octet-stream",
+}
+PAGE_KINDS = (".html", ".css", ".js")
+
+
+class PageHandler(BaseHTTPRequestHandler):
+    """Serves a page and the files that all pages share.
+
+    Attributes:
+        package: the one that holds page.html and the files it names.
+    """
+
+    protocol_version = "HTTP/1.1"
+    package: ClassVar[str]
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Say nothing: the terminal belongs to whoever started the server."""
+
+    def do_GET(self) -> None:
+        """A file of the page, or what the page asks for."""
+        path = urlsplit(self.path).path
+        if not self._send_page(path):
+            self.get(path)
+
+    def do_POST(self) -> None:
+        """What the page hands in."""
+        self.post(urlsplit(self.path).path)
+
+    def get(self, path: str) -> None:
+        """Answer a page that asks for what is no file of it."""
+        self.send_nothing()
+
+    def post(self, path: str) -> None:
+        """Answer a page that hands something in."""
+        self.send_nothing()
+
+    def query(self, key: str) -> str:
+        """A value of the URL's query, empty if it is not there."""
+        return parse_qs(urlsplit(self.path).query).get(key, [""])[0]
+
+    def _send_page(self, path: str) -> bool:
+        name = "page.html" if path == "/" else path.removeprefix("/")
+        if "/" in name or PurePosixPath(name).suffix not in PAGE_KINDS:
+            return False
+        for package in (self.package, "sonant.web"):
+            file = resources.files(package) / name
+            if file.is_file():
+                self.send_data(file.read_bytes(), name)
+                return True
+        return False
+
+    def send_data(self, data: bytes, name: str) -> None:
+        """Answer with data of the kind that a file of this name has."""
+        self._send(data, KINDS[PurePosixPath(name).suffix], HTTPStatus.OK)
+
+    def send_json(self, value: Any) -> None:
+        """Answer with JSON."""
+        self._send(json.dumps(value).encode(), "application/json", HTTPStatus.OK)
+
+    def send_problem(self, sentence: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
+        """Answer with what is wrong."""
+        self._send(sentence.encode(), "text/plain; charset=utf-8", status)
+
+    def send_nothing(self) -> None:
+        """Answer that there is nothing."""
+        self.send_problem("there is nothing here", HTTPStatus.NOT_FOUND)
+
+    def body(self, largest: int) -> bytes | None:
+        """What was sent, up to so many bytes; None if it is nothing or more, and the connection ends."""
+        length = self.headers.get("Content-Length") or ""
+        if not length.isdecimal() or not 0 < int(length) <= largest:
+            self.close_connection = True
+            return None
+        return self.rfile.read(int(length))
+
+    def _send(self, data: bytes, kind: str, status: HTTPStatus) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(data)

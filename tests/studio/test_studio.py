@@ -1,0 +1,191 @@
+"""The studio: what its server gives for recordings, and its page in a browser."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import numpy as np
+import pytest
+import soundfile
+
+import sonant
+from conftest import AUDIO
+from sonant.errors import WeightsError
+from sonant.studio.desk import Desk
+from sonant.studio.server import studio_server
+from webdriver import Browser, browser, browser_is_here
+
+SPEECH = AUDIO / "speech_en.flac"
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A studio that takes two seconds of a recording."""
+    server = studio_server(Desk(tmp_path_factory.mktemp("desk"), ["24khz", "48khz"], 2.0))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def call(base: str, path: str, body: bytes | None = None, **query: str) -> tuple[int, bytes]:
+    method = "GET" if body is None else "POST"
+    request = urllib.request.Request(f"{base}{path}?{urlencode(query)}", body, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def handed_in(base: str, name: str, data: bytes) -> dict[str, Any]:
+    status, answer = call(base, "/takes", data, name=name)
+    assert status == 200, answer
+    return json.loads(answer)
+
+
+def test_models_and_their_bitrates(base: str) -> None:
+    first, second = json.loads(call(base, "/models")[1])
+    assert (first["name"], first["channels"], first["bitrates"]) == ("24khz", 1, [1.5, 3, 6, 12, 24])
+    assert (second["name"], second["sample_rate"], second["channels"]) == ("48khz", 48_000, 2)
+
+
+def test_a_recording_and_a_version_of_it(base: str, tmp_path: Path) -> None:
+    take = handed_in(base, "C:\\talks/speech.flac", SPEECH.read_bytes())
+    assert (take["seconds"], take["sample_rate"], take["channels"], take["cut"]) == (2.0, 24_000, 1, True)
+    original, rate = soundfile.read(io.BytesIO(call(base, f"/takes/{take['id']}/original.flac")[1]))
+    np.testing.assert_array_equal(original, soundfile.read(SPEECH)[0][: 2 * rate])
+
+    versions = f"/takes/{take['id']}/versions"
+    status, answer = call(base, versions, b"", model="24khz", bitrate="6")
+    assert status == 200
+    version = json.loads(answer)
+    coded = call(base, f"/takes/{take['id']}/{version['name']}.ecdc")[1]
+    assert len(coded) == version["bytes"]
+    assert version["kbps"] == pytest.approx(len(coded) * 8 / 2000)
+    assert 1 < version["si_snr"] < 20
+    (tmp_path / "a.ecdc").write_bytes(coded)
+    sonant.decompress(tmp_path / "a.ecdc", tmp_path / "a.flac")
+    assert (
+        call(base, f"/takes/{take['id']}/{version['name']}.flac")[1] == (tmp_path / "a.flac").read_bytes()
+    )
+    assert call(base, versions, b"", model="24khz", bitrate="6")[1] == answer
+
+
+def test_a_coded_file_is_decoded(base: str, tmp_path: Path) -> None:
+    sonant.compress(SPEECH, tmp_path / "a.ecdc", bitrate=3.0)
+    take = handed_in(base, "a.ecdc", (tmp_path / "a.ecdc").read_bytes())
+    assert take["coded"]["model"] == "24khz"
+    assert take["coded"]["nominal_kbps"] == pytest.approx(3, abs=0.05)
+    assert take["cut"]
+    audio, rate = soundfile.read(io.BytesIO(call(base, f"/takes/{take['id']}/original.flac")[1]))
+    assert len(audio) == 2 * rate
+
+
+def test_a_whole_short_recording_is_kept(base: str) -> None:
+    file = io.BytesIO()
+    soundfile.write(file, np.random.default_rng(0).normal(0, 0.1, (11_025, 2)), 22_050, format="WAV")
+    take = handed_in(base, "noise.wav", file.getvalue())
+    assert (take["seconds"], take["sample_rate"], take["channels"], take["cut"]) == (0.5, 22_050, 2, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "sentence"),
+    [
+        ("junk.wav", b"this is no audio" * 9, "junk.wav: "),
+        ("cut.ecdc", b"ECDC\x01\x00\x00", "cut.ecdc: "),
+        ("nothing.wav", b"", "1 byte to 200 MB"),
+    ],
+)
+def test_what_cannot_be_read_is_a_sentence(base: str, name: str, data: bytes, sentence: str) -> None:
+    status, answer = call(base, "/takes", data, name=name)
+    assert status == 400
+    assert sentence in answer.decode()
+    assert "/" not in answer.decode().partition(":")[0]
+
+
+def test_what_is_not_there(base: str) -> None:
+    take = handed_in(base, "speech.flac", SPEECH.read_bytes())["id"]
+    for path in (
+        "/server.py",
+        "/../desk.py",
+        "/%2e%2e/desk.py",
+        f"/takes/{take}/in",
+        "/takes/0/original.flac",
+    ):
+        assert call(base, path)[0] == 404, path
+    assert call(base, "/takes/0/versions", b"", model="24khz", bitrate="6")[0] == 404
+    for model, bitrate, sentence in (
+        ("24khz", "7", "7 kbps"),
+        ("24khz", "", "a bitrate"),
+        ("32khz", "6", "32khz: is not on this page"),
+    ):
+        status, answer = call(base, f"/takes/{take}/versions", b"", model=model, bitrate=bitrate)
+        assert (status, sentence in answer.decode()) == (400, True), answer
+
+
+def test_a_model_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="no such model"):
+        Desk(tmp_path, ["96khz"], 10.0)
+
+
+def all_ready(page: Browser, versions: int) -> None:
+    page.wait(
+        f"document.querySelectorAll('#versions a').length === {2 * versions} && "
+        "!document.querySelector('#versions button:disabled')",
+        60,
+    )
+
+
+@pytest.mark.skipif(not browser_is_here(), reason="needs chromium and chromedriver")
+@pytest.mark.parametrize("mobile", [False, True])
+def test_the_page_in_a_browser(base: str, tmp_path: Path, mobile: bool) -> None:
+    """Choose a file, hear versions while it plays, loop, change the model, record, and get errors."""
+    with browser(390 if mobile else 1000, 844, mobile=mobile) as page:
+        page.open(base)
+        page.wait("models.length")
+        page.choose_file("#file", SPEECH)
+        all_ready(page, 5)
+        assert page.run("return document.documentElement.scrollWidth <= innerWidth")
+        assert "Only the first 2 s" in page.run("return document.querySelector('#message').textContent")
+        page.click("#play")
+        page.wait("player.playing")
+        for number in (3, 0, 5):
+            page.click(f"#versions li:nth-child({number + 1}) button") if mobile else page.press(
+                str(number)
+            )
+            page.wait(f"player.tracks.every((t, i) => (t.gain.gain.value > 0.9) === (i === {number}))")
+            assert page.run("return player.playing")
+        pixels = "getContext('2d').getImageData(0, 0, 1200, 320).data"
+        bright = f"document.querySelector('#spectrogram').{pixels}.filter((v, i) => i % 4 < 3 && v > 100)"
+        assert page.run(f"return {bright}.length") > 10_000
+        page.run("player.loop(0.5, 1.0)")
+        assert all(0.5 <= page.wait("player.position") <= 1 for _ in range(10))
+        page.click("#loop")
+        assert page.run("return [player.from, player.to === player.duration]") == [0, True]
+
+        page.run("const m = document.querySelector('#model'); m.selectedIndex = 1; m.onchange()")
+        all_ready(page, 4)
+
+        page.click("#record")
+        page.wait("microphone && microphone.blocks.length > 600")
+        page.click("#record")
+        page.wait("document.querySelector('#title').textContent === 'recording.wav'")
+        all_ready(page, 4)
+        assert page.run("return Math.max(...player.tracks[0].buffer.getChannelData(0))") > 0.01
+
+        (tmp_path / "junk.wav").write_bytes(b"no audio")
+        page.choose_file("#file", tmp_path / "junk.wav")
+        page.wait("document.querySelector('#message').textContent.startsWith('junk.wav: ')")
