@@ -11,17 +11,18 @@ from typer.testing import CliRunner
 import sonant
 from sonant.cli import app
 from sonant.entropy.lm_coder import decode_chunks, encode_chunk
+from sonant.entropy.lm_store import save_language_model
 from sonant.errors import ConfigError
 from sonant.language_models import language_model
 from sonant.models.store import save_weights
-from sonant.nn.language_model import LanguageModel
+from sonant.nn.language_model import LanguageModel, shifted
 from sonant.training.language_model import (
     LanguageModelTrainer,
     cross_entropy,
-    shifted,
     start_from_codebooks,
     untied,
 )
+from sonant.training.lm_quantise import integer_tensors
 from sonant.training.lm_recipe import load_lm_recipe, recipe_from_dict
 from sonant.training.tokens import load_tokens
 from training.test_recipes import RECIPES
@@ -136,6 +137,33 @@ def test_it_learns_what_can_be_predicted(precision, tmp_path):
     trainer.run()
     after = trainer.validate()["validation-a 4"]
     assert before > 3.5 and after < 1.0
+
+
+@pytest.mark.parametrize("conditioned", [True, False])
+def test_it_goes_on_from_whole_numbers(conditioned, tmp_path):
+    """The model that an integer one becomes predicts what that one does."""
+    sizes = tiny_recipe().model
+    recipe = replace(
+        tiny_recipe(steps=40), model=replace(sizes, num_layers=2, conditioned=conditioned), frames=40
+    )
+    tokens = {"train-a": predictable(0), "validation-a": predictable(1)}
+    books = np.random.default_rng(0).standard_normal((4, 16, 8)).astype(np.float32)
+    first = LanguageModelTrainer(recipe, tokens, books, tmp_path)
+    first.run()
+    model = LanguageModel(recipe.model)
+    model.load_state_dict(untied(first.model))
+    tensors = integer_tensors(model, torch.from_numpy(tokens["train-a"].astype(np.int64)), 40)
+    save_language_model(tmp_path / "lm.safetensors", recipe.model, tensors, "")
+    second = LanguageModelTrainer(
+        replace(recipe, start=str(tmp_path / "lm.safetensors")), tokens, books, tmp_path / "second"
+    )
+    learnt, taken_over = first.validate(), second.validate()
+    assert learnt["validation-a 4"] < 3
+    for name, bits in learnt.items():
+        assert taken_over[name] == pytest.approx(bits, rel=0.02)
+    other = replace(recipe, model=sizes, start=str(tmp_path / "lm.safetensors"))
+    with pytest.raises(ConfigError, match="other sizes"):
+        LanguageModelTrainer(other, tokens, books, tmp_path / "third")
 
 
 def test_a_tied_model_and_what_is_written_out_are_the_same():

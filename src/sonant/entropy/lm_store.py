@@ -35,8 +35,19 @@ def load_language_model(path: Path, codec_hash: str | None = None) -> IntegerLan
     Raises:
         WeightsError: if it cannot be read, is not exact, or belongs to another codec.
     """
+    config, tensors, codec = read_language_model(path)
+    if codec_hash is not None and codec != codec_hash:
+        raise WeightsError(f"{path}: is the language model of another codec")
+    return IntegerLanguageModel(config, tensors, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def read_language_model(path: Path) -> tuple[LanguageModelConfig, Tensors, str | None]:
+    """Sizes and tensors of a model, and the SHA-256 of its codec's weights.
+
+    Raises:
+        WeightsError: if it cannot be read.
+    """
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -44,10 +55,8 @@ def load_language_model(path: Path, codec_hash: str | None = None) -> IntegerLan
         raise WeightsError(f"{path}: cannot read the language model ({error})") from None
     if CONFIG_KEY not in metadata:
         raise WeightsError(f"{path}: holds no language model")
-    if codec_hash is not None and metadata.get(CODEC_KEY) != codec_hash:
-        raise WeightsError(f"{path}: is the language model of another codec")
     try:
         config = LanguageModelConfig.from_json(metadata[CONFIG_KEY])
     except (ConfigError, ValueError) as error:
         raise WeightsError(f"{path}: cannot read the language model ({error})") from None
-    return IntegerLanguageModel(config, tensors, digest)
+    return config, tensors, metadata.get(CODEC_KEY)

@@ -153,6 +153,11 @@ class LanguageModel(nn.Module):
         return self.conditioner(x, codes), state
 
 
+def shifted(codes: Tensor) -> Tensor:
+    """The model's input for codes `[B, n_q, T]`: one plus the code of the step before, 0 first."""
+    return F.pad(codes[:, :, :-1] + 1, (1, 0))
+
+
 def from_official(tensors: Mapping[str, Tensor], name: str, past_context: int) -> LanguageModel:
     """A language model from weights in the official layout, its sizes read off the shapes.
 

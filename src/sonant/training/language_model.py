@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from sonant.nn.language_model import LanguageModel
+from sonant.entropy.lm_store import read_language_model
+from sonant.errors import ConfigError
+from sonant.nn.language_model import LanguageModel, shifted
 from sonant.training.lm_recipe import LanguageModelRecipe
+from sonant.training.lm_restore import restored_state
 from sonant.training.memory import keep_freed_memory
 from sonant.training.progress import ProgressLine
 from sonant.training.tokens import Tokens
@@ -75,11 +79,6 @@ def untied(model: LanguageModel) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in state.items()}
 
 
-def shifted(codes: Tensor) -> Tensor:
-    """The model's input for codes `[B, n_q, T]`: one plus the code of the step before, 0 first."""
-    return F.pad(codes[:, :, :-1] + 1, (1, 0))
-
-
 def cross_entropy(model: LanguageModel, codes: Tensor, position: int | Tensor = 0) -> Tensor:
     """Nats per code of codes `[B, n_q, T]`, for each codebook `[n_q]`."""
     inputs, _ = model.head_inputs(shifted(codes), None, position, codes)
@@ -129,12 +128,16 @@ class LanguageModelTrainer:
             if parameter.dim() == 2:
                 nn.init.normal_(parameter, std=0.02)
         self.projections = nn.ModuleList()
-        if recipe.codebook_start:
-            self.projections = start_from_codebooks(
-                self.model, torch.from_numpy(codebooks[: recipe.model.n_q])
-            )
-        if recipe.start:
-            self._start_from(Path(recipe.start))
+        start = Path(recipe.start) if recipe.start else None
+        if start and start.suffix == ".safetensors":
+            self._start_from_whole_numbers(start)
+        else:
+            if recipe.codebook_start:
+                self.projections = start_from_codebooks(
+                    self.model, torch.from_numpy(codebooks[: recipe.model.n_q])
+                )
+            if start:
+                self._start_from(start)
         self.parameters = [*self.model.parameters(), *self.projections.parameters()]
         self.optimizer = torch.optim.AdamW(
             self.parameters,
@@ -208,6 +211,13 @@ class LanguageModelTrainer:
         state = torch.load(path, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.projections.load_state_dict(state["projections"])
+
+    def _start_from_whole_numbers(self, path: Path) -> None:
+        """Take over an integer model, of this codec or one like it."""
+        config, tensors, _ = read_language_model(path)
+        if replace(config, name=self.recipe.model.name) != self.recipe.model:
+            raise ConfigError(f"{path}: is of other sizes than the recipe's model")
+        self.model.load_state_dict(restored_state(config, tensors))
 
     def _done(self) -> float:
         by_steps = self.step / self.recipe.steps

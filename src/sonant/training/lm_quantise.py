@@ -27,8 +27,7 @@ from sonant.entropy.integer_lm import (
     TABLE_LIMIT,
 )
 from sonant.entropy.integer_ops import EXACT_FLOAT32
-from sonant.nn.language_model import LanguageModel, position_embedding
-from sonant.training.language_model import shifted
+from sonant.nn.language_model import LanguageModel, position_embedding, shifted
 
 ATTENTION_TABLE = 2048
 ATTENTION_ONE = 1 << 15

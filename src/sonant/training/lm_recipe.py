@@ -35,7 +35,7 @@ class LanguageModelRecipe:
         frames: of a training sequence and of a chunk of a file.
         codebooks, codebook_weights: numbers of codebooks that a batch may have, and how often.
         codebook_start: begin from the codec's codebooks.
-        start: `checkpoint.pt` of a run to begin from instead.
+        start: `checkpoint.pt` of a run, or an integer model, to begin from instead.
         random_offset: positions start anywhere below this; 0 for always at the start.
         precision: `32-true`, or `bf16-mixed` for processors with bfloat16 instructions.
         threads: of tokenising and training; 0 for as many as there are.
