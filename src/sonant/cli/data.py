@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from sonant.cli.options import Jobs
+
 data = typer.Typer(help="Pack corpora for training, and say what is in them.", no_args_is_help=True)
 
 
@@ -39,15 +41,18 @@ def pack(
         typer.Option(help="Opus shards, flat 16-bit samples, or only an index of files left in place."),
     ] = Form.OPUS,
     kbps: Annotated[float, typer.Option(help="Bitrate of Opus shards, per channel.")] = 96.0,
-    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Processes.")] = 1,
+    jobs: Jobs = 0,
 ) -> None:
     """Decode, normalise and pack recordings, with their licences, durations and a validation list."""
+    from sonant.parallel import cores
     from sonant.training.datasets import list_recordings
     from sonant.training.pack import pack_recordings
 
     recordings = [r for source in sources for r in list_recordings(source, layout, kind)]
     left_out = 0
-    for problem in pack_recordings(recordings, out, sample_rate, channels, form.value, kbps, jobs):
+    for problem in pack_recordings(
+        recordings, out, sample_rate, channels, form.value, kbps, jobs or cores()
+    ):
         left_out += 1
         typer.echo(f"left out: {problem}", err=True)
     show(out)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sonant.cli.options import Device, Precision, Threads
+from sonant.cli.options import Device, Jobs, Precision, Threads
 
 if TYPE_CHECKING:
     from sonant.cli.batch import Pair
@@ -47,9 +47,7 @@ def encode(
             "0.3 with a language model.",
         ),
     ] = None,
-    jobs: Annotated[
-        int, typer.Option("-j", "--jobs", min=0, help="Processes for many inputs; 0 is one for each core.")
-    ] = 1,
+    jobs: Jobs = 1,
     skip: Annotated[
         bool, typer.Option("--skip-existing", help="Leave out inputs whose output exists: go on.")
     ] = False,

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from sonant.cli.options import Jobs
+
 QUICK_CODECS = ("sonant:3", "sonant:6", "sonant:12", "opus:6", "opus:12")
 FULL_CODECS = (
     *("reference", "sonant:1.5", "sonant:3", "sonant:6", "sonant:12", "sonant:24"),
@@ -49,13 +51,14 @@ def evaluate(
     ] = None,
     players: Annotated[int, typer.Option(help="Excerpts per category to hear on the page.")] = 1,
     speed: Annotated[bool, typer.Option("--speed", help="Also measure speed on one thread.")] = False,
-    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Processes.")] = 1,
+    jobs: Jobs = 1,
     cache: Annotated[Path | None, typer.Option(help="Folder of results kept between runs.")] = None,
     json: Annotated[Path | None, typer.Option(help="Also write the results as JSON here.")] = None,
 ) -> None:
     """Measure codecs on audio, beside those that people use."""
     from sonant.evaluation.command import Request, codec_sources, evaluate_set, evaluation_set, metric_keys
     from sonant.evaluation.report.markdown import quick_table
+    from sonant.parallel import cores
 
     chosen = evaluation_set(audio, sample_rate, noise, seed)
     defaults = STEREO_CODECS if chosen.channels == 2 else FULL_CODECS
@@ -69,7 +72,7 @@ def evaluate(
         speed=speed,
     )
     command = shlex.join(["sonant", *sys.argv[1:]])
-    results, plan = evaluate_set(request, jobs)
+    results, plan = evaluate_set(request, jobs or cores())
     if output is None or quick:
         typer.echo(quick_table(results))
     if output is not None:

@@ -11,3 +11,4 @@ Precision = Annotated[
     Literal["float32", "int8"], typer.Option(help="Of the networks; int8 is faster, see docs/speed.md.")
 ]
 Device = Annotated[Literal["cpu", "cuda"], typer.Option(help="What computes; cuda needs onnxruntime-gpu.")]
+Jobs = Annotated[int, typer.Option("-j", "--jobs", min=0, help="Processes; 0 is one for each core.")]

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from sonant.cli.options import Jobs
+
 
 def tokenize(
     inputs: Annotated[list[Path], typer.Argument(help="Folders, audio files, manifests (.jsonl, .txt).")],
@@ -14,9 +16,7 @@ def tokenize(
     model: Annotated[str, typer.Option("-m", "--model", help="Name, file, folder or hub id.")] = "24khz",
     bitrate: Annotated[float, typer.Option("-b", "--bitrate", help="kbit/s.")] = 6.0,
     kind: Annotated[str, typer.Option("--format", help="npy, safetensors or parquet.")] = "npy",
-    jobs: Annotated[
-        int, typer.Option("-j", "--jobs", min=0, help="Processes; 0 is one for each core.")
-    ] = 0,
+    jobs: Jobs = 0,
     engine: Annotated[str, typer.Option(help="local, or ray for a Ray cluster.")] = "local",
 ) -> None:
     """Code whole corpora into arrays of codes.
