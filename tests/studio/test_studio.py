@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -15,9 +19,11 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 import soundfile
+from typer.testing import CliRunner
 
 import sonant
 from conftest import AUDIO
+from sonant.cli import app
 from sonant.errors import WeightsError
 from sonant.studio.desk import Desk
 from sonant.studio.server import studio_server
@@ -139,6 +145,32 @@ def test_what_is_not_there(base: str) -> None:
 def test_a_model_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="no such model"):
         Desk(tmp_path, ["96khz"], 10.0)
+
+
+def test_the_command(tmp_path: Path) -> None:
+    """It says where the page is, and leaves nothing behind when it is stopped."""
+    command = [sys.executable, "-c", "from sonant.cli import main; main()", "studio"]
+    with subprocess.Popen(
+        [*command, "-m", "24khz", "--port", "0", "--no-browser"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr
+        address = process.stderr.readline().split("/  (Ctrl-C")[0]
+        assert [model["name"] for model in json.loads(call(address, "/models")[1])] == ["24khz"]
+        handed_in(address, "speech.flac", SPEECH.read_bytes())
+        assert list(tmp_path.rglob("original.flac"))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+    assert not list(tmp_path.glob("sonant-*"))
+
+
+def test_a_port_that_is_taken_is_a_sentence(base: str) -> None:
+    result = CliRunner().invoke(
+        app, ["studio", "-m", "24khz", "--no-browser", "--port", base.rpartition(":")[2]]
+    )
+    assert "try another --port" in str(result.exception)
 
 
 def all_ready(page: Browser, versions: int) -> None:
