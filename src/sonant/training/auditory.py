@@ -24,8 +24,8 @@ BANDS_PER_ERB = 1 / 0.7
 MASKED = 0.2
 FLOOR = 1e-8
 FLOOR_BELOW_PEAK = 10**-4.5
-NOISE_WEIGHTS = {50: 0.5, 600: 0.7, 900: 1.5, 2500: 1.5, 4000: 0.8, 8000: 0.8, 8300: 0.0}
-LEVEL_WEIGHTS = {50: 0.3, 600: 0.5, 900: 1.5}
+NOISE_WEIGHTS = {50: 0.5, 600: 0.7, 900: 1.5, 8000: 1.5, 8300: 0.0}
+LEVEL_WEIGHTS = {50: 0.3, 600: 0.5, 900: 1.5, 4000: 1.5, 5000: 1.0, 8000: 1.0, 8500: 1.5}
 
 Array = NDArray[np.float64]
 
@@ -75,9 +75,10 @@ class AuditoryLoss(nn.Module):
     noise-to-mask: mean over b of w(b) · ln(N / (S + φ) + 0.2)
     level: mean over b of v(b) · |ln((Ŝ + φ) / (S + φ))|
 
-    w is largest from 900 Hz to 2.5 kHz, where speech is told apart. Above, a codec of a few kbit/s cannot
-    follow the waveform, and noise of the right level is further from it than silence: where w is large,
-    the treble comes out too quiet. Above 8 kHz, where the ear knows little but loudness, v decides alone.
+    w is largest from 900 Hz to 8 kHz, v from 900 Hz to 4 kHz, where speech is told apart. Above, a codec of
+    a few kbit/s cannot follow the waveform, and noise of the right level is further from it than silence:
+    v against w decides between a treble that is noisy and one that is dull (docs/training.md). Above 8 kHz,
+    where the ear knows little but loudness, v decides alone.
 
     Args:
         sample_rate: of the audio, at least 22.05 kHz.
