@@ -80,12 +80,14 @@ class Browser:
         self._call("POST", f"{self._session}/actions", actions=body)
 
     def click(self, selector: str) -> None:
-        found = self._call("POST", f"{self._session}/element", using="css selector", value=selector)
-        self._call("POST", f"{self._session}/element/{found[ELEMENT]}/click")
+        self._call("POST", f"{self._element(selector)}/click")
 
     def choose_file(self, selector: str, file: Path) -> None:
+        self._call("POST", f"{self._element(selector)}/value", text=str(file))
+
+    def _element(self, selector: str) -> str:
         found = self._call("POST", f"{self._session}/element", using="css selector", value=selector)
-        self._call("POST", f"{self._session}/element/{found[ELEMENT]}/value", text=str(file))
+        return f"{self._session}/element/{found[ELEMENT]}"
 
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self._call("GET", f"{self._session}/screenshot")))

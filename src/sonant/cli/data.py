@@ -44,15 +44,12 @@ def pack(
     jobs: Jobs = 0,
 ) -> None:
     """Decode, normalise and pack recordings, with their licences, durations and a validation list."""
-    from sonant.parallel import cores
     from sonant.training.datasets import list_recordings
     from sonant.training.pack import pack_recordings
 
     recordings = [r for source in sources for r in list_recordings(source, layout, kind)]
     left_out = 0
-    for problem in pack_recordings(
-        recordings, out, sample_rate, channels, form.value, kbps, jobs or cores()
-    ):
+    for problem in pack_recordings(recordings, out, sample_rate, channels, form.value, kbps, jobs):
         left_out += 1
         typer.echo(f"left out: {problem}", err=True)
     show(out)

@@ -62,7 +62,6 @@ def encode(
     from sonant.cli.batch import in_and_out, run_all, run_in_processes, targets
     from sonant.files import compress
     from sonant.loading import load
-    from sonant.parallel import cores
 
     inputs, output = in_and_out(inputs, output)
     loading = partial(load, model, threads=threads, precision=precision, device=device)
@@ -85,7 +84,6 @@ def encode(
     if not left:
         return
     sources, outputs = zip(*left, strict=True)
-    jobs = jobs or cores()
     if jobs > 1 and len(sources) > 1:
         run_in_processes(sources, outputs, partial(_encoder, loading, settings), jobs)
         return

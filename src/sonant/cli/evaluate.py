@@ -58,7 +58,6 @@ def evaluate(
     """Measure codecs on audio, beside those that people use."""
     from sonant.evaluation.command import Request, codec_sources, evaluate_set, evaluation_set, metric_keys
     from sonant.evaluation.report.markdown import quick_table
-    from sonant.parallel import cores
 
     chosen = evaluation_set(audio, sample_rate, noise, seed)
     defaults = STEREO_CODECS if chosen.channels == 2 else FULL_CODECS
@@ -72,7 +71,7 @@ def evaluate(
         speed=speed,
     )
     command = shlex.join(["sonant", *sys.argv[1:]])
-    results, plan = evaluate_set(request, jobs or cores())
+    results, plan = evaluate_set(request, jobs)
     if output is None or quick:
         typer.echo(quick_table(results))
     if output is not None:

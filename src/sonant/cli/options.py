@@ -11,4 +11,15 @@ Precision = Annotated[
     Literal["float32", "int8"], typer.Option(help="Of the networks; int8 is faster, see docs/speed.md.")
 ]
 Device = Annotated[Literal["cpu", "cuda"], typer.Option(help="What computes; cuda needs onnxruntime-gpu.")]
-Jobs = Annotated[int, typer.Option("-j", "--jobs", min=0, help="Processes; 0 is one for each core.")]
+
+
+def _at_least_one(jobs: int) -> int:
+    from sonant.parallel import cores
+
+    return jobs or cores()
+
+
+Jobs = Annotated[
+    int,
+    typer.Option("-j", "--jobs", min=0, callback=_at_least_one, help="Processes; 0 is one for each core."),
+]

@@ -27,7 +27,6 @@ def tokenize(
     from rich.console import Console
     from rich.progress import Progress
 
-    from sonant.parallel import cores
     from sonant.tokenizing import run
 
     console = Console(stderr=True)
@@ -44,7 +43,7 @@ def tokenize(
             model=model,
             bitrate=bitrate,
             kind=kind,
-            jobs=jobs or cores(),
+            jobs=jobs,
             engine=engine,
             progress=show,
         )

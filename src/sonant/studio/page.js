@@ -16,6 +16,10 @@ const model = () => models[$('model').selectedIndex];
 const highest = () => Math.min(model().sample_rate, player.context.sampleRate) / 2;
 const say = (text) => { $('message').textContent = text; };
 const bytes = (n) => (n < 1e6 ? `${(n / 1e3).toFixed(1)} kB` : `${(n / 1e6).toFixed(2)} MB`);
+const bytesUncoded = () => {
+  const {seconds, sample_rate, channels} = current.facts;
+  return (seconds * sample_rate * channels * REFERENCE_BITS) / 8;
+};
 const clock = (t) => `${Math.floor(t / 60)}:${(t % 60).toFixed(1).padStart(4, '0')}`;
 
 async function post(url, body) {
@@ -60,10 +64,9 @@ function hear(item) {
 }
 
 function figures(item, version, bitrate) {
-  const {name, facts: {id, seconds, sample_rate, channels}} = current;
-  const original = (seconds * sample_rate * channels * REFERENCE_BITS) / 8;
+  const {name, facts: {id}} = current;
   item.querySelector('.figures').innerHTML =
-    `${bytes(version.bytes)} <span class="small">(1 : ${(original / version.bytes).toFixed(0)})</span>, `
+    `${bytes(version.bytes)} <span class="small">(1 : ${(bytesUncoded() / version.bytes).toFixed(0)})</span>, `
     + `${version.kbps.toFixed(2)} kbit/s <span class="small">all in</span><br>`
     + `<span class="small">SI-SNR ${version.si_snr.toFixed(1)} dB, coded in ${version.encode_seconds.toFixed(2)} s, `
     + `decoded in ${version.decode_seconds.toFixed(2)} s</span>`;
@@ -88,7 +91,7 @@ async function present() {
   const {coded} = facts;
   const first = row(coded ? 'As decoded' : 'Original', coded
     ? `${bytes(coded.bytes)}, ${coded.actual_kbps.toFixed(2)} kbit/s, ${coded.model}`
-    : `${bytes((facts.seconds * facts.sample_rate * facts.channels * REFERENCE_BITS) / 8)} as 16-bit samples`);
+    : `${bytes(bytesUncoded())} as 16-bit samples`);
   const {name, bitrates} = model();
   const rows = bitrates.map((bitrate) => row(`${bitrate} kbit/s`, 'waiting'));
   await ready(first, `takes/${facts.id}/original.flac`, round);
@@ -196,7 +199,7 @@ $('spectrogram').onpointerup = (event) => {
   if (from < player.from || from >= player.to) player.loop(0, player.duration);
   player.seek(from);
 };
-$('play').onclick = () => playerKey(player, ' ');
+$('play').onclick = () => player.toggle();
 $('loop').onclick = () => player.whilePaused(() => Object.assign(player, {from: 0, to: player.duration}));
 $('record').onclick = record;
 $('model').onchange = () => current && present();

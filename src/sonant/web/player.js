@@ -69,6 +69,11 @@ class Player {
     this.tracks.forEach((track) => { track.source.stop(); track.source = null; });
   }
 
+  toggle() {
+    if (this.playing) this.pause();
+    else this.play();
+  }
+
   /* Do something that moves the place or the loop, without changing whether it plays. */
   whilePaused(change) {
     const wasPlaying = this.playing;
@@ -90,7 +95,7 @@ class Player {
 
 /* The keys that all pages share; false if it was none of them. */
 function playerKey(player, key) {
-  if (key === ' ') player.playing ? player.pause() : player.play();
+  if (key === ' ') player.toggle();
   else if (key === '[') player.loop(player.position, player.to);
   else if (key === ']') player.loop(player.from, player.position);
   else if (key === '\\') player.loop(0, player.duration);

@@ -10,9 +10,9 @@ let trials = [];
 let number = 0;
 let trial = null; // {stimuli, started}
 
-function show(playing) {
-  $('play').setAttribute('aria-pressed', String(playing));
-  $('play').textContent = playing ? 'Pause' : 'Play';
+function show() {
+  $('play').setAttribute('aria-pressed', String(player.playing));
+  $('play').textContent = player.playing ? 'Pause' : 'Play';
   $('from').value = (100 * player.from) / player.duration;
   $('to').value = (100 * player.to) / player.duration;
 }
@@ -23,7 +23,7 @@ function select(index) {
   document.querySelectorAll('.listen').forEach((button, i) => button.setAttribute('aria-pressed', String(i === index)));
   if (index > 0) document.querySelectorAll('#stimuli input')[index - 1].focus();
   player.play();
-  show(true);
+  show();
 }
 
 function draw() {
@@ -78,7 +78,7 @@ async function present() {
   const buffers = await Promise.all(names.map((name) => decoded(player.context, `audio/${name}`)));
   buffers.forEach((buffer) => player.add(buffer));
   trial = {stimuli, started: Date.now()};
-  show(false);
+  show();
   $('reference').setAttribute('aria-pressed', 'true');
   $('message').textContent = '';
 }
@@ -117,15 +117,15 @@ $('start').onclick = async () => {
   await present();
   requestAnimationFrame(draw);
 };
-$('play').onclick = () => { playerKey(player, ' '); show(player.playing); };
+$('play').onclick = () => { player.toggle(); show(); };
 $('reference').onclick = () => select(0);
 $('next').onclick = next;
-$('from').oninput = () => { player.loop((player.duration * $('from').value) / 100, player.to); show(player.playing); };
-$('to').oninput = () => { player.loop(player.from, (player.duration * $('to').value) / 100); show(player.playing); };
+$('from').oninput = () => { player.loop((player.duration * $('from').value) / 100, player.to); show(); };
+$('to').oninput = () => { player.loop(player.from, (player.duration * $('to').value) / 100); show(); };
 
 document.addEventListener('keydown', (event) => {
   if (!trial || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (playerKey(player, event.key)) show(player.playing);
+  if (playerKey(player, event.key)) show();
   else if (event.key >= '0' && event.key <= '9') select(Number(event.key));
   else if (event.key === 'Enter') next();
   else return;
