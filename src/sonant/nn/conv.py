@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sonant.config import Norm, PadMode
+from sonant.nn.group_norm import TimeGroupNorm
 from sonant.nn.shifted import pad_zeros, shifted_products
 
 NARROW = 16
@@ -26,17 +27,6 @@ def pad_time(x: Tensor, left: int, right: int, mode: PadMode) -> Tensor:
     last = x.shape[1] - 1
     padded = torch.cat([x[:, 1 : left + 1].flip(1), x, x[:, last - right : last].flip(1)], dim=1)
     return padded[:, : padded.shape[1] - missing]
-
-
-class TimeGroupNorm(nn.GroupNorm):
-    """Normalisation over channels and time of `[B, T, C]`; gain and offset are the channels' own."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(1, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The same shape, each recording with mean 0 and variance 1 before gain and offset."""
-        return F.layer_norm(x, x.shape[1:], eps=self.eps) * self.weight + self.bias
 
 
 class _Convolution(nn.Module):
@@ -120,27 +110,26 @@ class Conv1d(_Convolution):
         return self._normalised(self._valid(x)), x[:, x.shape[1] - self.padding_total :]
 
     def _valid(self, x: Tensor) -> Tensor:
-        """Products of fewer than `NARROW` rows or columns are taken for all taps at once."""
-        weight = self.folded_weight()
-        taps = weight.permute(2, 1, 0)
+        taps = self.folded_weight().permute(2, 1, 0)
         if self.stride > 1:
             blocks = x.reshape(x.shape[0], -1, self.stride * self.in_channels)
             return shifted_products(blocks, taps.reshape(2, blocks.shape[2], -1), self.bias)
-        if self.in_channels * self.kernel_size < NARROW:
-            windows = x.unfold(1, self.padding_total + 1, 1)[..., :: self.dilation].flatten(2)
-            return shifted_products(windows, weight.flatten(1).t()[None], self.bias)
-        if self.out_channels * self.kernel_size < NARROW:
-            return self._scattered(x, taps)
+        few = min(self.in_channels, self.out_channels)
+        if self.dilation == 1 and few < NARROW * min(2, self.kernel_size):
+            return self._in_blocks(x, taps, max(self.padding_total, NARROW // few))
         return shifted_products(x, taps, self.bias, self.dilation)
 
-    def _scattered(self, x: Tensor, taps: Tensor) -> Tensor:
-        """Few output channels: one product for all taps, whose results are shifted and added."""
-        length = x.shape[1] - (self.kernel_size - 1) * self.dilation
-        products = (x @ taps.transpose(0, 1).flatten(1)).unflatten(2, (self.kernel_size, -1))
-        y = products[:, :length, 0]
-        for k in range(1, self.kernel_size):
-            y = y + products[:, k * self.dilation : k * self.dilation + length, k]
-        return y + self.bias
+    def _in_blocks(self, x: Tensor, taps: Tensor, size: int) -> Tensor:
+        """Over blocks of `size` rows: more arithmetic, but by matrices that are wide enough to be fast."""
+        length = x.shape[1] - self.padding_total
+        reach = -(-self.padding_total // size)
+        spare = (reach + 1) * size - self.kernel_size
+        shifted = [F.pad(taps, (0, 0, 0, 0, place, spare - place)) for place in range(size)]
+        wide = torch.stack(shifted, 2).reshape(reach + 1, size * self.in_channels, -1)
+        blocks = pad_zeros(x, 0, -length % size + reach * size - self.padding_total)
+        blocks = blocks.reshape(x.shape[0], -1, wide.shape[1])
+        y = shifted_products(blocks, wide, self.bias.repeat(size))
+        return y.reshape(x.shape[0], -1, self.out_channels)[:, :length]
 
 
 class ConvTranspose1d(_Convolution):

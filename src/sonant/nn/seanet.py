@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any, cast
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from sonant.config import CodecConfig
+from sonant.nn.activation import elu
 from sonant.nn.conv import Conv1d, ConvTranspose1d
 from sonant.nn.lstm import Identity, SkipLSTM
 
@@ -29,7 +29,7 @@ class ResidualUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`[B, T, C]` to the same shape."""
         skip = x if self.shortcut is None else self.shortcut(x)
-        return skip + self.widen(F.elu(self.narrow(F.elu(x))))
+        return skip + self.widen(elu(self.narrow(elu(x))))
 
     def initial_state(self, batch: int) -> Tensor:
         """What the dilated convolution has seen."""
@@ -38,8 +38,8 @@ class ResidualUnit(nn.Module):
     def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """The next samples of a stream."""
         skip = x if self.shortcut is None else self.shortcut(x)
-        y, state = self.narrow.step(F.elu(x), state)
-        return skip + self.widen(F.elu(y)), state
+        y, state = self.narrow.step(elu(x), state)
+        return skip + self.widen(elu(y)), state
 
 
 class Activated(nn.Module):
@@ -51,7 +51,7 @@ class Activated(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """ELU, then the layer."""
-        return self.layer(F.elu(x))
+        return self.layer(elu(x))
 
     def initial_state(self, batch: int) -> Any:
         """The layer's own."""
@@ -59,7 +59,7 @@ class Activated(nn.Module):
 
     def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         """The next samples of a stream."""
-        return cast(Conv1d, self.layer).step(F.elu(x), state)
+        return cast(Conv1d, self.layer).step(elu(x), state)
 
 
 class _Chain(nn.Module):

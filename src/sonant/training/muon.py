@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sonant.training.devices import multiplies_bfloat16
+
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
 RMS_OF_ADAM = 0.2
@@ -22,11 +24,13 @@ RMS_OF_ADAM = 0.2
 def orthogonalised(matrices: Tensor) -> Tensor:
     """The nearest matrices with singular values of about 1, by Newton and Schulz; `[..., M, N]`.
 
-    In bfloat16: singular values end between 0.7 and 1.2, which is as good as 1 here.
+    In bfloat16, where that is fast: singular values end between 0.7 and 1.2, which is as good as 1 here.
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
-    x = (x / x.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-7)).bfloat16()
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-7)
+    if multiplies_bfloat16(x.device):
+        x = x.bfloat16()
     a, b, c = COEFFICIENTS
     for _ in range(ITERATIONS):
         square = x @ x.mT
