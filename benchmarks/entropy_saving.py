@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--set", default="validation24")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    codec = sonant.load(options.model)
+    codec = sonant.load(options.model, beam=1)
     lm = language_model(codec)
     if lm is None:
         sys.exit(f"{options.model} has no language model")

@@ -17,8 +17,9 @@ import onnxruntime as ort
 
 import sonant
 from sonant.engine.precision import decoder_layers, encoder_layers
+from sonant.engine.quantizer import quantizer_graph
 from sonant.engine.runtime import START, STREAM
-from sonant.engine.seanet import decoder_graph, encoder_graph, quantizer_graph
+from sonant.engine.seanet import decoder_graph, encoder_graph
 from sonant.streams import BLOCK_FRAMES
 
 

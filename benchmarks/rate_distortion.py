@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--bitrates", type=float, nargs="+", default=[3.0, 6.0])
     parser.add_argument("--beam", type=int, default=BEAM)
     options = parser.parse_args()
-    codec = sonant.load(options.model)
+    codec = sonant.load(options.model, beam=1)
     lm = language_model(codec)
     assert lm is not None
     excerpts = bundled_set(options.set)

@@ -13,7 +13,7 @@ from sonant.config import CodecConfig
 from sonant.engine.backend import Backend
 from sonant.engine.layers import Weights
 from sonant.engine.runtime import Engine
-from sonant.errors import AudioError
+from sonant.errors import AudioError, ConfigError
 from sonant.segments import SegmentDecoder, SegmentEncoder
 from sonant.stepping import Job, run_together
 from sonant.streams import BLOCK_FRAMES, DecoderStream, EncoderStream, FrameDecoder, FrameEncoder
@@ -27,6 +27,12 @@ class Codec:
         weights_hash: SHA-256 of the weights file in hexadecimal, written into files.
         location: file or folder of the weights, beside which its language model is looked for.
         backend: what the networks run on; one thread of the processor in float32 by default.
+        beam: beginnings that the search for codes keeps from codebook to codebook. With 1 every codebook
+            gives its entry nearest to what those before it left over, as in the paper; a wider search finds
+            nearer sums, at more time (docs/entropy.md).
+
+    Raises:
+        ConfigError: if `beam` is less than 1.
     """
 
     def __init__(
@@ -36,9 +42,10 @@ class Codec:
         weights_hash: str = "",
         location: Path | None = None,
         backend: Backend | None = None,
+        beam: int = 1,
     ) -> None:
         self.config, self.weights, self.weights_hash = config, weights, weights_hash
-        self.location = location
+        self.location, self.beam = location, _checked(beam)
         self.engine = Engine(config, weights, backend)
 
     @property
@@ -47,7 +54,12 @@ class Codec:
         return self.config.name
 
     def encoder(
-        self, bitrate: float = 6.0, *, low_latency: bool = False, latents: bool = False
+        self,
+        bitrate: float = 6.0,
+        *,
+        low_latency: bool = False,
+        latents: bool = False,
+        beam: int | None = None,
     ) -> EncoderStream:
         """A new stream of audio into codes.
 
@@ -57,14 +69,16 @@ class Codec:
                 sample, so that codes flow at once, instead of the mirrored start, which has to
                 wait for 8 frames. The first 12 frames then differ from those of the whole file.
             latents: keep what the encoder gave before it was quantised (`Codes.latents`).
+            beam: of this stream's search for codes, in place of the codec's.
 
         Raises:
-            ConfigError: if the model has no such bitrate.
+            ConfigError: if the model has no such bitrate, or `beam` is less than 1.
         """
         n_q = self.config.check_bitrate(bitrate)
+        beam = self.beam if beam is None else _checked(beam)
         if self.config.segment_length is not None:
-            return SegmentEncoder(self.engine, n_q, latents=latents)
-        return FrameEncoder(self.engine, n_q, low_latency=low_latency, latents=latents)
+            return SegmentEncoder(self.engine, n_q, beam, latents=latents)
+        return FrameEncoder(self.engine, n_q, beam, low_latency=low_latency, latents=latents)
 
     def decoder(self, *, low_latency: bool = False) -> DecoderStream:
         """A new stream of codes into audio; `low_latency` as for `encoder`."""
@@ -152,6 +166,12 @@ class Codec:
         if sample_rate is not None and sample_rate != self.config.sample_rate:
             wav = resample(wav, sample_rate, self.config.sample_rate)
         return wav
+
+
+def _checked(beam: int) -> int:
+    if beam < 1:
+        raise ConfigError(f"a search keeps at least 1 beginning, not {beam}")
+    return beam
 
 
 def _shortened(wav: Audio, length: int) -> Audio:

@@ -44,7 +44,11 @@ class Codes:
         return int(self.values.shape[1])
 
     def with_codebooks(self, n_q: int) -> Codes:
-        """The same recording at a lower rate: only the first `n_q` codebooks."""
+        """The same recording at a lower rate: only the first `n_q` codebooks.
+
+        Nearest entries (a beam of 1) are those that coding at that rate gives; a wider search would then
+        have found others.
+        """
         return replace(self, values=self.values[:n_q])
 
     def part(self, first: int, stop: int, length: int, scales: NDArray[np.float32] | None = None) -> Codes:

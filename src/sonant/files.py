@@ -24,7 +24,7 @@ from sonant.container import version0
 from sonant.container.concatenate import concatenate
 from sonant.container.writer import CHUNK_SECONDS, FileWriter
 from sonant.entropy.integer_lm import IntegerLanguageModel
-from sonant.entropy.rate_distortion import STRENGTH, RateDistortionSearch
+from sonant.entropy.rate_distortion import BEAM, STRENGTH, RateDistortionSearch
 from sonant.errors import AudioError, ConfigError, FormatError, SonantError, WeightsError
 from sonant.language_models import language_model, official_language_model
 from sonant.loading import DEFAULT_MODEL, load
@@ -48,6 +48,7 @@ def compress(
     tags: dict[str, str] | None = None,
     chunk: float = CHUNK_SECONDS,
     rdo: float | None = None,
+    beam: int | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> None:
@@ -66,6 +67,8 @@ def compress(
         rdo: how readily codes give up closeness for bits under the language model, from 0 to 1
             (`RateDistortionSearch`); 0 takes the codes of `Codec.encode`. By default STRENGTH where a
             language model codes them, else 0.
+        beam: how widely codes are searched for; by default 3 beginnings where they give up closeness
+            for bits, else as the codec does.
         overwrite: replace an existing target.
         progress: called with the seconds of audio coded so far.
 
@@ -79,8 +82,8 @@ def compress(
     network = language_model(codec) if version == 1 and lm is not False else None
     if lm and version == 1 and network is None:
         raise WeightsError(f"{codec.name} has no language model; leave out --lm")
-    search = _search(codec, network, bitrate, rdo)
-    stream = codec.encoder(bitrate, latents=search is not None)
+    search = _search(codec, network, bitrate, rdo, beam)
+    stream = codec.encoder(bitrate, latents=search is not None, beam=1 if search else beam)
     _check_target(source, target, overwrite)
     audio = WavPipeSource(sys.stdin.buffer) if str(source) == PIPE else open_source(Path(source))
     with _output(target) as file:
@@ -102,7 +105,7 @@ def compress(
 
 
 def _search(
-    codec: Codec, lm: IntegerLanguageModel | None, bitrate: float, rdo: float | None
+    codec: Codec, lm: IntegerLanguageModel | None, bitrate: float, rdo: float | None, beam: int | None
 ) -> RateDistortionSearch | None:
     """What chooses the codes, where there is a language model for so many codebooks."""
     n_q = codec.config.check_bitrate(bitrate)
@@ -113,7 +116,9 @@ def _search(
             raise ConfigError(f"no language model codes {bitrate:g} kbit/s here; leave out --rdo")
         return None
     strength = STRENGTH if rdo is None else rdo
-    return RateDistortionSearch(lm, codec.weights["codebooks"], n_q, strength) if strength else None
+    if not strength:
+        return None
+    return RateDistortionSearch(lm, codec.weights["codebooks"], n_q, strength, beam or BEAM)
 
 
 def _version0_writer(file: BinaryIO, codec: Codec, lm: bool | None) -> Write:

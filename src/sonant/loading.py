@@ -9,6 +9,7 @@ from sonant.engine.backend import Backend, Device, Precision
 from sonant.models.registry import load_model
 
 DEFAULT_MODEL = "24khz"
+BEAM = 4
 
 
 def load(
@@ -17,6 +18,7 @@ def load(
     threads: int = 1,
     precision: Precision = "float32",
     device: Device = "cpu",
+    beam: int | None = None,
 ) -> Codec:
     """Load a codec.
 
@@ -28,12 +30,15 @@ def load(
         precision: `int8` is half as fast again as `float32`, the reference, at nearly the same quality
             (docs/speed.md); codes differ, files of either are decoded by both.
         device: `cuda` is the first CUDA device, for the onnxruntime-gpu package.
+        beam: how widely codes are searched for (`Codec`); by default 4, and 1 for weights in the official
+            or the Transformers layout, so that codes are those of the official code.
 
     Raises:
-        ConfigError: if this ONNX Runtime has not the device.
+        ConfigError: if this ONNX Runtime has not the device, or `beam` is less than 1.
         WeightsError: if the model cannot be found or is damaged.
     """
-    config, weights, digest = load_model(str(model))
+    config, weights, digest, shared = load_model(str(model))
     location = Path(model).expanduser()
     home = location if location.exists() else None
-    return Codec(config, weights, digest, home, Backend(threads, precision, device))
+    beam = beam if beam is not None else 1 if shared else BEAM
+    return Codec(config, weights, digest, home, Backend(threads, precision, device), beam)

@@ -32,10 +32,10 @@ def overlap_window(samples: int) -> Audio:
 class SegmentEncoder(EncoderStream):
     """Encoder stream: a segment's codes are out when all of its samples are in."""
 
-    def __init__(self, engine: Engine, n_q: int, *, latents: bool = False) -> None:
+    def __init__(self, engine: Engine, n_q: int, beam: int, *, latents: bool = False) -> None:
         config = engine.config
         assert config.segment_length is not None and config.segment_stride is not None
-        self.engine, self._n_q, self._keeps_latents = engine, n_q, latents
+        self.engine, self._n_q, self._beam, self._keeps_latents = engine, n_q, beam, latents
         self._length, self._stride = config.segment_length, config.segment_stride
         self._buffer = SampleBuffer(config.channels)
 
@@ -71,7 +71,7 @@ class SegmentEncoder(EncoderStream):
             if config.normalize:
                 scales = np.array([volume(audio)], np.float32)
                 audio = audio / scales[0]
-            step = EncodeStep(np.ascontiguousarray(audio.T), None, self._n_q, last=True)
+            step = EncodeStep(np.ascontiguousarray(audio.T), None, self._n_q, True, self._beam)
             (values, latents), _ = yield step
             pieces.append(Codes(values, adds, scales, latents if self._keeps_latents else None))
         return join(pieces)

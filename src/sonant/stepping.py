@@ -7,7 +7,7 @@ follows, and returns its result.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
@@ -32,28 +32,33 @@ class EncodeStep:
     Attributes:
         state: of the stream, None where the recording begins by mirroring or is coded whole.
         last: nothing follows, so that T may be any number and the state does not matter.
+        beam: beginnings kept in the search for codes.
     """
 
     audio: Array
     state: State | None
     n_q: int
     last: bool = False
+    beam: int = 1
 
     def padded(self, samples: int) -> EncodeStep:
         """The same with zeros after it."""
         rows = ((0, samples - len(self.audio)), (0, 0))
-        return EncodeStep(np.pad(self.audio, rows), self.state, self.n_q, self.last)
+        return replace(self, audio=np.pad(self.audio, rows))
 
     def __len__(self) -> int:
         return len(self.audio)
 
     @staticmethod
     def run(engine: Engine, steps: Sequence[EncodeStep]) -> list[tuple[Coded, State]]:
-        """Run steps of one length, all with a state or all without."""
+        """Run steps of one length and one beam, all with a state or all without.
+
+        Only nearest entries are the same for any number of codebooks after them.
+        """
         audio = np.stack([step.audio for step in steps])
         tail = audio.shape[1] % engine.config.hop_length != 0
         latents, states = engine.encode(audio, _stacked(steps), tail)
-        codes = engine.quantize(latents, max(step.n_q for step in steps))
+        codes = engine.quantize(latents, max(step.n_q for step in steps), steps[0].beam)
         return [((codes[k, : s.n_q], latents[k]), _member(states, k)) for k, s in enumerate(steps)]
 
 
@@ -68,7 +73,7 @@ class DecodeStep:
     def padded(self, frames: int) -> DecodeStep:
         """The same with frames after it."""
         columns = ((0, 0), (0, frames - len(self)))
-        return DecodeStep(np.pad(self.codes, columns), self.state, self.last)
+        return replace(self, codes=np.pad(self.codes, columns))
 
     def __len__(self) -> int:
         return int(self.codes.shape[1])
@@ -122,6 +127,7 @@ class _Kind(NamedTuple):
     step: type
     fresh: bool
     codebooks: int
+    beam: int
     last: bool
     size: int
 
@@ -136,8 +142,7 @@ def _groups(steps: dict[int, Step], config: CodecConfig) -> list[list[tuple[int,
     groups: dict[_Kind, list[tuple[int, Step]]] = {}
     endings: dict[_Kind, list[tuple[int, Step]]] = {}
     for number, step in steps.items():
-        codebooks = len(step.codes) if isinstance(step, DecodeStep) else 0
-        kind = _Kind(type(step), step.state is None, codebooks, step.last, len(step))
+        kind = _Kind(type(step), step.state is None, *_search(step), step.last, len(step))
         if step.last and ends_do_not_matter(config) and _ends_with_a_frame(step, config):
             endings.setdefault(kind._replace(size=0), []).append((number, step))
         else:
@@ -158,6 +163,13 @@ def _parts(group: list[tuple[int, Step]], config: CodecConfig) -> list[list[tupl
     frames = len(step) if isinstance(step, DecodeStep) else config.frames_for(len(step))
     size = max(1, FRAMES_AT_ONCE // max(1, frames))
     return [group[start : start + size] for start in range(0, len(group), size)]
+
+
+def _search(step: Step) -> tuple[int, int]:
+    """Codebooks that a step must share with others of its group, and the beam of its search."""
+    if isinstance(step, DecodeStep):
+        return len(step.codes), 1
+    return (step.n_q if step.beam > 1 else 0), step.beam
 
 
 def _cut(result: Any, step: Step, asked: Step, config: CodecConfig) -> Any:

@@ -123,10 +123,10 @@ class FrameEncoder(EncoderStream):
     """
 
     def __init__(
-        self, engine: Engine, n_q: int, *, low_latency: bool = False, latents: bool = False
+        self, engine: Engine, n_q: int, beam: int, *, low_latency: bool = False, latents: bool = False
     ) -> None:
         config = engine.config
-        self.engine, self._n_q, self._hop = engine, n_q, config.hop_length
+        self.engine, self._n_q, self._beam, self._hop = engine, n_q, beam, config.hop_length
         self._keeps_latents = latents
         self._exact_reflect = config.pad_mode == "reflect" and not low_latency
         self._state: State | None = None if self._exact_reflect else engine.encoder_start
@@ -154,7 +154,7 @@ class FrameEncoder(EncoderStream):
         audio = np.ascontiguousarray(samples.T)
         block = max(1, len(audio) if last else BLOCK_FRAMES * self._hop)
         for start in range(0, len(audio), block):
-            step = EncodeStep(audio[start : start + block], self._state, self._n_q, last)
+            step = EncodeStep(audio[start : start + block], self._state, self._n_q, last, self._beam)
             (values, latents), self._state = yield step
             pieces.append(Codes(values, len(step), None, latents if self._keeps_latents else None))
         return join(pieces)

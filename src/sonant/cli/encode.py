@@ -43,8 +43,16 @@ def encode(
         typer.Option(
             min=0.0,
             max=1.0,
-            help="How readily codes give up closeness for bits; 0 takes the nearest, by default "
+            help="How readily codes give up closeness for bits; 0 looks for the nearest, by default "
             "0.3 with a language model.",
+        ),
+    ] = None,
+    beam: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Beginnings kept in the search for codes; by default 3 where they give up closeness, "
+            "else 4, and 1 for official weights.",
         ),
     ] = None,
     jobs: Jobs = 1,
@@ -77,6 +85,7 @@ def encode(
         "tags": tags,
         "chunk": chunk,
         "rdo": rdo,
+        "beam": beam,
         "overwrite": force,
     }
     pairs = zip(inputs, targets(inputs, output, ".ecdc"), strict=True)

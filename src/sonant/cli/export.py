@@ -21,7 +21,7 @@ def export(
 
     if onnx is None and transformers is None:
         raise SonantError("nothing to export to; give --onnx DIR or --transformers DIR")
-    config, weights, _ = load_model(model)
+    config, weights, *_ = load_model(model)
     if onnx is not None:
         export_onnx(config, weights, onnx)
     if transformers is not None:

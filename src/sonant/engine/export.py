@@ -9,7 +9,8 @@ import onnx
 from sonant.config import CodecConfig
 from sonant.engine.graph import OPSET
 from sonant.engine.layers import Ends, Weights
-from sonant.engine.seanet import decoder_graph, encoder_graph, quantizer_graph
+from sonant.engine.quantizer import quantizer_graph
+from sonant.engine.seanet import decoder_graph, encoder_graph
 
 README = """# {name} as ONNX graphs
 

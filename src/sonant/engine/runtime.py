@@ -16,7 +16,8 @@ from sonant.config import CodecConfig
 from sonant.engine.backend import Backend
 from sonant.engine.layers import Ends, Weights
 from sonant.engine.precision import decoder_layers, encoder_layers
-from sonant.engine.seanet import Layers, decoder_graph, encoder_graph, quantizer_graph
+from sonant.engine.quantizer import quantizer_graph
+from sonant.engine.seanet import Layers, decoder_graph, encoder_graph
 from sonant.engine.sessions import session_of
 
 Array = NDArray[np.float32]
@@ -58,9 +59,9 @@ class Engine:
         stages = np.arange(codes.shape[1], dtype=np.int64)[:, None] * self.config.bins
         return self._run(session, {"entries": codes + stages}, state)
 
-    def quantize(self, latents: Array, n_q: int) -> NDArray[np.int16]:
-        """Codes `[B, n_q, F]` of latents `[B, F, D]`."""
-        session = self._session(n_q, lambda: quantizer_graph(self.config, self._weights, n_q))
+    def quantize(self, latents: Array, n_q: int, beam: int = 1) -> NDArray[np.int16]:
+        """Codes `[B, n_q, F]` of latents `[B, F, D]`, searched for with `beam` beginnings kept."""
+        session = self._session((n_q, beam), lambda: quantizer_graph(self.config, self._weights, n_q, beam))
         codes = session.run(None, {"latents": latents})[0].astype(np.int16)
         return codes.reshape(n_q, *latents.shape[:2]).transpose(1, 0, 2)
 

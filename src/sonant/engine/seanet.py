@@ -1,10 +1,9 @@
-"""The graphs of a codec: encoder, quantiser and decoder."""
+"""The graphs of a codec's encoder and decoder."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import onnx
 from onnx import TensorProto
 
@@ -83,28 +82,6 @@ def decoder_graph(
     if config.causal and give_states:
         _state_outputs(build)
     return graph.build()
-
-
-def quantizer_graph(config: CodecConfig, weights: Weights, n_q: int) -> onnx.ModelProto:
-    """`latents [B, F, D]` to `codes [n_q, B · F]`: the nearest entry of each stage in turn.
-
-    The nearest entry maximises x·e − ‖e‖²/2.
-    """
-    graph = GraphBuilder("quantizer")
-    latents = graph.input("latents", ["batch", "frames", config.dimension])
-    residual = graph.reshape(latents, -1, config.dimension)
-    codes = []
-    for stage, book in enumerate(weights["codebooks"][:n_q]):
-        entries = graph.constant(book, f"book{stage}")
-        offset = graph.constant(-0.5 * np.square(book).sum(axis=1), f"offset{stage}")
-        scores = graph.op("Gemm", residual, entries, offset, transB=1)
-        _, best = graph.op("TopK", scores, graph.integers(1), outputs=2, axis=1)
-        code = graph.reshape(best, -1)
-        codes.append(graph.reshape(best, 1, -1))
-        if stage + 1 < n_q:
-            residual = graph.op("Sub", residual, graph.op("Gather", entries, code))
-    graph.output(graph.op("Concat", *codes, axis=0), "codes", [n_q, "vectors"], TensorProto.INT64)
-    return graph.build({"codebooks": str(n_q)})
 
 
 def _state_outputs(build: LayerBuilder) -> None:

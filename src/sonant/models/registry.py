@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -20,7 +21,19 @@ from sonant.models.official import HUB_NAMES, config_from_transformers, infer_co
 BUNDLED = Path(__file__).parent
 OFFICIAL_NAMES = {"encodec_24khz": "facebook/encodec_24khz", "encodec_48khz": "facebook/encodec_48khz"}
 
-Model = tuple[CodecConfig, Weights, str]
+
+class Model(NamedTuple):
+    """A model as it was found.
+
+    Attributes:
+        digest: SHA-256 of the file, in hexadecimal.
+        shared: whether the weights are in a layout that other programs read, too.
+    """
+
+    config: CodecConfig
+    weights: Weights
+    digest: str
+    shared: bool
 
 
 def bundled_models() -> list[Path]:
@@ -63,7 +76,7 @@ def known_config(name: str) -> CodecConfig:
 
 
 def load_model(name: str) -> Model:
-    """Config, weights and SHA-256 of a model.
+    """A model by its name, path or hub id.
 
     Raises:
         WeightsError: if it cannot be found or is damaged.
@@ -79,7 +92,7 @@ def load_model(name: str) -> Model:
         return _from_layout(_read_checkpoint(file, digest), config_file, file.stem, digest)
     if store.is_sonant(file):
         weights, config = store.load_weights(file)
-        return config, weights, digest
+        return Model(config, weights, digest, shared=False)
     return _from_layout(_read_safetensors(file), config_file, path.stem, digest)
 
 
@@ -90,10 +103,10 @@ def _from_layout(tensors: Mapping[str, Array], config_file: Path, name: str, dig
         except (OSError, ValueError) as error:
             raise WeightsError(f"{config_file}: these weights need it ({error})") from None
         config = config_from_transformers(values, name)
-        return config, layouts.from_transformers(tensors, config), digest
+        return Model(config, layouts.from_transformers(tensors, config), digest, shared=True)
     if layouts.is_official(tensors):
         config = replace(infer_config(tensors), name=name.split("-")[0])
-        return config, layouts.from_official(tensors, config), digest
+        return Model(config, layouts.from_official(tensors, config), digest, shared=True)
     raise WeightsError(f"{name}: these weights are of no codec that is known here")
 
 

@@ -23,14 +23,14 @@ class Settings:
 
 
 class Tokenizer:
-    """Codes recordings, in blocks.
+    """Codes recordings, in blocks: nearest entries, so that those of a lower bitrate are their first ones.
 
     Raises:
         WeightsError: if the model is not here, or has other weights.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._codec, self._bitrate = load(settings.model), settings.bitrate
+        self._codec, self._bitrate = load(settings.model, beam=1), settings.bitrate
         if self._codec.weights_hash != settings.weights:
             raise WeightsError(f"{settings.model}: has other weights on this machine")
 

@@ -13,7 +13,7 @@ from sonant.training.recipe import Recipe
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether products in bfloat16 are as fast as in float32; they are 40 times as slow on a CPU without AVX-512."""
+    """Whether products in bfloat16 are as fast as in float32; they are far slower without AVX-512."""
     return device.type != "cpu" or torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 
 

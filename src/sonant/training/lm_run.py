@@ -42,7 +42,7 @@ def train_language_model(
         ConfigError: if the recipe does not fit its codec, or the folder holds a run and not `resume`.
     """
     recipe = load_lm_recipe(recipe_path, overrides)
-    codec = load(recipe.codec)
+    codec = load(recipe.codec, beam=1)
     if recipe.model.n_q > codec.config.n_q or recipe.model.bins != codec.config.bins:
         raise ConfigError(f"the recipe's model does not fit the codebooks of {recipe.codec}")
     if recipe.threads:
