@@ -27,6 +27,7 @@ COMPONENT_SCALE = 0.2
 PRE_EMPHASIS = 0.5
 LINEAR_LEVEL = 0.1
 QUIET = 1e-3
+CROPS_FOR_LEVELS = 64
 
 Stages = list[Tensor]
 TapsOf = Callable[[Tensor, Conv1d | ConvTranspose1d], Tensor]
@@ -116,7 +117,7 @@ def _keep_levels(network: CodecNetwork, audio: Tensor) -> None:
     norms = [module for module in network.modules() if isinstance(module, nn.GroupNorm)]
     hooks = [norm.register_forward_pre_hook(learn) for norm in norms]
     with torch.no_grad():
-        network(audio, 0)
+        network(audio[:CROPS_FOR_LEVELS], 0)
     for hook in hooks:
         hook.remove()
 

@@ -23,7 +23,7 @@ class Settings:
 
 
 class Tokenizer:
-    """Codes recordings, in blocks: nearest entries, so that those of a lower bitrate are their first ones.
+    """Codes recordings, in blocks: nearest entries, of which a lower bitrate has the first.
 
     Raises:
         WeightsError: if the model is not here, or has other weights.

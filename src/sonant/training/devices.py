@@ -17,6 +17,17 @@ def multiplies_bfloat16(device: torch.device) -> bool:
     return device.type != "cpu" or torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 
 
+def affordable(precision: str, device: torch.device) -> str:
+    """`precision`, or 32-true where `device` would be far slower in it."""
+    return "32-true" if "bf16" in precision and not multiplies_bfloat16(device) else precision
+
+
+def say_precision(wanted: str, taken: str) -> None:
+    """Tell that a run is in another precision than its recipe asks for."""
+    if taken != wanted:
+        print(f"this processor is slow in {wanted}: training in {taken}", file=sys.stderr)
+
+
 def make_fabric(recipe: Recipe) -> Fabric:
     """The Fabric of a run; with several processes, gradients are averaged by DDP.
 
@@ -34,9 +45,7 @@ def make_fabric(recipe: Recipe) -> Fabric:
     if devices * machines > 1:
         learns_by_gradient = recipe.quantizer != "rvq"
         strategy = DDPStrategy(broadcast_buffers=False, find_unused_parameters=learns_by_gradient)
-    precision = run.precision
-    if "bf16" in precision and not (torch.cuda.is_available() or multiplies_bfloat16(torch.device("cpu"))):
-        precision = "32-true"
+    precision = affordable(run.precision, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     fabric = Fabric(
         devices=devices,
         num_nodes=machines,
@@ -44,8 +53,8 @@ def make_fabric(recipe: Recipe) -> Fabric:
         strategy=strategy,
     )
     fabric.launch()
-    if precision != run.precision and fabric.is_global_zero:
-        print(f"this processor multiplies no {run.precision}: training in {precision}", file=sys.stderr)
+    if fabric.is_global_zero:
+        say_precision(run.precision, precision)
     if fabric.device.type == "cpu" and devices > 1:
         _keep_to_own_cores(fabric.local_rank, devices)
     return fabric

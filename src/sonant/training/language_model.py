@@ -26,6 +26,7 @@ from torch.nn.utils import parametrize
 from sonant.entropy.lm_store import read_language_model
 from sonant.errors import ConfigError
 from sonant.nn.language_model import LanguageModel, shifted
+from sonant.training.devices import affordable, say_precision
 from sonant.training.lm_recipe import LanguageModelRecipe
 from sonant.training.lm_restore import restored_state
 from sonant.training.memory import keep_freed_memory
@@ -122,6 +123,7 @@ class LanguageModelTrainer:
     ) -> None:
         keep_freed_memory()
         self.recipe, self.folder, self.time_limit, self.tokens = recipe, folder, time_limit, tokens
+        self._precision = affordable(recipe.precision, torch.device("cpu"))
         torch.manual_seed(recipe.seed)
         self.model = LanguageModel(recipe.model)
         for parameter in self.model.parameters():
@@ -159,6 +161,7 @@ class LanguageModelTrainer:
         """Train until the recipe's steps or the time limit; save at the end."""
         self.folder.mkdir(parents=True, exist_ok=True)
         recipe, before = self.recipe, self.seconds
+        say_precision(recipe.precision, self._precision)
         progress = ProgressLine(self.folder / "log.jsonl", recipe.log_every)
         begun = saved = time.monotonic()
         for codes in self._batches():
@@ -248,7 +251,7 @@ class LanguageModelTrainer:
         position: int | Tensor = 0
         if recipe.random_offset:
             position = torch.randint(recipe.random_offset, (len(codes), 1, 1))
-        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bf16-mixed"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._precision == "bf16-mixed"):
             loss = cross_entropy(self.model, codes, position).mean()
         self.optimizer.zero_grad()
         loss.backward()
