@@ -25,6 +25,7 @@ from sonant.audio import read_audio
 
 OFFICIAL_SECONDS = 4.0
 BITRATE = 6.0
+NEAREST: dict[str, Any] = {"rdo": 0.0, "beam": 1}
 
 
 def best(call: Callable[[], Any], runs: int) -> float:
@@ -48,10 +49,15 @@ def ours(options: argparse.Namespace) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         wav, ecdc, back = (Path(folder) / name for name in ("a.wav", "a.ecdc", "b.wav"))
         sf.write(wav, audio.T, rate)
-        for name, lm, rdo in (("searched", True, None), ("with_lm", True, 0.0), ("packed", False, None)):
+        ways = (
+            ("searched", {"lm": True}),
+            ("with_lm", NEAREST | {"lm": True}),
+            ("packed", NEAREST | {"lm": False}),
+        )
+        for name, how in ways:
             encode = best(
-                lambda lm=lm, rdo=rdo: sonant.compress(  # type: ignore[misc]
-                    wav, ecdc, model=codec, bitrate=BITRATE, lm=lm, rdo=rdo, overwrite=True
+                lambda how=how: sonant.compress(  # type: ignore[misc]
+                    wav, ecdc, model=codec, bitrate=BITRATE, overwrite=True, **how
                 ),
                 options.runs,
             )

@@ -63,7 +63,9 @@ def test_a_language_model_without_conditions_will_do(codec: Codec, nearest: Code
     assert search(nearest.values[:, :20], nearest.latents[:20]).shape == (N_Q, 20)
 
 
-def test_files_are_smaller_and_no_worse_than_of_nearest_entries(codec: Codec, speech_file: Path, tmp_path: Path) -> None:
+def test_files_are_smaller_and_no_worse_than_of_nearest_entries(
+    codec: Codec, speech_file: Path, tmp_path: Path
+) -> None:
     reference = read_audio(speech_file, 24_000, 1)[0]
     sizes, scores = [], []
     for settings in ({"rdo": 0.0, "beam": 1}, {}):
