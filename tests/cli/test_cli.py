@@ -66,10 +66,10 @@ def test_a_search_finds_the_same_for_a_file_and_for_a_pipe(speech_file: Path, tm
     wav, coded, plain = (tmp_path / name for name in ("a.wav", "a.ecdc", "plain.ecdc"))
     soundfile.write(wav, audio[: 3 * rate], rate, subtype="PCM_16")
     settings = ("-b", "3", "--chunk", "1")
-    assert sonant("encode", wav, "-o", plain, *settings, "--rdo", "0").returncode == 0
+    assert sonant("encode", wav, "-o", plain, *settings, "--rdo", "0", "--beam", "1").returncode == 0
     assert sonant("encode", wav, "-o", coded, *settings).returncode == 0
     piped = sonant("encode", "-", "-o", "-", *settings, stdin=wav.read_bytes())
-    assert len(piped.stdout) < 0.95 * plain.stat().st_size
+    assert len(piped.stdout) < 0.97 * plain.stat().st_size
     assert piped.stdout == coded.read_bytes()
 
 

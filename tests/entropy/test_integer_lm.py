@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -111,7 +112,10 @@ def test_any_blas_kernel_and_thread_count(kernel: str, threads: int) -> None:
         "assert encode_chunk(lm, golden['codes']) == golden['payload'].tobytes()"
     )
     environment = os.environ | {"OPENBLAS_CORETYPE": kernel, "OPENBLAS_NUM_THREADS": str(threads)}
-    subprocess.run([sys.executable, "-c", program, str(GOLDEN)], env=environment, check=True)
+    result = subprocess.run([sys.executable, "-c", program, str(GOLDEN)], env=environment)
+    if result.returncode == -signal.SIGILL:
+        pytest.skip(f"this processor has not the instructions of {kernel}")
+    assert result.returncode == 0
 
 
 def test_layer_norm_is_rounded_once() -> None:
