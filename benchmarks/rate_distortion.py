@@ -23,7 +23,7 @@ from sonant.codes import Codes, join
 from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.entropy.rate_distortion import BEAM, STRENGTH, RateDistortionSearch
 from sonant.evaluation.metrics import METRICS
-from sonant.evaluation.sets import bundled_set
+from sonant.evaluation.sets import EvaluationSet, Excerpt, bundled_set
 from sonant.language_models import language_model
 from sonant.recording import Recording
 from sonant.streams import finish_all, push_all
@@ -37,6 +37,12 @@ def coded(
     file.seek(0)
     with Recording(file, codec) as recording:
         return sum(index.sizes), np.concatenate(list(recording.blocks()), axis=1)
+
+
+def scores_of(excerpts: EvaluationSet, excerpt: Excerpt, audio: Audio, decoded: Audio) -> list[float]:
+    """SI-SNR and ViSQOL, in speech mode and with PESQ for speech."""
+    names = ["si_snr", "visqol_speech", "pesq"] if excerpt.speech else ["si_snr", "visqol_audio"]
+    return [METRICS[name].measure(audio, decoded, excerpts.sample_rate) for name in names]
 
 
 def main() -> None:
@@ -68,10 +74,7 @@ def main() -> None:
             for excerpt, audio, codes in zip(excerpts.excerpts, clips, nearest, strict=True):
                 part = codes.with_codebooks(n_q)
                 size, decoded = coded(codec, lm, part, search)
-                names = ["si_snr", "visqol_audio"]
-                if excerpt.speech:
-                    names = ["si_snr", "visqol_speech", "pesq"]
-                scores = [METRICS[name].measure(audio, decoded, excerpts.sample_rate) for name in names]
+                scores = scores_of(excerpts, excerpt, audio, decoded)
                 share = 8 * size / (part.values.size * codec.config.bits_per_code)
                 results[excerpt.category].append((bitrate * share, 1 - share, *scores))
             for category, rows in results.items():

@@ -15,10 +15,10 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from rate_distortion import scores_of
 
 import sonant
 from sonant.codes import join
-from sonant.evaluation.metrics import METRICS
 from sonant.evaluation.sets import bundled_set
 from sonant.streams import finish_all, push_all
 
@@ -50,11 +50,7 @@ def main() -> None:
                 taken = (time.process_time() - began) / (audio.shape[1] / codec.config.sample_rate)
                 entries = books[np.arange(n_q)[:, None], codes.values].sum(axis=0)
                 error = np.square(codes.latents - entries).mean() / codes.latents.var(axis=0).mean()
-                names = (
-                    ["si_snr", "visqol_speech", "pesq"] if excerpt.speech else ["si_snr", "visqol_audio"]
-                )
-                decoded = codec.decode(codes)
-                scores = [METRICS[name].measure(audio, decoded, excerpts.sample_rate) for name in names]
+                scores = scores_of(excerpts, excerpt, audio, codec.decode(codes))
                 results[excerpt.category].append((1000 * taken, error, *scores))
             for category, rows in results.items():
                 taken, error, si_snr, visqol, *pesq = np.mean(rows, axis=0)

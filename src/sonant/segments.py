@@ -71,7 +71,7 @@ class SegmentEncoder(EncoderStream):
             if config.normalize:
                 scales = np.array([volume(audio)], np.float32)
                 audio = audio / scales[0]
-            step = EncodeStep(np.ascontiguousarray(audio.T), None, self._n_q, True, self._beam)
+            step = EncodeStep(np.ascontiguousarray(audio.T), None, self._n_q, last=True, beam=self._beam)
             (values, latents), _ = yield step
             pieces.append(Codes(values, adds, scales, latents if self._keeps_latents else None))
         return join(pieces)

@@ -110,6 +110,7 @@ class Conv1d(_Convolution):
         return self._normalised(self._valid(x)), x[:, x.shape[1] - self.padding_total :]
 
     def _valid(self, x: Tensor) -> Tensor:
+        """Without padding. Few channels go over blocks, where a longer kernel leaves fewer zeros."""
         taps = self.folded_weight().permute(2, 1, 0)
         if self.stride > 1:
             blocks = x.reshape(x.shape[0], -1, self.stride * self.in_channels)
