@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 import sonant
@@ -13,6 +14,7 @@ from sonant.config import CodecConfig
 from sonant.engine.quantizer import quantizer_graph
 from sonant.engine.sessions import session_of
 from sonant.errors import ConfigError
+from sonant.nn.quantizer import ResidualVectorQuantizer
 from sonant.streams import finish_all, push_all
 
 STAGES, BINS, DIMENSION = 3, 8, 5
@@ -51,6 +53,14 @@ def test_a_wider_search_is_nearer():
     means = [errors(searched(beam)).mean() for beam in (1, 2, 4, 64)]
     assert means == sorted(means, reverse=True)
     assert means[2] < 0.95 * means[0]
+
+
+@pytest.mark.parametrize("beam", [1, 2, 4, 64])
+def test_training_searches_as_coding_does(beam):
+    quantizer = ResidualVectorQuantizer(DIMENSION, STAGES, BINS)
+    quantizer.adopt_codebooks(torch.from_numpy(BOOKS), 100)
+    codes = quantizer.encode(torch.from_numpy(LATENTS), STAGES, beam)
+    np.testing.assert_array_equal(codes.transpose(0, 1).flatten(1), searched(beam))
 
 
 def test_vectors_are_searched_for_one_by_one():

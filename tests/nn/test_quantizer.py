@@ -91,6 +91,19 @@ def test_every_stage_has_a_commitment_gradient():
     torch.testing.assert_close(latents.grad[0], expected)
 
 
+def test_a_forward_pass_searches_with_its_beam():
+    torch.manual_seed(0)
+    books, latents = torch.randn(4, 16, 6) / torch.arange(1, 5)[:, None, None], torch.randn(1, 200, 6)
+    errors = []
+    for beam in (1, 4):
+        quantizer = ResidualVectorQuantizer(6, 4, 16, beam=beam).eval()
+        quantizer.adopt_codebooks(books, 100)
+        out = quantizer(latents, 4)
+        assert torch.equal(out.codes, quantizer.encode(latents, 4, beam))
+        errors.append((latents - out.latents).square().mean())
+    assert errors[1] < 0.95 * errors[0]
+
+
 def test_the_gradient_passes_straight_through():
     quantizer = ResidualVectorQuantizer(6, 2, 8)
     latents = torch.randn(1, 20, 6, requires_grad=True)

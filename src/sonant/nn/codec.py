@@ -10,14 +10,19 @@ from sonant.nn.seanet import SEANetDecoder, SEANetEncoder
 
 
 class CodecNetwork(nn.Module):
-    """The EnCodec network of one segment; audio is `[B, T, channels]`, channels last."""
+    """The EnCodec network of one segment; audio is `[B, T, channels]`, channels last.
 
-    def __init__(self, config: CodecConfig) -> None:
+    Args:
+        config: of the model.
+        beam: how many beginnings `forward` keeps while it searches for codes.
+    """
+
+    def __init__(self, config: CodecConfig, beam: int = 1) -> None:
         super().__init__()
         self.config = config
         self.encoder = SEANetEncoder(config)
         self.decoder = SEANetDecoder(config)
-        self.quantizer = ResidualVectorQuantizer(config.dimension, config.n_q, config.bins)
+        self.quantizer = ResidualVectorQuantizer(config.dimension, config.n_q, config.bins, beam=beam)
 
     def forward(self, audio: Tensor, n_q: int) -> tuple[Tensor, Quantized]:
         """Code and decode `audio`; `n_q` = 0 leaves the latents as they are."""

@@ -35,6 +35,26 @@ def nearest(vectors: Tensor, codebook: Tensor) -> Tensor:
     return torch.addmm(codebook.square().sum(1), vectors, codebook.t(), alpha=-2).argmin(1)
 
 
+def search(vectors: Tensor, codebooks: Tensor, beam: int = 1) -> Tensor:
+    """Codes `[N, k]` of `[N, D]` by codebooks `[k, bins, D]`.
+
+    With a beam of 1 every stage takes the entry nearest to what the stages before it left over. The sum of
+    such entries is not the nearest sum: a wider beam keeps the best beginnings from stage to stage.
+    """
+    bins = codebooks.shape[1]
+    residuals = vectors[:, None]
+    codes = torch.empty(len(vectors), 1, 0, dtype=torch.long, device=vectors.device)
+    for stage, codebook in enumerate(codebooks, start=1):
+        wanted = min(beam, residuals.shape[1] * bins) if stage < len(codebooks) else 1
+        costs = torch.addmm(codebook.square().sum(1), residuals.flatten(0, 1), codebook.t(), alpha=-2)
+        costs = costs.unflatten(0, residuals.shape[:2]) + residuals.square().sum(2, keepdim=True)
+        places = costs.flatten(1).topk(wanted, largest=False).indices
+        beginnings, chosen = (places // bins)[:, :, None], places % bins
+        residuals = residuals.take_along_dim(beginnings, 1) - codebook[chosen]
+        codes = torch.cat([codes.take_along_dim(beginnings, 1), chosen[:, :, None]], 2)
+    return codes[:, 0]
+
+
 def k_means(vectors: Tensor, bins: int, iterations: int = 50) -> tuple[Tensor, Tensor]:
     """Cluster `[N, D]`; returns the sums of the members `[bins, D]` and their counts `[bins]`.
 
@@ -70,6 +90,7 @@ class ResidualVectorQuantizer(nn.Module):
         decay: of the moving averages of usage and sums.
         dead_ratio: an entry used less than this fraction of its fair share is replaced by a
             vector of the current batch.
+        beam: how many beginnings `forward` keeps while it searches for codes.
     """
 
     codebooks: Tensor
@@ -78,10 +99,17 @@ class ResidualVectorQuantizer(nn.Module):
     initialised: Tensor
 
     def __init__(
-        self, dimension: int, n_q: int, bins: int, decay: float = 0.99, dead_ratio: float = 0.05
+        self,
+        dimension: int,
+        n_q: int,
+        bins: int,
+        decay: float = 0.99,
+        dead_ratio: float = 0.05,
+        beam: int = 1,
     ) -> None:
         super().__init__()
         self.n_q, self.bins, self.decay, self.dead_ratio = n_q, bins, decay, dead_ratio
+        self.beam = beam
         self.register_buffer("codebooks", torch.zeros(n_q, bins, dimension))
         self.register_buffer("usage", torch.zeros(n_q, bins))
         self.register_buffer("sums", torch.zeros(n_q, bins, dimension))
@@ -104,14 +132,10 @@ class ResidualVectorQuantizer(nn.Module):
             residual -= codebooks[-1][nearest(residual, codebooks[-1])]
         self.adopt_codebooks(torch.stack(codebooks), frames_per_batch)
 
-    def encode(self, latents: Tensor, n_q: int) -> Tensor:
-        """Codes `[B, n_q, F]` of latents `[B, F, D]`."""
-        residual = latents.flatten(0, 1)
-        codes = []
-        for codebook in self.codebooks[:n_q]:
-            codes.append(nearest(residual, codebook))
-            residual = residual - codebook[codes[-1]]
-        return torch.stack(codes).unflatten(1, latents.shape[:2]).transpose(0, 1)
+    def encode(self, latents: Tensor, n_q: int, beam: int = 1) -> Tensor:
+        """Codes `[B, n_q, F]` of latents `[B, F, D]`, by `search`."""
+        codes = search(latents.flatten(0, 1), self.codebooks[:n_q], beam)
+        return codes.unflatten(0, latents.shape[:2]).transpose(1, 2)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Latents `[B, F, D]` of codes `[B, n_q, F]`."""
@@ -129,27 +153,31 @@ class ResidualVectorQuantizer(nn.Module):
 
     def _quantise(self, latents: Tensor, n_q: int) -> Quantized:
         vectors = latents.float().flatten(0, 1)
+        with torch.no_grad():
+            if self.training:
+                self._initialise_missing(vectors, n_q)
+            codes = search(vectors, self.codebooks[:n_q], self.beam)
         quantised = torch.zeros_like(vectors)
         commitment = vectors.new_zeros(())
-        codes = []
-        for stage in range(n_q):
-            residual = vectors - quantised
-            with torch.no_grad():
-                if self.training and not self.initialised[stage]:
-                    self._initialise(stage, residual.detach())
-                chosen = nearest(residual, self.codebooks[stage])
-                entries = self.codebooks[stage][chosen]
-            commitment = commitment + (residual - entries).square().mean()
+        for codebook, chosen in zip(self.codebooks, codes.unbind(1), strict=False):
+            entries = codebook[chosen]
+            commitment = commitment + (vectors - quantised - entries).square().mean()
             quantised = quantised + entries
-            codes.append(chosen)
         if self.training:
-            self._learn(vectors.detach(), torch.stack(codes, 1))
+            self._learn(vectors.detach(), codes)
         straight_through = vectors + (quantised - vectors).detach()
         return Quantized(
             straight_through.unflatten(0, latents.shape[:2]),
-            torch.stack(codes).unflatten(1, latents.shape[:2]).transpose(0, 1),
+            codes.unflatten(0, latents.shape[:2]).transpose(1, 2),
             commitment,
         )
+
+    def _initialise_missing(self, vectors: Tensor, n_q: int) -> None:
+        """Start codebooks that have not been from what those before them leave over of `vectors`."""
+        for stage in range(n_q):
+            if not self.initialised[stage]:
+                codes = search(vectors, self.codebooks[:stage])
+                self._initialise(stage, vectors - self.decode(codes.t()[None])[0] if stage else vectors)
 
     def _initialise(self, stage: int, residual: Tensor) -> None:
         """Start a codebook from k-means over the vectors of all ranks."""

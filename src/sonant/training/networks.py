@@ -32,7 +32,7 @@ def build_codec(recipe: Recipe) -> CodecNetwork:
         WeightsError: if the weights cannot be read or are of another size.
     """
     model = recipe.model
-    network = CodecNetwork(model)
+    network = CodecNetwork(model, recipe.beam)
     initialise(network)
     if recipe.start:
         if recipe.quantizer != "rvq":

@@ -17,6 +17,7 @@ from sonant.training.losses import MelLoss, time_loss
 from sonant.training.optimizers import make_optimizers
 from sonant.training.periodicity import PeriodicityLoss
 from sonant.training.recipe import Recipe
+from sonant.training.structure import StructureLoss
 
 Losses = dict[str, Tensor]
 
@@ -38,6 +39,7 @@ class Objective:
             "mel": loss.mel,
             "noise_to_mask": loss.noise_to_mask,
             "level": loss.level,
+            "structure": loss.structure,
             "periodicity": loss.periodicity,
             "generator": loss.generator,
             "feature": loss.feature,
@@ -52,6 +54,9 @@ class Objective:
         self.auditory_loss: AuditoryLoss | None = None
         if loss.noise_to_mask or loss.level:
             self.auditory_loss = AuditoryLoss(recipe.model.sample_rate).to(fabric.device)
+        self.structure_loss: StructureLoss | None = None
+        if loss.structure:
+            self.structure_loss = StructureLoss(recipe.model.sample_rate).to(fabric.device)
         self.periodicity_loss: PeriodicityLoss | None = None
         if loss.periodicity:
             model = recipe.model
@@ -85,6 +90,8 @@ class Objective:
         losses = {"time": time_loss(audio, decoded), "mel": self.mel_loss(audio, decoded)}
         if self.auditory_loss is not None:
             losses |= self.auditory_loss(audio, decoded)._asdict()
+        if self.structure_loss is not None:
+            losses["structure"] = self.structure_loss(audio, decoded)
         if self.periodicity_loss is not None:
             losses["periodicity"] = self.periodicity_loss(audio, decoded)
         values: dict[str, float] = {}

@@ -65,6 +65,7 @@ class LossRecipe:
 
     Attributes:
         noise_to_mask, level: weights of the losses in the bands of hearing (`AuditoryLoss`).
+        structure: weight of the loss on how levels rise and fall (`StructureLoss`).
         periodicity: weight of the loss against buzz at the frame rate (`PeriodicityLoss`).
         mel_l2: the L2 term of the mel loss on the spectrogram as it is ("linear", equation 1) or on
             its logarithm.
@@ -77,6 +78,7 @@ class LossRecipe:
     mel: float = 1.0
     noise_to_mask: float = 0.0
     level: float = 0.0
+    structure: float = 0.0
     periodicity: float = 0.0
     generator: float = 3.0
     feature: float = 3.0
@@ -167,6 +169,7 @@ class Recipe:
     Attributes:
         start: weights to begin from.
         codebooks: the n_q drawn.
+        beam: how many beginnings the search for codes keeps, 1 for the nearest entries as in the paper.
         decoder_only: encoder and codebooks stay as they are, and so do the codes of any audio.
     """
 
@@ -175,6 +178,7 @@ class Recipe:
     start: str | None = None
     codebooks: tuple[int, ...] = ()
     quantizer: str = "rvq"
+    beam: int = 1
     decoder_only: bool = False
     loss: LossRecipe = field(default_factory=LossRecipe)
     discriminator: DiscriminatorRecipe = field(default_factory=DiscriminatorRecipe)
@@ -185,6 +189,8 @@ class Recipe:
         _check("quantizer", self.quantizer, QUANTIZERS)
         if self.decoder_only and not self.start:
             raise ConfigError("decoder_only needs the weights of an encoder: set start")
+        if self.beam < 1:
+            raise ConfigError(f"beam is {self.beam}; it is 1 or more")
         _check("optimizer.kind", self.optimizer.kind, OPTIMIZERS)
         _check("loss.mel_l2", self.loss.mel_l2, ("log", "linear"))
         _check("loss.mel_alpha", self.loss.mel_alpha, ("one", "sqrt"))

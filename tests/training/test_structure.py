@@ -1,0 +1,66 @@
+"""The loss on the fine structure of levels: it hears how they move, not how loud they are."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from sonant.training.structure import StructureLoss, local_means
+
+RATE = 24_000
+
+
+def noise(seed):
+    return 0.1 * torch.randn(2, RATE, 1, generator=torch.Generator().manual_seed(seed))
+
+
+def moving(seed, movement=0):
+    """Noise that swells and fades twenty times a second; `movement` chooses when."""
+    random = torch.Generator().manual_seed(movement)
+    gain = torch.exp(1.5 * torch.randn(2, 1, 20, generator=random))
+    return noise(seed) * F.interpolate(gain, RATE, mode="linear").transpose(1, 2)
+
+
+@pytest.fixture(scope="module")
+def loss():
+    return StructureLoss(RATE)
+
+
+def test_other_noise_that_moves_alike_is_nearer_than_steady_noise(loss):
+    alike, steady, otherwise = (loss(moving(0), x) for x in (moving(1), noise(1), moving(1, movement=5)))
+    assert loss(moving(0), moving(0)).item() == pytest.approx(0, abs=1e-6)
+    assert alike < 0.5 * steady
+    assert steady < otherwise
+
+
+def test_loudness_does_not_matter(loss):
+    at_once = loss(moving(0), moving(1)).item()
+    assert loss(moving(0), 3 * moving(1)).item() == pytest.approx(at_once, rel=0.01)
+    assert loss(3 * moving(0), moving(1)).item() == pytest.approx(at_once, rel=0.01)
+
+
+def test_local_means_are_those_under_a_gaussian():
+    cells = torch.randn(3, 5, 6, generator=torch.Generator().manual_seed(0))
+    row = torch.exp(-torch.tensor([-1.0, 0.0, 1.0]).square() / (2 * 0.5**2))
+    kernel = row[:, None] * row
+    wanted = F.conv2d(cells[:, None], (kernel / kernel.sum())[None, None])[:, 0]
+    torch.testing.assert_close(local_means(cells), wanted, rtol=0, atol=1e-4)
+
+
+def test_gradients_give_steady_noise_the_shape(loss):
+    decoded = noise(1).requires_grad_()
+    optimizer = torch.optim.Adam([decoded], 0.01)
+    for _ in range(40):
+        optimizer.zero_grad()
+        value = loss(moving(0), decoded)
+        value.backward()
+        optimizer.step()
+    assert value < 0.1
+    silent = torch.zeros(1, 6000, 2, requires_grad=True)
+    loss(torch.zeros(1, 6000, 2), silent).backward()
+    assert silent.grad.isfinite().all()
+
+
+def test_channels_count_one_by_one(loss):
+    stereo = torch.cat([moving(0), moving(1)], 2)
+    swapped = loss(stereo, stereo.flip(2))
+    assert swapped.item() == pytest.approx(loss(moving(0), moving(1)).item(), rel=0.2)
