@@ -30,6 +30,17 @@ def test_the_graphs_give_the_codecs_codes_and_audio(
     np.testing.assert_allclose(decoded[:, :20_000], golden_codec.decode(codes), atol=1e-5)
 
 
+def test_the_quantisers_search_as_widely_as_the_codec(
+    codec: Codec, speech: np.ndarray, tmp_path: Path
+) -> None:
+    codes = codec.encode(speech[:, :9600], bitrate=6.0)
+    latents, _ = codec.engine.encode(speech[:, :9600].T[None], None, tail=True)
+    export_onnx(codec.config, codec.weights, tmp_path, codec.beam)
+    values = session(tmp_path / "quantizer_8.onnx").run(None, {"latents": latents})[0]
+    np.testing.assert_array_equal(values, codes.values)
+    assert f"a beam of {codec.beam}" in (tmp_path / "README.md").read_text()
+
+
 def test_the_stream_graphs_pass_their_state_on(codec: Codec, speech: np.ndarray, tmp_path: Path) -> None:
     export_onnx(codec.config, codec.weights, tmp_path)
     encoder = session(tmp_path / "encoder_stream.onnx")

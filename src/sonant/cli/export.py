@@ -12,17 +12,20 @@ def export(
     model: Annotated[str, typer.Argument(help="Name, file, folder or hub id.")],
     onnx: Annotated[Path | None, typer.Option(help="Folder for ONNX graphs.")] = None,
     transformers: Annotated[Path | None, typer.Option(help="Folder for 🤗 Transformers.")] = None,
+    beam: Annotated[
+        int | None, typer.Option(min=1, help="How widely ONNX quantisers search; by default as `encode`.")
+    ] = None,
 ) -> None:
     """Write a model for ONNX Runtime or for 🤗 Transformers."""
     from sonant.engine.export import export_onnx
     from sonant.errors import SonantError
+    from sonant.loading import load
     from sonant.models.export import export_transformers
-    from sonant.models.registry import load_model
 
     if onnx is None and transformers is None:
         raise SonantError("nothing to export to; give --onnx DIR or --transformers DIR")
-    config, weights, *_ = load_model(model)
+    codec = load(model, beam=beam)
     if onnx is not None:
-        export_onnx(config, weights, onnx)
+        export_onnx(codec.config, codec.weights, onnx, codec.beam)
     if transformers is not None:
-        export_transformers(config, weights, transformers)
+        export_transformers(codec.config, dict(codec.weights), transformers)

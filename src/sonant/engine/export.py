@@ -19,7 +19,7 @@ Opset {opset}, float32. Audio is `[batch, samples, channels]` in [-1, 1] at {rat
 | file | inputs | outputs |
 |---|---|---|
 | `encoder.onnx` | `audio` of any length | `latents [batch, frames, {dimension}]` |
-| `quantizer_K.onnx` | `latents` | `codes [K, batch · frames]`, K codebooks of {bins} entries |
+| `quantizer_K.onnx` | `latents` | `codes [K, batch · frames]`, K codebooks of {bins} entries{search} |
 | `decoder.onnx` | `entries [batch, K, frames]`, int64: code + stage · {bins} | `audio` |
 {streams}
 A frame is {hop} samples.{segments}
@@ -37,8 +37,14 @@ Audio is cut into segments of {segment} s, one every {stride} samples, each divi
 square of its channels' mean; decoded segments are overlapped with triangular weights."""
 
 
-def export_onnx(config: CodecConfig, weights: Weights, folder: Path) -> None:
-    """Write the graphs of a codec and a README with their inputs and outputs into a folder."""
+def export_onnx(config: CodecConfig, weights: Weights, folder: Path, beam: int = 1) -> None:
+    """Write the graphs of a codec and a README with their inputs and outputs into a folder.
+
+    Args:
+        config, weights: of the codec.
+        folder: made if it does not exist.
+        beam: how widely the quantisers search for codes (`Codec`).
+    """
     folder.mkdir(parents=True, exist_ok=True)
     whole = Ends(stream=False, tail=True)
     graphs = {
@@ -47,7 +53,7 @@ def export_onnx(config: CodecConfig, weights: Weights, folder: Path) -> None:
     }
     for bitrate in config.bandwidths:
         n_q = config.codebooks_for(bitrate)
-        graphs[f"quantizer_{n_q}"] = quantizer_graph(config, weights, n_q)
+        graphs[f"quantizer_{n_q}"] = quantizer_graph(config, weights, n_q, beam)
     if config.causal:
         stream = Ends(stream=True, tail=False)
         graphs["encoder_stream"] = encoder_graph(config, weights, stream)
@@ -55,10 +61,10 @@ def export_onnx(config: CodecConfig, weights: Weights, folder: Path) -> None:
     for name, graph in graphs.items():
         onnx.checker.check_model(graph)
         onnx.save(graph, folder / f"{name}.onnx")
-    (folder / "README.md").write_text(_readme(config))
+    (folder / "README.md").write_text(_readme(config, beam))
 
 
-def _readme(config: CodecConfig) -> str:
+def _readme(config: CodecConfig, beam: int) -> str:
     segments = ""
     if config.segment is not None:
         segments = SEGMENTS.format(segment=config.segment, stride=config.segment_stride)
@@ -68,6 +74,7 @@ def _readme(config: CodecConfig) -> str:
         rate=config.sample_rate,
         dimension=config.dimension,
         bins=config.bins,
+        search=f", a beam of {beam}" if beam > 1 else "",
         hop=config.hop_length,
         streams=STREAMS.format(hop=config.hop_length) if config.causal else "",
         segments=segments,
