@@ -21,6 +21,7 @@ from sonant.evaluation.codecs import CodecSources, make_codec
 from sonant.evaluation.codecs.base import round_trip
 from sonant.training.auditory import AuditoryLoss
 from sonant.training.losses import MelLoss, time_loss
+from sonant.training.structure import StructureLoss
 
 EDGES = (0, 500, 1000, 4000, 8000, 12_000)
 
@@ -50,6 +51,7 @@ def main() -> None:
         "mel": MelLoss(rate),
         "noise-to-mask": lambda x, y: auditory(x, y).noise_to_mask,
         "level": lambda x, y: auditory(x, y).level,
+        "structure": StructureLoss(rate),
     }
     print(f"{'loss':14s} {'value':>7s} {'norm':>8s}  share of the gradient's energy by kHz")
     for name, loss in losses.items():

@@ -11,15 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from sonant.nn.spectra import centred_spectra, powers, unit_window
-from sonant.training.auditory import (
-    LEVEL_WEIGHTS,
-    band_centres,
-    floor_under,
-    gammatone_responses,
-    window_sizes,
-)
+from sonant.training.auditory import band_centres, floor_under, gammatone_responses, window_sizes
 from sonant.training.losses import single_channels
 
+WEIGHTS = {50: 0.3, 2000: 0.5, 3000: 2.0}
 NEIGHBOUR, CENTRE = 0.106507, 0.786986
 STEADY = 0.01
 
@@ -54,7 +49,7 @@ class StructureLoss(nn.Module):
         hertz = np.fft.rfftfreq(size, 1 / sample_rate).astype(float)
         centres = band_centres(sample_rate)[::2]
         responses = gammatone_responses(hertz, centres)
-        weights = np.interp(centres[1:-1], list(LEVEL_WEIGHTS), list(LEVEL_WEIGHTS.values()))
+        weights = np.interp(centres[1:-1], list(WEIGHTS), list(WEIGHTS.values()))
         self.register_buffer("window", unit_window(size), False)
         self.register_buffer("responses", torch.tensor(responses, dtype=torch.float32), False)
         self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32), False)

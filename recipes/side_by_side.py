@@ -1,0 +1,118 @@
+"""Several runs of one recipe, each on a core of its own, that go on from their mean every few minutes.
+
+    python recipes/side_by_side.py recipes/24khz_16_structure.toml -o runs/structure --time-limit 80m
+
+On a CPU this takes more steps than one run whose processes exchange every gradient, since none waits for
+another. What has a mean are weights, codebooks, moments, averages and discriminators. The runs lie in the
+folders 0, 1, … with their logs, and weights.safetensors is the mean of theirs at the end. Every round draws
+other crops.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import torch
+from mean_of_runs import mean_of_runs
+
+from sonant.cli.train import seconds
+from sonant.errors import ConfigError, SonantError
+from sonant.training.checkpoint import CHECKPOINT_NAME
+from sonant.training.loop import WEIGHTS_NAME
+from sonant.training.recipe import load_recipe
+from sonant.whole_files import replacing
+
+AVERAGED = ("network", "optimizers", "average", "objective")
+SHORTEST_ROUND = 60.0
+
+
+def mean(values: Sequence[Any]) -> Any:
+    """The mean of tensors, one by one, in nested lists and dictionaries, of those that have one.
+
+    Of anything else the first.
+    """
+    first = values[0]
+    if isinstance(first, dict):
+        keys = dict.fromkeys(key for value in values for key in value)
+        return {key: mean([value[key] for value in values if key in value]) for key in keys}
+    if isinstance(first, list | tuple):
+        return type(first)(mean(parts) for parts in zip(*values, strict=True))
+    if isinstance(first, torch.Tensor) and first.is_floating_point() and first.ndim:
+        return torch.stack(list(values)).mean(0)
+    return first
+
+
+def exchange(folders: Sequence[Path]) -> None:
+    """Have all runs go on from their mean; each keeps its step and random state."""
+    paths = [folder / CHECKPOINT_NAME for folder in folders]
+    states = [torch.load(path, "cpu", weights_only=True) for path in paths]
+    means = {key: mean([state[key] for state in states]) for key in AVERAGED}
+    for path, state in zip(paths, states, strict=True):
+        with replacing(path) as temporary:
+            torch.save(state | means, temporary)
+
+
+def one_round(folders: Sequence[Path], arguments: Sequence[str], number: int, stop_after: float) -> bool:
+    """Train every run for so many seconds; returns whether all ended by themselves before.
+
+    Raises:
+        SonantError: if one fails.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    sonant = str(Path(sys.executable).with_name("sonant"))
+    runs, ended = [], True
+    for k, folder in enumerate(folders):
+        seed = f"run.seed={number * len(folders) + k}"
+        changes = ["--set", "run.devices=1", "--set", "run.threads=1", "--set", seed]
+        command = [sonant, "train", *arguments, "-o", str(folder), "--resume", *changes]
+        run = subprocess.Popen(command)
+        os.sched_setaffinity(run.pid, {cores[k % len(cores)]})
+        runs.append(run)
+    ends = time.monotonic() + stop_after
+    for run in runs:
+        try:
+            run.wait(max(0.0, ends - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            run.terminate()
+            ended = False
+    failed = sum(run.wait() != 0 for run in runs)
+    if failed:
+        raise SonantError(f"{failed} of the runs failed")
+    return ended
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("recipe")
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--runs", type=int, default=os.cpu_count(), help="by default one for each core")
+    parser.add_argument("--time-limit", type=seconds, required=True, help="of everything, as 80m")
+    parser.add_argument("--mean-every", type=seconds, default=seconds("15m"))
+    parser.add_argument("--set", action="append", default=[], help="as of `sonant train`")
+    options = parser.parse_args()
+    if load_recipe(options.recipe, options.set).start is None:
+        raise ConfigError("runs that begin at random have no mean: set start")
+    changes = [part for change in options.set for part in ("--set", change)]
+    folders = [options.out / str(k) for k in range(options.runs)]
+    ends, number, ended = time.monotonic() + options.time_limit, 0, False
+    while not ended:
+        left = ends - time.monotonic()
+        arguments = [options.recipe, "--time-limit", f"{left:.0f}s", *changes]
+        last = left < options.mean_every + SHORTEST_ROUND
+        ended = one_round(folders, arguments, number, inf if last else options.mean_every)
+        exchange(folders)
+        number += 1
+    mean_of_runs([folder / WEIGHTS_NAME for folder in folders], options.out / WEIGHTS_NAME)
+
+
+if __name__ == "__main__":
+    main()
