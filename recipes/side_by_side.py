@@ -11,7 +11,6 @@ other crops.
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import time
@@ -25,10 +24,11 @@ from mean_of_runs import mean_of_runs
 
 from sonant.cli.train import seconds
 from sonant.errors import ConfigError, SonantError
-from sonant.training.checkpoint import CHECKPOINT_NAME
+from sonant.parallel import cores
+from sonant.training.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
+from sonant.training.devices import keep_to_own_cores
 from sonant.training.loop import WEIGHTS_NAME
-from sonant.training.recipe import load_recipe
-from sonant.whole_files import replacing
+from sonant.training.recipe import Recipe, load_recipe
 
 AVERAGED = ("network", "optimizers", "average", "objective")
 SHORTEST_ROUND = 60.0
@@ -50,14 +50,13 @@ def mean(values: Sequence[Any]) -> Any:
     return first
 
 
-def exchange(folders: Sequence[Path]) -> None:
+def exchange(folders: Sequence[Path], recipe: Recipe) -> None:
     """Have all runs go on from their mean; each keeps its step and random state."""
     paths = [folder / CHECKPOINT_NAME for folder in folders]
-    states = [torch.load(path, "cpu", weights_only=True) for path in paths]
+    states = [load_checkpoint(path, recipe) for path in paths]
     means = {key: mean([state[key] for state in states]) for key in AVERAGED}
     for path, state in zip(paths, states, strict=True):
-        with replacing(path) as temporary:
-            torch.save(state | means, temporary)
+        save_checkpoint(path, recipe, state | means)
 
 
 def one_round(folders: Sequence[Path], arguments: Sequence[str], number: int, stop_after: float) -> bool:
@@ -66,7 +65,6 @@ def one_round(folders: Sequence[Path], arguments: Sequence[str], number: int, st
     Raises:
         SonantError: if one fails.
     """
-    cores = sorted(os.sched_getaffinity(0))
     sonant = str(Path(sys.executable).with_name("sonant"))
     runs, ended = [], True
     for k, folder in enumerate(folders):
@@ -74,7 +72,7 @@ def one_round(folders: Sequence[Path], arguments: Sequence[str], number: int, st
         changes = ["--set", "run.devices=1", "--set", "run.threads=1", "--set", seed]
         command = [sonant, "train", *arguments, "-o", str(folder), "--resume", *changes]
         run = subprocess.Popen(command)
-        os.sched_setaffinity(run.pid, {cores[k % len(cores)]})
+        keep_to_own_cores(k, len(folders), run.pid)
         runs.append(run)
     ends = time.monotonic() + stop_after
     for run in runs:
@@ -94,12 +92,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("recipe")
     parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--runs", type=int, default=os.cpu_count(), help="by default one for each core")
+    parser.add_argument("--runs", type=int, default=cores(), help="by default one for each core")
     parser.add_argument("--time-limit", type=seconds, required=True, help="of everything, as 80m")
     parser.add_argument("--mean-every", type=seconds, default=seconds("15m"))
     parser.add_argument("--set", action="append", default=[], help="as of `sonant train`")
     options = parser.parse_args()
-    if load_recipe(options.recipe, options.set).start is None:
+    recipe = load_recipe(options.recipe, options.set)
+    if recipe.start is None:
         raise ConfigError("runs that begin at random have no mean: set start")
     changes = [part for change in options.set for part in ("--set", change)]
     folders = [options.out / str(k) for k in range(options.runs)]
@@ -109,7 +108,7 @@ def main() -> None:
         arguments = [options.recipe, "--time-limit", f"{left:.0f}s", *changes]
         last = left < options.mean_every + SHORTEST_ROUND
         ended = one_round(folders, arguments, number, inf if last else options.mean_every)
-        exchange(folders)
+        exchange(folders, recipe)
         number += 1
     mean_of_runs([folder / WEIGHTS_NAME for folder in folders], options.out / WEIGHTS_NAME)
 

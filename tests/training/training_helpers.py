@@ -1,6 +1,7 @@
 """Sounds to test with, and a recipe small enough for a test."""
 
 import numpy as np
+import torch
 
 RATE = 24_000
 
@@ -14,6 +15,24 @@ def tone(frequency, seconds, rate=RATE, level=0.3):
 def noise(seconds, rate=RATE, level=0.1, seed=0):
     random = np.random.default_rng(seed)
     return (level * random.standard_normal(int(seconds * rate))).astype(np.float32)
+
+
+def after_descent(loss, reference, decoded):
+    """The loss after 40 steps of Adam on the decoded audio itself."""
+    decoded = decoded.clone().requires_grad_()
+    optimizer = torch.optim.Adam([decoded], 0.01)
+    for _ in range(40):
+        optimizer.zero_grad()
+        value = loss(reference, decoded)
+        value.backward()
+        optimizer.step()
+    return value
+
+
+def gradient_of_silence(loss):
+    silent = torch.zeros(1, 6000, 2, requires_grad=True)
+    loss(torch.zeros(1, 6000, 2), silent).backward()
+    return silent.grad
 
 
 def tiny_values(pack, **sections):

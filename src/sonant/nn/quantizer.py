@@ -154,7 +154,7 @@ class ResidualVectorQuantizer(nn.Module):
     def _quantise(self, latents: Tensor, n_q: int) -> Quantized:
         vectors = latents.float().flatten(0, 1)
         with torch.no_grad():
-            if self.training:
+            if self.training and not self.initialised[:n_q].all():
                 self._initialise_missing(vectors, n_q)
             codes = search(vectors, self.codebooks[:n_q], self.beam)
         quantised = torch.zeros_like(vectors)
@@ -174,10 +174,11 @@ class ResidualVectorQuantizer(nn.Module):
 
     def _initialise_missing(self, vectors: Tensor, n_q: int) -> None:
         """Start codebooks that have not been from what those before them leave over of `vectors`."""
-        for stage in range(n_q):
+        residual = vectors
+        for stage, codebook in enumerate(self.codebooks[:n_q]):
             if not self.initialised[stage]:
-                codes = search(vectors, self.codebooks[:stage])
-                self._initialise(stage, vectors - self.decode(codes.t()[None])[0] if stage else vectors)
+                self._initialise(stage, residual)
+            residual = residual - codebook[nearest(residual, codebook)]
 
     def _initialise(self, stage: int, residual: Tensor) -> None:
         """Start a codebook from k-means over the vectors of all ranks."""

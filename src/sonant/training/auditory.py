@@ -6,6 +6,7 @@ its gradient is largest where little is heard: see "Losses for speech" in docs/t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -56,6 +57,11 @@ def gammatone_responses(hertz: Array, centres: Array) -> Array:
     return response / response.sum(0)
 
 
+def band_weights(centres: Array, weights: Mapping[int, float]) -> Tensor:
+    """Weights at the centres of bands, between those given by hertz on straight lines."""
+    return torch.tensor(np.interp(centres, list(weights), list(weights.values())), dtype=torch.float32)
+
+
 def window_sizes(sample_rate: int) -> tuple[int, ...]:
     """Samples of the windows, of 21, 43 and 85 ms at any rate of music."""
     return tuple(size * max(1, round(sample_rate / WINDOW_RATE)) for size in WINDOWS)
@@ -92,8 +98,7 @@ class AuditoryLoss(nn.Module):
         centres = band_centres(sample_rate)
         self.sizes = window_sizes(sample_rate)
         for name, weights in (("noise", NOISE_WEIGHTS), ("level", LEVEL_WEIGHTS)):
-            values = np.interp(centres, list(weights), list(weights.values()))
-            self.register_buffer(f"{name}_weights", torch.tensor(values, dtype=torch.float32), False)
+            self.register_buffer(f"{name}_weights", band_weights(centres, weights), False)
         for size in self.sizes:
             responses = gammatone_responses(np.fft.rfftfreq(size, 1 / sample_rate).astype(float), centres)
             self.register_buffer(f"window_{size}", unit_window(size), False)

@@ -56,13 +56,14 @@ def make_fabric(recipe: Recipe) -> Fabric:
     if fabric.is_global_zero:
         say_precision(run.precision, precision)
     if fabric.device.type == "cpu" and devices > 1:
-        _keep_to_own_cores(fabric.local_rank, devices)
+        keep_to_own_cores(fabric.local_rank, devices)
     return fabric
 
 
-def _keep_to_own_cores(rank: int, processes: int) -> None:
+def keep_to_own_cores(rank: int, processes: int, process: int = 0) -> None:
+    """Bind a process, this one by default, to its share of the cores, where the system can."""
     if not hasattr(os, "sched_setaffinity"):
         return
     cores = sorted(os.sched_getaffinity(0))
     if share := len(cores) // processes:
-        os.sched_setaffinity(0, cores[rank * share : (rank + 1) * share])
+        os.sched_setaffinity(process, cores[rank * share : (rank + 1) * share])

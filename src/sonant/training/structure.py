@@ -11,7 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from sonant.nn.spectra import centred_spectra, powers, unit_window
-from sonant.training.auditory import band_centres, floor_under, gammatone_responses, window_sizes
+from sonant.training.auditory import (
+    band_centres,
+    band_weights,
+    floor_under,
+    gammatone_responses,
+    window_sizes,
+)
 from sonant.training.losses import single_channels
 
 WEIGHTS = {50: 0.3, 2000: 0.5, 3000: 2.0}
@@ -25,6 +31,12 @@ def local_means(cells: Tensor) -> Tensor:
     return CENTRE * rows[..., 1:-1] + NEIGHBOUR * (rows[..., :-2] + rows[..., 2:])
 
 
+def _moments(cells: Tensor) -> tuple[Tensor, Tensor]:
+    """Local means and variances."""
+    means = local_means(cells)
+    return means, (local_means(cells.square()) - means.square()).clamp_min(0)
+
+
 class StructureLoss(nn.Module):
     """Mean over bands b of v(b) · (1 − (σ₁₂ + c) / √((σ₁² + c) (σ₂² + c))).
 
@@ -33,7 +45,7 @@ class StructureLoss(nn.Module):
     variances and covariance over 3 × 3 neighbours of the levels ln(S + φ) of reference and decoded audio,
     in bands 1.4 ERB apart and frames of 85 ms every 21 ms, with the powers S and a floor φ of 45 dB below
     the loudest band of the reference's frame. c leaves out what differs by less than half a decibel; v is
-    that of `AuditoryLoss`.
+    largest above 3 kHz, where other losses leave the levels smooth.
 
     Args:
         sample_rate: of the audio, at least 22.05 kHz.
@@ -49,10 +61,9 @@ class StructureLoss(nn.Module):
         hertz = np.fft.rfftfreq(size, 1 / sample_rate).astype(float)
         centres = band_centres(sample_rate)[::2]
         responses = gammatone_responses(hertz, centres)
-        weights = np.interp(centres[1:-1], list(WEIGHTS), list(WEIGHTS.values()))
         self.register_buffer("window", unit_window(size), False)
         self.register_buffer("responses", torch.tensor(responses, dtype=torch.float32), False)
-        self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32), False)
+        self.register_buffer("weights", band_weights(centres[1:-1], WEIGHTS), False)
 
     def forward(self, reference: Tensor, decoded: Tensor) -> Tensor:
         """A scalar; `[B, T, channels]`, every channel on its own."""
@@ -60,11 +71,9 @@ class StructureLoss(nn.Module):
             signal = self._bands(reference)
             floor = floor_under(signal)
             first = (signal + floor).log()
-            first_mean = local_means(first)
-            first_variance = (local_means(first.square()) - first_mean.square()).clamp_min(0)
+            first_mean, first_variance = _moments(first)
         second = (self._bands(decoded) + floor).log()
-        second_mean = local_means(second)
-        second_variance = (local_means(second.square()) - second_mean.square()).clamp_min(0)
+        second_mean, second_variance = _moments(second)
         covariance = local_means(first * second) - first_mean * second_mean
         deviations = ((first_variance + STEADY) * (second_variance + STEADY)).sqrt()
         return (self.weights * (1 - (covariance + STEADY) / deviations)).mean()
