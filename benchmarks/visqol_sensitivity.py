@@ -1,8 +1,8 @@
-"""How ViSQOL's speech mode rates known degradations: `python benchmarks/visqol_sensitivity.py AUDIO…`."""
+"""How ViSQOL rates known degradations: `python benchmarks/visqol_sensitivity.py [--mode audio] AUDIO…`."""
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,16 +11,18 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from sonant.audio import read_audio
-from sonant.evaluation.metrics.perceptual import visqol_speech
+from sonant.evaluation.metrics.perceptual import visqol_audio, visqol_speech
 
-RATE = 24_000
+RATE = 48_000
+EVERYWHERE = (0.0, np.inf)
+MODES = {"speech": visqol_speech, "audio": visqol_audio}
 Signal = NDArray[np.float32]
 Degradation = Callable[[Signal], Signal]
 
 
-def low_pass(cutoff: float) -> Degradation:
-    """Remove what lies above `cutoff` Hz."""
-    filters = scipy.signal.butter(10, cutoff, fs=RATE, output="sos")
+def only(side: str, cutoff: float) -> Degradation:
+    """A "lowpass" or "highpass" at `cutoff` Hz."""
+    filters = scipy.signal.butter(10, cutoff, side, fs=RATE, output="sos")
     return lambda x: scipy.signal.sosfiltfilt(filters, x).astype(np.float32)
 
 
@@ -35,16 +37,18 @@ def white_noise(snr: float) -> Degradation:
     return degrade
 
 
-def random_phase(from_hertz: float, jitter: float) -> Degradation:
-    """Replace the phase above a frequency, and scale bins by gains of `jitter` dB standard deviation."""
+def random_phase(band: tuple[float, float], jitter: float) -> Degradation:
+    """Replace the phase in a band of Hz, and scale its bins by gains of `jitter` dB standard deviation."""
     random = np.random.default_rng(0)
 
     def degrade(x: Signal) -> Signal:
-        frequencies, _, spectrum = scipy.signal.stft(x, RATE, nperseg=512, noverlap=384)
+        frequencies, _, spectrum = scipy.signal.stft(x, RATE, nperseg=1024, noverlap=768)
         gain = 10 ** (jitter / 20 * random.standard_normal(spectrum.shape))
         turned = spectrum * gain * np.exp(2j * np.pi * random.random(spectrum.shape))
-        spectrum = np.where(frequencies[:, None] >= from_hertz, turned, spectrum)
-        return scipy.signal.istft(spectrum, RATE, nperseg=512, noverlap=384)[1][: len(x)].astype(np.float32)
+        inside = (frequencies >= band[0]) & (frequencies < band[1])
+        spectrum = np.where(inside[:, None], turned, spectrum)
+        degraded = scipy.signal.istft(spectrum, RATE, nperseg=1024, noverlap=768)[1]
+        return degraded[: len(x)].astype(np.float32)
 
     return degrade
 
@@ -53,19 +57,28 @@ def degradations() -> Iterator[tuple[str, Degradation]]:
     """What is tried, by name."""
     yield "unchanged", lambda x: x
     for jitter in (0.0, 3.0, 6.0):
-        yield f"random phase, gains ± {jitter:.0f} dB", random_phase(0, jitter)
-    for cutoff in (2000, 4000):
-        yield f"low-pass at {cutoff} Hz", low_pass(cutoff)
+        yield f"random phase, gains ± {jitter:.0f} dB", random_phase(EVERYWHERE, jitter)
+    for band in ((0, 2000), (2000, 8000), (8000, np.inf)):
+        yield f"… from {band[0]} to {band[1]} Hz", random_phase(band, 6.0)
+    for cutoff in (2000, 4000, 8000, 16000):
+        yield f"low-pass at {cutoff} Hz", only("lowpass", cutoff)
+    for cutoff in (2000, 8000):
+        yield f"high-pass at {cutoff} Hz", only("highpass", cutoff)
     for snr in (40, 30, 20, 10):
         yield f"white noise at {snr} dB SNR", white_noise(snr)
 
 
-def main(paths: list[Path]) -> None:
+def main() -> None:
     """Print the mean score of every degradation over the files."""
-    signals = [read_audio(path, RATE, 1)[0][0] for path in paths]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("audio", type=Path, nargs="+")
+    parser.add_argument("--mode", choices=MODES, default="speech")
+    options = parser.parse_args()
+    measure = MODES[options.mode]
+    signals = [read_audio(path, RATE, 1)[0][0] for path in options.audio]
     for name, degrade in degradations():
-        print(f"{name:32s} {np.mean([visqol_speech(x, degrade(x), RATE) for x in signals]):.2f}")
+        print(f"{name:32s} {np.mean([measure(x, degrade(x), RATE) for x in signals]):.2f}", flush=True)
 
 
 if __name__ == "__main__":
-    main([Path(argument) for argument in sys.argv[1:]])
+    main()
