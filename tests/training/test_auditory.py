@@ -82,6 +82,13 @@ def test_in_the_treble_only_the_level_counts(loss):
     assert turned_minus_silent(10_800) < 0.2 * turned_minus_silent(3000)
 
 
+def test_what_loud_bass_masks_has_a_level_all_the_same(loss):
+    bass, treble = tone(200, level=1.0), tone(6000, level=0.001)
+    whole, without = loss(bass + treble, bass + treble), loss(bass + treble, bass)
+    assert without.level > 0.01
+    assert without.noise_to_mask < whole.noise_to_mask + 0.02
+
+
 def test_gradients_are_finite_on_silence_and_stereo(loss):
     decoded = torch.zeros(2, 6000, 2, requires_grad=True)
     sum(loss(torch.zeros(2, 6000, 2), decoded)).backward()

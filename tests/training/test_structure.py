@@ -39,6 +39,13 @@ def test_loudness_does_not_matter(loss):
     assert loss(3 * moving(0), moving(1)).item() == pytest.approx(at_once, rel=0.01)
 
 
+def test_soft_treble_counts_beside_loud_bass(loss):
+    bass = torch.sin(2 * torch.pi * 200 * torch.arange(RATE) / RATE)[:, None]
+    sounds = (moving(0), moving(1), noise(1))
+    first, alike, steady = (bass + 0.01 * x.diff(dim=1, prepend=x[:, :1]) for x in sounds)
+    assert 0.5 * loss(first, steady) > 0.05 > loss(first, alike)
+
+
 def test_local_means_are_those_under_a_gaussian():
     cells = torch.randn(3, 5, 6, generator=torch.Generator().manual_seed(0))
     row = torch.exp(-torch.tensor([-1.0, 0.0, 1.0]).square() / (2 * 0.5**2))

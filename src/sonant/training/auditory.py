@@ -24,7 +24,7 @@ HIGHEST = 11 / 24
 BANDS_PER_ERB = 1 / 0.7
 MASKED = 0.2
 FLOOR = 1e-8
-FLOOR_BELOW_PEAK = 10**-4.5
+MASKED_BELOW_PEAK, HEARD_BELOW_PEAK = 10**-4.5, 10**-7.0
 NOISE_WEIGHTS = {50: 0.5, 600: 0.7, 900: 1.5, 2500: 1.5, 3500: 1.0, 8000: 1.0, 8300: 0.0}
 LEVEL_WEIGHTS = {50: 0.3, 600: 0.5, 900: 1.5, 4000: 1.5, 5000: 1.0, 8000: 1.0, 8500: 1.5}
 
@@ -67,18 +67,18 @@ def window_sizes(sample_rate: int) -> tuple[int, ...]:
     return tuple(size * max(1, round(sample_rate / WINDOW_RATE)) for size in WINDOWS)
 
 
-def floor_under(bands: Tensor) -> Tensor:
-    """45 dB below the loudest of the powers `[..., bands]`, `[..., 1]`."""
-    return FLOOR_BELOW_PEAK * bands.amax(-1, keepdim=True) + FLOOR
+def floor_under(bands: Tensor, below_peak: float = HEARD_BELOW_PEAK) -> Tensor:
+    """70 dB, or another share, below the loudest of the powers `[..., bands]`, `[..., 1]`."""
+    return below_peak * bands.amax(-1, keepdim=True) + FLOOR
 
 
 class AuditoryLoss(nn.Module):
     """What is heard of the error, and of wrong levels, in bands b and frames of 21 to 85 ms.
 
-    With the powers S of the reference, Ŝ of the decoded audio and N of their difference, and a floor φ
-    of 45 dB below the loudest band of the frame:
+    With the powers S of the reference, Ŝ of the decoded audio and N of their difference, and floors μ of
+    45 dB and φ of 70 dB below the loudest band of the frame:
 
-    noise-to-mask: mean over b of w(b) · ln(N / (S + φ) + 0.2)
+    noise-to-mask: mean over b of w(b) · ln(N / (S + μ) + 0.2)
     level: mean over b of v(b) · |ln((Ŝ + φ) / (S + φ))|
 
     w is largest from 900 Hz to 8 kHz, v from 900 Hz to 4 kHz, where speech is told apart. Above, a codec of
@@ -113,11 +113,10 @@ class AuditoryLoss(nn.Module):
             with torch.no_grad():
                 target = centred_spectra(reference, window)
                 signal = powers(target) @ responses
-                floor = floor_under(signal)
-                signal = signal + floor
+                floor, masked = floor_under(signal), floor_under(signal, MASKED_BELOW_PEAK)
             spectrum = centred_spectra(decoded, window)
-            noise = powers(target - spectrum) @ responses / signal
-            level = (powers(spectrum) @ responses + floor) / signal
+            noise = powers(target - spectrum) @ responses / (signal + masked)
+            level = (powers(spectrum) @ responses + floor) / (signal + floor)
             noises.append((self.noise_weights * (noise + MASKED).log()).mean())
             levels.append((self.level_weights * level.log().abs()).mean())
         return AuditoryLosses(torch.stack(noises).mean(), torch.stack(levels).mean())

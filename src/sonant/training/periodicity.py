@@ -25,7 +25,7 @@ class PeriodicityLoss(nn.Module):
 
     ρ(b, τ) = Σ_f g(f) S(f) cos(2π f τ) / (Σ_f g(f) S(f) + φ),
 
-    with a floor φ of 45 dB below the loudest band. The lags are 1, 2 and 3 frames of the codec. Of two
+    with a floor φ of 70 dB below the loudest band. The lags are 1, 2 and 3 frames of the codec. Of two
     noises that have nothing to do with each other the loss is 0.08, of a noise and a buzz 0.5.
 
     Args:

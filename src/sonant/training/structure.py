@@ -43,7 +43,7 @@ class StructureLoss(nn.Module):
     The fraction is the structure term of neurogram similarity (NSIM; Hines and Harte, "Speech
     intelligibility prediction using a neurogram similarity index measure", Speech Communication 54, 2012):
     variances and covariance over 3 × 3 neighbours of the levels ln(S + φ) of reference and decoded audio,
-    in bands 1.4 ERB apart and frames of 85 ms every 21 ms, with the powers S and a floor φ of 45 dB below
+    in bands 1.4 ERB apart and frames of 85 ms every 21 ms, with the powers S and a floor φ of 70 dB below
     the loudest band of the reference's frame. c leaves out what differs by less than half a decibel; v is
     largest above 3 kHz, where other losses leave the levels smooth.
 
