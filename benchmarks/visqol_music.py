@@ -43,8 +43,8 @@ def main() -> None:
         bands = np.asarray(result.fvnsim)
         scores.append(result.moslqo)
         similarity.append(bands)
-        raised = bands + STEP * np.eye(len(bands))
-        rises.append([(mapped(row) - mapped(bands)) * 0.1 / STEP for row in raised])
+        now, raised = mapped(bands), bands + STEP * np.eye(len(bands))
+        rises.append([(mapped(row) - now) * 0.1 / STEP for row in raised])
     print(f"{codec.name}: ViSQOL audio {np.mean(scores):.2f}")
     rows = zip(result.center_freq_bands, np.mean(similarity, axis=0), np.mean(rises, axis=0), strict=True)
     for hertz, mean, rise in rows:

@@ -14,6 +14,7 @@ from sonant.audio import read_audio
 from sonant.evaluation.metrics.perceptual import visqol_audio, visqol_speech
 
 RATE = 48_000
+WINDOW, OVERLAP = 1024, 768
 EVERYWHERE = (0.0, np.inf)
 MODES = {"speech": visqol_speech, "audio": visqol_audio}
 Signal = NDArray[np.float32]
@@ -42,12 +43,12 @@ def random_phase(band: tuple[float, float], jitter: float) -> Degradation:
     random = np.random.default_rng(0)
 
     def degrade(x: Signal) -> Signal:
-        frequencies, _, spectrum = scipy.signal.stft(x, RATE, nperseg=1024, noverlap=768)
+        frequencies, _, spectrum = scipy.signal.stft(x, RATE, nperseg=WINDOW, noverlap=OVERLAP)
         gain = 10 ** (jitter / 20 * random.standard_normal(spectrum.shape))
         turned = spectrum * gain * np.exp(2j * np.pi * random.random(spectrum.shape))
         inside = (frequencies >= band[0]) & (frequencies < band[1])
         spectrum = np.where(inside[:, None], turned, spectrum)
-        degraded = scipy.signal.istft(spectrum, RATE, nperseg=1024, noverlap=768)[1]
+        degraded = scipy.signal.istft(spectrum, RATE, nperseg=WINDOW, noverlap=OVERLAP)[1]
         return degraded[: len(x)].astype(np.float32)
 
     return degrade
