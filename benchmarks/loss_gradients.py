@@ -20,6 +20,7 @@ from torch import Tensor
 from sonant.evaluation.codecs import CodecSources, make_codec
 from sonant.evaluation.codecs.base import round_trip
 from sonant.training.auditory import AuditoryLoss
+from sonant.training.fine_structure import FineStructureLoss
 from sonant.training.losses import MelLoss, time_loss
 from sonant.training.structure import StructureLoss
 
@@ -52,6 +53,7 @@ def main() -> None:
         "noise-to-mask": lambda x, y: auditory(x, y).noise_to_mask,
         "level": lambda x, y: auditory(x, y).level,
         "structure": StructureLoss(rate),
+        "fine structure": FineStructureLoss(rate),
     }
     print(f"{'loss':14s} {'value':>7s} {'norm':>8s}  share of the gradient's energy by kHz")
     for name, loss in losses.items():

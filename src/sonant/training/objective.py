@@ -13,6 +13,7 @@ from sonant.nn.discriminators import Discriminators
 from sonant.training.adversarial import discriminator_loss, feature_loss, generator_loss
 from sonant.training.auditory import AuditoryLoss
 from sonant.training.balancer import Balancer
+from sonant.training.fine_structure import FineStructureLoss
 from sonant.training.losses import MelLoss, time_loss
 from sonant.training.optimizers import make_optimizers
 from sonant.training.periodicity import PeriodicityLoss
@@ -40,6 +41,7 @@ class Objective:
             "noise_to_mask": loss.noise_to_mask,
             "level": loss.level,
             "structure": loss.structure,
+            "fine_structure": loss.fine_structure,
             "periodicity": loss.periodicity,
             "generator": loss.generator,
             "feature": loss.feature,
@@ -57,6 +59,9 @@ class Objective:
         self.structure_loss: StructureLoss | None = None
         if loss.structure:
             self.structure_loss = StructureLoss(recipe.model.sample_rate).to(fabric.device)
+        self.fine_structure_loss: FineStructureLoss | None = None
+        if loss.fine_structure:
+            self.fine_structure_loss = FineStructureLoss(recipe.model.sample_rate).to(fabric.device)
         self.periodicity_loss: PeriodicityLoss | None = None
         if loss.periodicity:
             model = recipe.model
@@ -92,6 +97,8 @@ class Objective:
             losses |= self.auditory_loss(audio, decoded)._asdict()
         if self.structure_loss is not None:
             losses["structure"] = self.structure_loss(audio, decoded)
+        if self.fine_structure_loss is not None:
+            losses["fine_structure"] = self.fine_structure_loss(audio, decoded)
         if self.periodicity_loss is not None:
             losses["periodicity"] = self.periodicity_loss(audio, decoded)
         values: dict[str, float] = {}

@@ -66,6 +66,7 @@ class LossRecipe:
     Attributes:
         noise_to_mask, level: weights of the losses in the bands of hearing (`AuditoryLoss`).
         structure: weight of the loss on how levels rise and fall (`StructureLoss`).
+        fine_structure: weight of the loss on partials and the valleys between them (`FineStructureLoss`).
         periodicity: weight of the loss against buzz at the frame rate (`PeriodicityLoss`).
         mel_l2: the L2 term of the mel loss on the spectrogram as it is ("linear", equation 1) or on
             its logarithm.
@@ -79,6 +80,7 @@ class LossRecipe:
     noise_to_mask: float = 0.0
     level: float = 0.0
     structure: float = 0.0
+    fine_structure: float = 0.0
     periodicity: float = 0.0
     generator: float = 3.0
     feature: float = 3.0

@@ -1,0 +1,68 @@
+"""The loss on the fine structure of spectra: it hears where partials lie, not their phases or their level."""
+
+import pytest
+import torch
+
+from sonant.training.fine_structure import FineStructureLoss, local_means
+from training.training_helpers import after_descent, gradient_of_silence
+
+RATE = 24_000
+
+
+def noise(seed):
+    return 0.1 * torch.randn(2, RATE, 1, generator=torch.Generator().manual_seed(seed))
+
+
+def voice(pitch, seed=0):
+    """Harmonics up to 6 kHz in drawn phases."""
+    order = torch.arange(1, int(6000 / pitch))
+    phases = 2 * torch.pi * torch.rand(2, 1, len(order), generator=torch.Generator().manual_seed(seed))
+    turns = pitch * torch.arange(RATE)[:, None] / RATE * order
+    return (0.1 / order * torch.cos(2 * torch.pi * turns + phases)).sum(2, keepdim=True)
+
+
+@pytest.fixture(scope="module")
+def loss():
+    return FineStructureLoss(RATE)
+
+
+def test_partials_count_and_phases_do_not(loss):
+    phases, pitch = loss(voice(130), voice(130, seed=1)), loss(voice(130), voice(142))
+    assert loss(voice(130), voice(130)) < 0.05
+    assert phases < 0.2
+    assert pitch > 0.8
+
+
+def test_noise_between_partials_counts(loss):
+    phases, little, much = (
+        loss(voice(130), voice(130, seed=1) + gain * noise(1)) for gain in (0.0, 0.01, 0.1)
+    )
+    assert phases < little < 0.7 * much
+
+
+def test_of_two_noises_it_is_one(loss):
+    assert loss(noise(0), noise(1)).item() == pytest.approx(1, abs=0.02)
+
+
+def test_loudness_does_not_matter(loss):
+    at_once = loss(voice(130), voice(130, seed=1)).item()
+    assert loss(voice(130), 3 * voice(130, seed=1)).item() == pytest.approx(at_once, abs=0.05)
+
+
+def test_local_means_are_those_of_a_box():
+    cells = torch.randn(3, 5, 12, generator=torch.Generator().manual_seed(0))
+    wanted = torch.nn.functional.avg_pool2d(cells, (3, 9), 1)
+    torch.testing.assert_close(local_means(cells), wanted)
+
+
+def test_gradients_take_noise_from_between_partials(loss):
+    rough = voice(130) + 0.05 * noise(1)
+    assert after_descent(loss, voice(130), rough) < 0.5 * loss(voice(130), rough)
+    assert gradient_of_silence(loss).isfinite().all()
+
+
+def test_channels_count_one_by_one(loss):
+    stereo = torch.cat([voice(130), voice(160)], 2)
+    swapped = loss(stereo, stereo.flip(2))
+    one_by_one = (loss(voice(130), voice(160)) + loss(voice(160), voice(130))) / 2
+    assert swapped.item() == pytest.approx(one_by_one.item(), abs=1e-4)
