@@ -1,9 +1,9 @@
-"""The loss on the fine structure of spectra: it hears where partials lie, not their phases or their level."""
+"""The loss on the fine structure of spectra: it hears where partials lie, not phases or loudness."""
 
 import pytest
 import torch
 
-from sonant.training.fine_structure import FineStructureLoss, local_means
+from sonant.training.fine_structure import FineStructureLoss, box_means
 from training.training_helpers import after_descent, gradient_of_silence
 
 RATE = 24_000
@@ -49,10 +49,10 @@ def test_loudness_does_not_matter(loss):
     assert loss(voice(130), 3 * voice(130, seed=1)).item() == pytest.approx(at_once, abs=0.05)
 
 
-def test_local_means_are_those_of_a_box():
+def test_box_means_are_those_of_a_box():
     cells = torch.randn(3, 5, 12, generator=torch.Generator().manual_seed(0))
     wanted = torch.nn.functional.avg_pool2d(cells, (3, 9), 1)
-    torch.testing.assert_close(local_means(cells), wanted)
+    torch.testing.assert_close(box_means(cells), wanted)
 
 
 def test_gradients_take_noise_from_between_partials(loss):

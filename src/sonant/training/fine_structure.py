@@ -1,7 +1,8 @@
 """A loss on the fine structure of spectra: where partials lie, and how deep the valleys between them are.
 
-Not of the paper. Mel spectra and bands of hearing are wider than the distance of a voice's harmonics; a decoder
-that has learnt from them alone draws noise of the right level where harmonics should be, which sounds rough.
+Not of the paper. Mel spectra and bands of hearing are wider than the distance of a voice's harmonics; a
+decoder that has learnt from them alone draws noise of the right level where harmonics should be, which
+sounds rough.
 """
 
 from __future__ import annotations
@@ -12,32 +13,27 @@ from torch import Tensor, nn
 from sonant.nn.spectra import centred_spectra, powers, unit_window
 from sonant.training.auditory import floor_under, window_sizes
 from sonant.training.losses import single_channels
+from sonant.training.structure import moments
 
 HIGHEST = 6000
 BELOW_NEIGHBOURS = 10**-2.5
 STEADY = 0.02
 
 
-def local_means(cells: Tensor) -> Tensor:
+def box_means(cells: Tensor) -> Tensor:
     """Means `[..., M - 2, N - 8]` of `[..., M, N]` over 3 × 9 cells."""
     rows = cells[..., :-2, :] + cells[..., 1:-1, :] + cells[..., 2:, :]
     threes = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
     return (threes[..., :-6] + threes[..., 3:-3] + threes[..., 6:]) / 27
 
 
-def _moments(cells: Tensor) -> tuple[Tensor, Tensor]:
-    """Local means and variances."""
-    means = local_means(cells)
-    return means, (local_means(cells.square()) - means.square()).clamp_min(0)
-
-
 class FineStructureLoss(nn.Module):
     """Mean of 1 − σ₁₂ / √((σ₁² + c) (σ₂² + c)) over cells of spectra up to 6 kHz.
 
-    Variances and covariance are those of the levels ln(S + φ) of reference and decoded audio over 3 frames and
-    9 bins, in spectra over 43 and 85 ms: over 210 and 105 Hz. φ lies 25 dB below the mean of the reference's powers
-    S over the same cells, and 70 dB below its loudest bin of the frame at least. c leaves out what is
-    level. Of two noises that have nothing to do with each other the loss is nearly 1.
+    Variances and covariance are those of the levels ln(S + φ) of reference and decoded audio over 3 frames
+    and 9 bins, in spectra over 43 and 85 ms: over 210 and 105 Hz. φ lies 25 dB below the mean of the
+    reference's powers S over such cells, with 70 dB below the loudest bin of its frame on top. c leaves out
+    what is level. Of two noises that have nothing to do with each other the loss is nearly 1.
 
     Args:
         sample_rate: of the audio, at least 22.05 kHz.
@@ -58,15 +54,13 @@ class FineStructureLoss(nn.Module):
             window = self.get_buffer(f"window_{size}")
             with torch.no_grad():
                 signal = powers(centred_spectra(reference, window)[..., :bins])
-                around = local_means(signal)
+                around = box_means(signal)
                 signal = signal[..., 1:-1, 4:-4]
                 floor = BELOW_NEIGHBOURS * around + floor_under(signal)
                 first = (signal + floor).log()
-                first_mean, first_variance = _moments(first)
             spectrum = centred_spectra(decoded, window)[..., 1:-1, 4 : bins - 4]
             second = (powers(spectrum) + floor).log()
-            second_mean, second_variance = _moments(second)
-            covariance = local_means(first * second) - first_mean * second_mean
+            covariance, first_variance, second_variance = moments(first, second, box_means)
             deviations = ((first_variance + STEADY) * (second_variance + STEADY)).sqrt()
             losses.append((1 - covariance / deviations).mean())
         return torch.stack(losses).mean()

@@ -6,6 +6,8 @@ a smooth mean, which is near everywhere and has no shape. Models of hearing miss
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -31,10 +33,15 @@ def local_means(cells: Tensor) -> Tensor:
     return CENTRE * rows[..., 1:-1] + NEIGHBOUR * (rows[..., :-2] + rows[..., 2:])
 
 
-def _moments(cells: Tensor) -> tuple[Tensor, Tensor]:
-    """Local means and variances."""
-    means = local_means(cells)
-    return means, (local_means(cells.square()) - means.square()).clamp_min(0)
+def moments(
+    first: Tensor, second: Tensor, means: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Covariance of two and variance of either, by local means."""
+    first_mean, second_mean = means(first), means(second)
+    covariance = means(first * second) - first_mean * second_mean
+    first_variance = (means(first.square()) - first_mean.square()).clamp_min(0)
+    second_variance = (means(second.square()) - second_mean.square()).clamp_min(0)
+    return covariance, first_variance, second_variance
 
 
 class StructureLoss(nn.Module):
@@ -71,10 +78,8 @@ class StructureLoss(nn.Module):
             signal = self._bands(reference)
             floor = floor_under(signal)
             first = (signal + floor).log()
-            first_mean, first_variance = _moments(first)
         second = (self._bands(decoded) + floor).log()
-        second_mean, second_variance = _moments(second)
-        covariance = local_means(first * second) - first_mean * second_mean
+        covariance, first_variance, second_variance = moments(first, second, local_means)
         deviations = ((first_variance + STEADY) * (second_variance + STEADY)).sqrt()
         return (self.weights * (1 - (covariance + STEADY) / deviations)).mean()
 
