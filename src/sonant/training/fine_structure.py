@@ -18,6 +18,7 @@ from sonant.training.structure import moments
 HIGHEST = 6000
 BELOW_NEIGHBOURS = 10**-2.5
 STEADY = 0.02
+FIRST_BIN = 8
 
 
 def box_means(cells: Tensor) -> Tensor:
@@ -48,6 +49,13 @@ class FineStructureLoss(nn.Module):
 
     def forward(self, reference: Tensor, decoded: Tensor) -> Tensor:
         """A scalar; `[B, T, channels]`, every channel on its own."""
+        return torch.stack([cells.mean() for cells in self.by_cell(reference, decoded)]).mean()
+
+    def by_cell(self, reference: Tensor, decoded: Tensor) -> list[Tensor]:
+        """The loss of every cell, `[B · channels, frames, bins]` by window.
+
+        The first is bin `FIRST_BIN` of the window's spectrum.
+        """
         reference, decoded = single_channels(reference), single_channels(decoded)
         losses = []
         for size, bins in zip(self.sizes, self.bins, strict=True):
@@ -62,5 +70,5 @@ class FineStructureLoss(nn.Module):
             second = (powers(spectrum) + floor).log()
             covariance, first_variance, second_variance = moments(first, second, box_means)
             deviations = ((first_variance + STEADY) * (second_variance + STEADY)).sqrt()
-            losses.append((1 - covariance / deviations).mean())
-        return torch.stack(losses).mean()
+            losses.append(1 - covariance / deviations)
+        return losses
