@@ -3,7 +3,7 @@
 python benchmarks/partials.py CORPUS --codecs sonant:6,opus:6,lyra:6 --lyra LYRA_FOLDER
 
 For clean speech of validation24: the correlation of levels with those of the original, over 210 Hz and 3
-frames of spectra over 43 ms (1 less the loss `sonant.training.fine_structure`), in frames no more than 30 dB
+frames of spectra over 43 ms (1 less the loss `sonant.training.fine_structure`), in frames at most 30 dB
 softer than the loudest of the excerpt. Of two noises it is 0.
 """
 
