@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import scipy.signal
+from codec_arguments import add_codecs, chosen_codecs
 from numpy.typing import NDArray
 
 from sonant.audio import Audio
-from sonant.evaluation.codecs import CodecSources, make_codec
 from sonant.evaluation.codecs.base import round_trip
 from sonant.evaluation.sets import bundled_set
 
@@ -36,15 +36,13 @@ def main() -> None:
     """Print a row for the originals and for every codec, a block for each category."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("corpus", type=Path)
-    parser.add_argument("--codecs", default="sonant:6,opus:6")
     parser.add_argument("--model", default="24khz")
-    parser.add_argument("--lyra", type=Path)
+    add_codecs(parser)
     options = parser.parse_args()
     chosen = bundled_set("validation24")
     rate = chosen.sample_rate
     coders: dict[str, Callable[[Audio], Audio]] = {"original": lambda clip: clip}
-    for spec in options.codecs.split(","):
-        codec = make_codec(spec, CodecSources(models={"sonant": options.model}, lyra=options.lyra))
+    for codec in chosen_codecs(options):
         coders[codec.name] = lambda clip, codec=codec: round_trip(codec, clip, rate)[0]
     print(f"{'':14s} {'':12s}" + "".join(f"{f'> {cutoff / 1000:g} kHz':>9s}" for cutoff in CUTOFFS))
     for category in dict.fromkeys(e.category for e in chosen.excerpts):

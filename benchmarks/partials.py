@@ -10,15 +10,14 @@ softer than the loudest of the excerpt. Of two noises it is 0.
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 import torch
 from clean_speech import clean_speech, speech_parser
+from codec_arguments import add_codecs, chosen_codecs
 from numpy.typing import NDArray
 
 from sonant.audio import Audio
-from sonant.evaluation.codecs import CodecSources, make_codec
 from sonant.evaluation.codecs.base import round_trip
 from sonant.nn.spectra import centred_spectra, powers
 from sonant.training.fine_structure import FIRST_BIN, FineStructureLoss
@@ -47,14 +46,12 @@ def correlations(
 def main() -> None:
     """Print a row for each codec."""
     parser = speech_parser(__doc__, excerpts=12)
-    parser.add_argument("--codecs", default="sonant:6,opus:6")
-    parser.add_argument("--lyra", type=Path)
+    add_codecs(parser)
     options = parser.parse_args()
     clips, rate = clean_speech(options.corpus, options.excerpts)
     loss = FineStructureLoss(rate)
     print(f"{'up to Hz':12s}" + "".join(f"{high:8d}" for high in EDGES[1:]))
-    for spec in options.codecs.split(","):
-        codec = make_codec(spec, CodecSources(models={"sonant": options.model}, lyra=options.lyra))
+    for codec in chosen_codecs(options):
         values = [correlations(loss, clip, round_trip(codec, clip, rate)[0], rate) for clip in clips]
         print(
             f"{codec.name:12s}" + "".join(f"{value:8.2f}" for value in np.mean(values, axis=0)), flush=True

@@ -8,18 +8,16 @@ by how many dB the decoded spectrogram lies over the original, in cells that the
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import soxr
 from clean_speech import clean_speech, speech_parser
+from codec_arguments import add_codecs, chosen_codecs
 from numpy.typing import NDArray
 from visqol import VisqolApi
 from visqol.analysis_window import AnalysisWindow
 from visqol.audio_utils import AudioSignal, scale_to_match_sound_pressure_level
 from visqol.gammatone import GammatoneSpectrogramBuilder, prepare_spectrograms_for_comparison
 
-from sonant.evaluation.codecs import CodecSources, make_codec
 from sonant.evaluation.codecs.base import round_trip
 
 RATE = 16_000
@@ -44,14 +42,12 @@ def spectrograms(reference: Array, degraded: Array) -> tuple[Array, Array]:
 def main() -> None:
     """Print a block for each codec."""
     parser = speech_parser(__doc__, excerpts=12)
-    parser.add_argument("--codecs", default="sonant:6,opus:6")
-    parser.add_argument("--lyra", type=Path)
+    add_codecs(parser)
     options = parser.parse_args()
     clips, rate = clean_speech(options.corpus, options.excerpts)
     visqol = VisqolApi()
     visqol.create(mode="speech", use_lattice_model=True)
-    for spec in options.codecs.split(","):
-        codec = make_codec(spec, CodecSources(models={"sonant": options.model}, lyra=options.lyra))
+    for codec in chosen_codecs(options):
         scores, similarity, levels, errors = [], [], [], []
         for clip in clips:
             decoded, _ = round_trip(codec, clip, rate)
