@@ -4,13 +4,9 @@ import pytest
 import torch
 
 from sonant.training.fine_structure import FineStructureLoss, box_means
-from training.training_helpers import after_descent, gradient_of_silence
+from training.training_helpers import after_descent, gradient_of_silence, white_noise
 
 RATE = 24_000
-
-
-def noise(seed):
-    return 0.1 * torch.randn(2, RATE, 1, generator=torch.Generator().manual_seed(seed))
 
 
 def voice(pitch, seed=0):
@@ -35,13 +31,13 @@ def test_partials_count_and_phases_do_not(loss):
 
 def test_noise_between_partials_counts(loss):
     phases, little, much = (
-        loss(voice(130), voice(130, seed=1) + gain * noise(1)) for gain in (0.0, 0.01, 0.1)
+        loss(voice(130), voice(130, seed=1) + gain * white_noise(1)) for gain in (0.0, 0.01, 0.1)
     )
     assert phases < little < 0.7 * much
 
 
 def test_of_two_noises_it_is_one(loss):
-    assert loss(noise(0), noise(1)).item() == pytest.approx(1, abs=0.02)
+    assert loss(white_noise(0), white_noise(1)).item() == pytest.approx(1, abs=0.02)
 
 
 def test_loudness_does_not_matter(loss):
@@ -56,7 +52,7 @@ def test_box_means_are_those_of_a_box():
 
 
 def test_gradients_take_noise_from_between_partials(loss):
-    rough = voice(130) + 0.05 * noise(1)
+    rough = voice(130) + 0.05 * white_noise(1)
     assert after_descent(loss, voice(130), rough) < 0.5 * loss(voice(130), rough)
     assert gradient_of_silence(loss).isfinite().all()
 

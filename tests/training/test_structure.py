@@ -5,20 +5,16 @@ import torch
 from torch.nn import functional as F
 
 from sonant.training.structure import StructureLoss, local_means
-from training.training_helpers import after_descent, gradient_of_silence
+from training.training_helpers import after_descent, gradient_of_silence, white_noise
 
 RATE = 24_000
-
-
-def noise(seed):
-    return 0.1 * torch.randn(2, RATE, 1, generator=torch.Generator().manual_seed(seed))
 
 
 def moving(seed, movement=0):
     """Noise that swells and fades twenty times a second; `movement` chooses when."""
     random = torch.Generator().manual_seed(movement)
     gain = torch.exp(1.5 * torch.randn(2, 1, 20, generator=random))
-    return noise(seed) * F.interpolate(gain, RATE, mode="linear").transpose(1, 2)
+    return white_noise(seed) * F.interpolate(gain, RATE, mode="linear").transpose(1, 2)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +23,9 @@ def loss():
 
 
 def test_other_noise_that_moves_alike_is_nearer_than_steady_noise(loss):
-    alike, steady, otherwise = (loss(moving(0), x) for x in (moving(1), noise(1), moving(1, movement=5)))
+    alike, steady, otherwise = (
+        loss(moving(0), x) for x in (moving(1), white_noise(1), moving(1, movement=5))
+    )
     assert loss(moving(0), moving(0)).item() == pytest.approx(0, abs=1e-6)
     assert alike < 0.5 * steady
     assert steady < otherwise
@@ -41,7 +39,7 @@ def test_loudness_does_not_matter(loss):
 
 def test_soft_treble_counts_beside_loud_bass(loss):
     bass = torch.sin(2 * torch.pi * 200 * torch.arange(RATE) / RATE)[:, None]
-    sounds = (moving(0), moving(1), noise(1))
+    sounds = (moving(0), moving(1), white_noise(1))
     first, alike, steady = (bass + 0.01 * x.diff(dim=1, prepend=x[:, :1]) for x in sounds)
     assert 0.5 * loss(first, steady) > 0.05 > loss(first, alike)
 
@@ -55,7 +53,7 @@ def test_local_means_are_those_under_a_gaussian():
 
 
 def test_gradients_give_steady_noise_the_shape(loss):
-    assert after_descent(loss, moving(0), noise(1)) < 0.1
+    assert after_descent(loss, moving(0), white_noise(1)) < 0.1
     assert gradient_of_silence(loss).isfinite().all()
 
 

@@ -17,6 +17,10 @@ def noise(seconds, rate=RATE, level=0.1, seed=0):
     return (level * random.standard_normal(int(seconds * rate))).astype(np.float32)
 
 
+def white_noise(seed, samples=RATE):
+    return 0.1 * torch.randn(2, samples, 1, generator=torch.Generator().manual_seed(seed))
+
+
 def after_descent(loss, reference, decoded):
     """The loss after 40 steps of Adam on the decoded audio itself."""
     decoded = decoded.clone().requires_grad_()

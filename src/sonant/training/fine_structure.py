@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from sonant.nn.spectra import centred_spectra, powers, unit_window
 from sonant.training.auditory import floor_under, window_sizes
 from sonant.training.losses import single_channels
-from sonant.training.structure import moments
+from sonant.training.structure import local_covariance
 
 HIGHEST = 6000
 BELOW_NEIGHBOURS = 10**-2.5
 STEADY = 0.02
-FIRST_BIN = 8
+REACH = 4
+FIRST_BIN = 2 * REACH
 
 
 def box_means(cells: Tensor) -> Tensor:
@@ -63,12 +64,11 @@ class FineStructureLoss(nn.Module):
             with torch.no_grad():
                 signal = powers(centred_spectra(reference, window)[..., :bins])
                 around = box_means(signal)
-                signal = signal[..., 1:-1, 4:-4]
+                signal = signal[..., 1:-1, REACH:-REACH]
                 floor = BELOW_NEIGHBOURS * around + floor_under(signal)
                 first = (signal + floor).log()
-            spectrum = centred_spectra(decoded, window)[..., 1:-1, 4 : bins - 4]
+            spectrum = centred_spectra(decoded, window)[..., 1:-1, REACH : bins - REACH]
             second = (powers(spectrum) + floor).log()
-            covariance, first_variance, second_variance = moments(first, second, box_means)
-            deviations = ((first_variance + STEADY) * (second_variance + STEADY)).sqrt()
+            covariance, deviations = local_covariance(first, second, box_means, STEADY)
             losses.append(1 - covariance / deviations)
         return losses

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from sonant.nn.discriminators import Discriminators
 from sonant.training.adversarial import discriminator_loss, feature_loss, generator_loss
@@ -56,16 +56,16 @@ class Objective:
         self.auditory_loss: AuditoryLoss | None = None
         if loss.noise_to_mask or loss.level:
             self.auditory_loss = AuditoryLoss(recipe.model.sample_rate).to(fabric.device)
-        self.structure_loss: StructureLoss | None = None
+        model = recipe.model
+        self.pattern_losses: dict[str, nn.Module] = {}
         if loss.structure:
-            self.structure_loss = StructureLoss(recipe.model.sample_rate).to(fabric.device)
-        self.fine_structure_loss: FineStructureLoss | None = None
+            self.pattern_losses["structure"] = StructureLoss(model.sample_rate)
         if loss.fine_structure:
-            self.fine_structure_loss = FineStructureLoss(recipe.model.sample_rate).to(fabric.device)
-        self.periodicity_loss: PeriodicityLoss | None = None
+            self.pattern_losses["fine_structure"] = FineStructureLoss(model.sample_rate)
         if loss.periodicity:
-            model = recipe.model
-            self.periodicity_loss = PeriodicityLoss(model.sample_rate, model.hop_length).to(fabric.device)
+            self.pattern_losses["periodicity"] = PeriodicityLoss(model.sample_rate, model.hop_length)
+        for pattern_loss in self.pattern_losses.values():
+            pattern_loss.to(fabric.device)
         self.discriminators: dict[int, tuple[Any, list[Any]]] = {}
         rate, how = recipe.discriminator.learning_rate, recipe.optimizer
         for key, network in discriminators.items():
@@ -95,12 +95,7 @@ class Objective:
         losses = {"time": time_loss(audio, decoded), "mel": self.mel_loss(audio, decoded)}
         if self.auditory_loss is not None:
             losses |= self.auditory_loss(audio, decoded)._asdict()
-        if self.structure_loss is not None:
-            losses["structure"] = self.structure_loss(audio, decoded)
-        if self.fine_structure_loss is not None:
-            losses["fine_structure"] = self.fine_structure_loss(audio, decoded)
-        if self.periodicity_loss is not None:
-            losses["periodicity"] = self.periodicity_loss(audio, decoded)
+        losses |= {name: loss(audio, decoded) for name, loss in self.pattern_losses.items()}
         values: dict[str, float] = {}
         part = self.recipe.discriminator
         judge = self.discriminators.get(n_q if part.per_bandwidth else 0)

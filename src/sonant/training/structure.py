@@ -33,15 +33,15 @@ def local_means(cells: Tensor) -> Tensor:
     return CENTRE * rows[..., 1:-1] + NEIGHBOUR * (rows[..., :-2] + rows[..., 2:])
 
 
-def moments(
-    first: Tensor, second: Tensor, means: Callable[[Tensor], Tensor]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Covariance of two and variance of either, by local means."""
+def local_covariance(
+    first: Tensor, second: Tensor, means: Callable[[Tensor], Tensor], steady: float
+) -> tuple[Tensor, Tensor]:
+    """Covariance of two by local means, and √((σ₁² + c) (σ₂² + c)) with `steady` as c."""
     first_mean, second_mean = means(first), means(second)
     covariance = means(first * second) - first_mean * second_mean
     first_variance = (means(first.square()) - first_mean.square()).clamp_min(0)
     second_variance = (means(second.square()) - second_mean.square()).clamp_min(0)
-    return covariance, first_variance, second_variance
+    return covariance, ((first_variance + steady) * (second_variance + steady)).sqrt()
 
 
 class StructureLoss(nn.Module):
@@ -79,8 +79,7 @@ class StructureLoss(nn.Module):
             floor = floor_under(signal)
             first = (signal + floor).log()
         second = (self._bands(decoded) + floor).log()
-        covariance, first_variance, second_variance = moments(first, second, local_means)
-        deviations = ((first_variance + STEADY) * (second_variance + STEADY)).sqrt()
+        covariance, deviations = local_covariance(first, second, local_means, STEADY)
         return (self.weights * (1 - (covariance + STEADY) / deviations)).mean()
 
     def _bands(self, audio: Tensor) -> Tensor:
