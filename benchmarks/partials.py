@@ -35,7 +35,7 @@ def correlations(
         torch.from_numpy(np.array(x[:, :length])).float()[:, :, None] for x in (reference, decoded)
     )
     size = loss.sizes[0]
-    cells = 1 - loss.by_cell(first, second)[0]
+    cells = 1 - loss.by_cell(first, second)[0][0]
     loudness = powers(centred_spectra(first[:, :, 0], loss.get_buffer(f"window_{size}"))).sum(2)[:, 2:-2]
     cells = cells[loudness > LOUD * loudness.max()]
     hertz = (FIRST_BIN + np.arange(cells.shape[1])) * rate / size

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from sonant.training.auditory import MASKED, AuditoryLoss, band_centres, gammatone_responses
+from sonant.training.auditory import (
+    MASKED,
+    AuditoryLoss,
+    band_centres,
+    frame_weights,
+    gammatone_responses,
+)
 
 RATE = 24_000
 
@@ -55,6 +61,26 @@ def test_loudness_does_not_matter(loss, noisy):
     decoded = noisy + 0.03 * torch.randn_like(noisy)
     for one, other in zip(loss(noisy, decoded), loss(7 * noisy, 7 * decoded), strict=True):
         assert one.item() == pytest.approx(other.item(), rel=1e-3)
+
+
+def test_a_frame_20_db_softer_counts_a_third():
+    weights = frame_weights(torch.tensor([[[1.0, 2.0], [0.02, 0.01]], [[0.0, 0.0], [0.0, 0.0]]]))
+    assert weights.shape == (2, 2, 1)
+    torch.testing.assert_close(weights.mean((1, 2)), torch.ones(2))
+    assert (weights[0, 0] / weights[0, 1]).item() == pytest.approx(100**0.23, rel=1e-4)
+    assert weights[1].tolist() == [[1.0], [1.0]]
+
+
+def test_errors_in_loud_frames_count_most(loss, noisy):
+    gain = torch.ones(1, RATE // 2, 1)
+    gain[:, RATE // 4 :] = 0.01
+    reference = gain * noisy
+    first_half = torch.arange(RATE // 2)[:, None] < RATE // 4
+    in_loud, in_soft = (
+        loss(reference, torch.where(part, 0.5, 1.0) * reference) for part in (first_half, ~first_half)
+    )
+    assert in_loud.level > 3 * in_soft.level
+    assert in_loud.noise_to_mask > in_soft.noise_to_mask
 
 
 def test_masked_noise_costs_less_than_noise_in_a_quiet_band(loss):

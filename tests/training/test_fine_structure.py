@@ -17,6 +17,13 @@ def voice(pitch, seed=0):
     return (0.1 / order * torch.cos(2 * torch.pi * turns + phases)).sum(2, keepdim=True)
 
 
+def filtered(audio, keeps):
+    """What lies at the frequencies that `keeps` names, by hertz."""
+    spectrum = torch.fft.rfft(audio, dim=1)
+    hertz = torch.arange(spectrum.shape[1]) * RATE / audio.shape[1]
+    return torch.fft.irfft(spectrum * keeps(hertz)[:, None], audio.shape[1], dim=1)
+
+
 @pytest.fixture(scope="module")
 def loss():
     return FineStructureLoss(RATE)
@@ -34,6 +41,18 @@ def test_noise_between_partials_counts(loss):
         loss(voice(130), voice(130, seed=1) + gain * white_noise(1)) for gain in (0.0, 0.01, 0.1)
     )
     assert phases < little < 0.7 * much
+
+
+def test_low_partials_count_most(loss):
+    """600 Hz hold more bands of hearing at the bottom than at the top."""
+
+    def other_voice_between(lowest, highest):
+        return filtered(voice(142), lambda f: (f > lowest) & (f < highest)) + filtered(
+            voice(130), lambda f: (f <= lowest) | (f >= highest)
+        )
+
+    low, high = (loss(voice(130), other_voice_between(f, f + 600)) for f in (200, 4000))
+    assert low > 2 * high
 
 
 def test_of_two_noises_it_is_one(loss):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sonant.nn.spectra import centred_spectra, powers, unit_window
-from sonant.training.auditory import floor_under, window_sizes
+from sonant.training.auditory import floor_under, frame_weights, window_sizes
 from sonant.training.losses import single_channels
 from sonant.training.structure import local_covariance
 
@@ -30,7 +30,7 @@ def box_means(cells: Tensor) -> Tensor:
 
 
 class FineStructureLoss(nn.Module):
-    """Mean of 1 − σ₁₂ / √((σ₁² + c) (σ₂² + c)) over cells of spectra up to 6 kHz.
+    """Mean of 1 − σ₁₂ / √((σ₁² + c) (σ₂² + c)) over cells of spectra up to 6 kHz, weighed by their ERB.
 
     Variances and covariance are those of the levels ln(S + φ) of reference and decoded audio over 3 frames
     and 9 bins, in spectra over 43 and 85 ms: over 210 and 105 Hz. φ lies 25 dB below the mean of the
@@ -47,13 +47,17 @@ class FineStructureLoss(nn.Module):
         self.bins = [HIGHEST * size // sample_rate for size in self.sizes]
         for size in self.sizes:
             self.register_buffer(f"window_{size}", unit_window(size), False)
+            hertz = torch.arange(FIRST_BIN, HIGHEST * size // sample_rate - FIRST_BIN) * sample_rate / size
+            density = 1 / (1 + 0.00437 * hertz)
+            self.register_buffer(f"weights_{size}", density / density.mean(), False)
 
     def forward(self, reference: Tensor, decoded: Tensor) -> Tensor:
         """A scalar; `[B, T, channels]`, every channel on its own."""
-        return torch.stack([cells.mean() for cells in self.by_cell(reference, decoded)]).mean()
+        parts = [(weights * cells).mean() for cells, weights in self.by_cell(reference, decoded)]
+        return torch.stack(parts).mean()
 
-    def by_cell(self, reference: Tensor, decoded: Tensor) -> list[Tensor]:
-        """The loss of every cell, `[B · channels, frames, bins]` by window.
+    def by_cell(self, reference: Tensor, decoded: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """By window the loss of every cell, `[B · channels, frames, bins]`, and what its frame counts.
 
         The first is bin `FIRST_BIN` of the window's spectrum.
         """
@@ -64,11 +68,12 @@ class FineStructureLoss(nn.Module):
             with torch.no_grad():
                 signal = powers(centred_spectra(reference, window)[..., :bins])
                 around = box_means(signal)
+                weights = frame_weights(signal[:, 2:-2]) * self.get_buffer(f"weights_{size}")
                 signal = signal[..., 1:-1, REACH:-REACH]
                 floor = BELOW_NEIGHBOURS * around + floor_under(signal)
                 first = (signal + floor).log()
             spectrum = centred_spectra(decoded, window)[..., 1:-1, REACH : bins - REACH]
             second = (powers(spectrum) + floor).log()
             covariance, deviations = local_covariance(first, second, box_means, STEADY)
-            losses.append(1 - covariance / deviations)
+            losses.append((1 - covariance / deviations, weights))
         return losses

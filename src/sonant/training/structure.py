@@ -17,12 +17,13 @@ from sonant.training.auditory import (
     band_centres,
     band_weights,
     floor_under,
+    frame_weights,
     gammatone_responses,
     window_sizes,
 )
 from sonant.training.losses import single_channels
 
-WEIGHTS = {50: 0.3, 2000: 0.5, 3000: 2.0}
+WEIGHTS = {50: 1.0, 2000: 1.0, 3000: 2.0}
 NEIGHBOUR, CENTRE = 0.106507, 0.786986
 STEADY = 0.01
 
@@ -78,9 +79,10 @@ class StructureLoss(nn.Module):
             signal = self._bands(reference)
             floor = floor_under(signal)
             first = (signal + floor).log()
+            weights = self.weights * frame_weights(signal[:, 1:-1])
         second = (self._bands(decoded) + floor).log()
         covariance, deviations = local_covariance(first, second, local_means, STEADY)
-        return (self.weights * (1 - (covariance + STEADY) / deviations)).mean()
+        return (weights * (1 - (covariance + STEADY) / deviations)).mean()
 
     def _bands(self, audio: Tensor) -> Tensor:
         """`[B · channels, frames, bands]`."""

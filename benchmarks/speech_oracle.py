@@ -1,13 +1,15 @@
-"""What a codec would score in ViSQOL's speech mode with the right envelope: which flaw costs most.
+"""What models of hearing would say of speech with one flaw less, or of one flaw alone: which costs most.
 
-python benchmarks/visqol_oracle.py CORPUS [--codec sonant:6] [--excerpts 8]
+python benchmarks/speech_oracle.py CORPUS [--codec sonant:6] [--excerpts 8] [--metrics visqol_speech,pesq]
 
 The decoded clean speech of validation24 gets the short-time band energies of the original (about one ERB
 wide, 43 ms long), everywhere or in a part of the plane only, upwards or downwards only; then the original
-itself, or silence, in one band.
+itself, or silence, in one band; and at last the original gets what was decoded in that band.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import scipy.ndimage
@@ -17,14 +19,14 @@ from numpy.typing import NDArray
 
 from sonant.evaluation.codecs import CodecSources, make_codec
 from sonant.evaluation.codecs.base import round_trip
-from sonant.evaluation.metrics.perceptual import visqol_speech
+from sonant.evaluation.metrics import METRICS
 
 WINDOW, HOP, FRAMES = 512, 128, 8
 TINY = 1e-14
 EVERYWHERE = (0.0, np.inf)
 FIXES = {
     "nothing": (EVERYWHERE, 1.0, 1.0),
-    "all": (EVERYWHERE, 0.0, np.inf),
+    "everything": (EVERYWHERE, 0.0, np.inf),
     "what is too quiet": (EVERYWHERE, 1.0, np.inf),
     "what is too loud": (EVERYWHERE, 0.0, 1.0),
     "below 500 Hz": ((0.0, 500.0), 0.0, np.inf),
@@ -32,7 +34,7 @@ FIXES = {
     "above 2 kHz": ((2000.0, np.inf), 0.0, np.inf),
     "too quiet above 2 kHz": ((2000.0, np.inf), 1.0, np.inf),
 }
-SPLICES = ((0, 600), (600, 1500), (1500, 2500), (2500, 4000), (4000, np.inf))
+SPLICES = ((0, 300), (300, 1000), (1000, 2000), (2000, 4000), (4000, np.inf))
 
 Array = NDArray[np.float64]
 
@@ -76,22 +78,36 @@ def spliced(decoded: Array, other: Array, rate: int, band: tuple[float, float]) 
     return audio_of(np.where(inside[:, None], before, after), rate, len(decoded))
 
 
+def variants(pairs: list[tuple[Array, Array]], rate: int) -> Iterator[tuple[str, list[Array]]]:
+    """Names of what is changed in the decoded audio, and that audio."""
+    for fix in FIXES:
+        yield f"envelope of {fix}", [corrected(clip, decoded, rate, fix) for clip, decoded in pairs]
+    for band in SPLICES:
+        name = f"{band[0]} to {band[1]} Hz"
+        yield f"original at {name}", [spliced(decoded, clip, rate, band) for clip, decoded in pairs]
+        yield f"silence at {name}", [spliced(decoded, 0 * clip, rate, band) for clip, decoded in pairs]
+        yield f"original but for {name}", [spliced(clip, decoded, rate, band) for clip, decoded in pairs]
+
+
 def main() -> None:
-    """Print the mean score after each correction."""
+    """Print the mean scores of each variant."""
     parser = speech_parser(__doc__, excerpts=8)
     parser.add_argument("--codec", default="sonant:6")
+    parser.add_argument("--metrics", default="visqol_speech,pesq,distillmos")
     options = parser.parse_args()
     clips, rate = clean_speech(options.corpus, options.excerpts)
     codec = make_codec(options.codec, CodecSources(models={"sonant": options.model}))
+    metrics = [METRICS[key] for key in options.metrics.split(",")]
     pairs = [(clip[0], round_trip(codec, clip, rate)[0][0]) for clip in clips]
-    for fix in FIXES:
-        scores = [visqol_speech(clip, corrected(clip, decoded, rate, fix), rate) for clip, decoded in pairs]
-        print(f"{fix:24s} {np.mean(scores):.2f}", flush=True)
-    for low, high in SPLICES:
-        for name, share in (("original", 1), ("silence", 0)):
-            spliced_pairs = [(c, spliced(d, share * c, rate, (low, high))) for c, d in pairs]
-            scores = [visqol_speech(clip, mixed, rate) for clip, mixed in spliced_pairs]
-            print(f"{name} from {low} to {high} Hz: {np.mean(scores):.2f}", flush=True)
+    print(f"{'':34s}" + "".join(f"{metric.title:>15s}" for metric in metrics))
+    for name, changed in variants(pairs, rate):
+        scored = [
+            (clip, audio[None].astype(np.float32)) for clip, audio in zip(clips, changed, strict=True)
+        ]
+        means = [
+            np.mean([metric.measure(clip, audio, rate) for clip, audio in scored]) for metric in metrics
+        ]
+        print(f"{name:34s}" + "".join(f"{mean:15.2f}" for mean in means), flush=True)
 
 
 if __name__ == "__main__":
