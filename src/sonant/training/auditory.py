@@ -93,9 +93,9 @@ class AuditoryLoss(nn.Module):
 
     Loud frames count more (`frame_weights`). w is largest from 300 Hz to 1 kHz, where noise between the
     harmonics of a voice costs most, v from there to 4 kHz. Above, a codec of a few kbit/s cannot follow the
-    waveform, and noise of the right level is further from it than silence: v against w decides between a
-    treble that is noisy and one that is dull (docs/training.md). Above 8 kHz, where the ear knows little but
-    loudness, v decides alone.
+    waveform, and noise of the right level is further from it than silence: v against w decides between
+    a treble that is noisy and one that is dull (docs/training.md). Above 8 kHz, where the ear knows little
+    but loudness, v decides alone.
 
     Args:
         sample_rate: of the audio, at least 22.05 kHz.
