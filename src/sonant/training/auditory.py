@@ -22,6 +22,7 @@ WINDOWS = (512, 1024, 2048)
 LOWEST, HIGHEST_HEARD = 50.0, 20_000.0
 HIGHEST = 11 / 24
 BANDS_PER_ERB = 1 / 0.7
+ERB_SLOPE = 0.00437
 MASKED = 0.1
 FLOOR = 1e-8
 LOUDNESS = 0.23
@@ -45,9 +46,9 @@ def band_centres(sample_rate: int) -> Array:
     From 50 Hz to 11 / 24 of the sample rate, 20 kHz at most.
     """
     highest = min(HIGHEST * sample_rate, HIGHEST_HEARD)
-    first, last = 21.4 * np.log10(1 + 0.00437 * np.array([LOWEST, highest]))
+    first, last = 21.4 * np.log10(1 + ERB_SLOPE * np.array([LOWEST, highest]))
     count = int((last - first) * BANDS_PER_ERB) + 1
-    centres: Array = (10 ** (np.linspace(first, last, count) / 21.4) - 1) / 0.00437
+    centres: Array = (10 ** (np.linspace(first, last, count) / 21.4) - 1) / ERB_SLOPE
     return centres
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sonant.nn.spectra import centred_spectra, powers, unit_window
-from sonant.training.auditory import floor_under, frame_weights, window_sizes
+from sonant.training.auditory import ERB_SLOPE, floor_under, frame_weights, window_sizes
 from sonant.training.losses import single_channels
 from sonant.training.structure import local_covariance
 
@@ -30,7 +30,10 @@ def box_means(cells: Tensor) -> Tensor:
 
 
 class FineStructureLoss(nn.Module):
-    """Mean of 1 − σ₁₂ / √((σ₁² + c) (σ₂² + c)) over cells of spectra up to 6 kHz, weighed by their ERB.
+    """Mean of 1 − σ₁₂ / √((σ₁² + c) (σ₂² + c)) over cells of spectra up to 6 kHz.
+
+    Cells count by how loud their frame is (`frame_weights`), and by the ERBs that a bin covers: half of all
+    lies below 1 kHz.
 
     Variances and covariance are those of the levels ln(S + φ) of reference and decoded audio over 3 frames
     and 9 bins, in spectra over 43 and 85 ms: over 210 and 105 Hz. φ lies 25 dB below the mean of the
@@ -45,10 +48,10 @@ class FineStructureLoss(nn.Module):
         super().__init__()
         self.sizes = window_sizes(sample_rate)[1:]
         self.bins = [HIGHEST * size // sample_rate for size in self.sizes]
-        for size in self.sizes:
+        for size, bins in zip(self.sizes, self.bins, strict=True):
             self.register_buffer(f"window_{size}", unit_window(size), False)
-            hertz = torch.arange(FIRST_BIN, HIGHEST * size // sample_rate - FIRST_BIN) * sample_rate / size
-            density = 1 / (1 + 0.00437 * hertz)
+            hertz = torch.arange(FIRST_BIN, bins - FIRST_BIN) * sample_rate / size
+            density = 1 / (1 + ERB_SLOPE * hertz)
             self.register_buffer(f"weights_{size}", density / density.mean(), False)
 
     def forward(self, reference: Tensor, decoded: Tensor) -> Tensor:
@@ -57,7 +60,7 @@ class FineStructureLoss(nn.Module):
         return torch.stack(parts).mean()
 
     def by_cell(self, reference: Tensor, decoded: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """By window the loss of every cell, `[B · channels, frames, bins]`, and what its frame counts.
+        """By window the loss of every cell, `[B · channels, frames, bins]`, and what it counts.
 
         The first is bin `FIRST_BIN` of the window's spectrum.
         """

@@ -46,7 +46,7 @@ def local_covariance(
 
 
 class StructureLoss(nn.Module):
-    """Mean over bands b of v(b) · (1 − (σ₁₂ + c) / √((σ₁² + c) (σ₂² + c))).
+    """Mean over bands b of v(b) · (1 − (σ₁₂ + c) / √((σ₁² + c) (σ₂² + c))), by the loudness of frames.
 
     The fraction is the structure term of neurogram similarity (NSIM; Hines and Harte, "Speech
     intelligibility prediction using a neurogram similarity index measure", Speech Communication 54, 2012):
