@@ -13,6 +13,7 @@ from sonant.training.auditory import (
     frame_weights,
     gammatone_responses,
 )
+from training.training_helpers import white_noise
 
 RATE = 24_000
 
@@ -29,7 +30,7 @@ def tone(hertz, level=0.1, seconds=0.5):
 
 @pytest.fixture(scope="module")
 def noisy():
-    return 0.1 * torch.randn(2, RATE // 2, 1, generator=torch.Generator().manual_seed(0))
+    return white_noise(0, RATE // 2)
 
 
 @pytest.mark.parametrize(("rate", "highest"), [(RATE, 11_000), (48_000, 20_000)])
