@@ -18,13 +18,12 @@ from sonant.audio import (
     model_blocks,
     open_source,
 )
+from sonant.code_choice import code_choice
 from sonant.codec import Codec
 from sonant.codes import Codes, join
 from sonant.container import version0
 from sonant.container.concatenate import concatenate
 from sonant.container.writer import CHUNK_SECONDS, FileWriter
-from sonant.entropy.integer_lm import IntegerLanguageModel
-from sonant.entropy.rate_distortion import BEAM, STRENGTH, RateDistortionSearch
 from sonant.errors import AudioError, ConfigError, FormatError, SonantError, WeightsError
 from sonant.language_models import language_model, official_language_model
 from sonant.loading import DEFAULT_MODEL, load
@@ -49,6 +48,7 @@ def compress(
     chunk: float = CHUNK_SECONDS,
     rdo: float | None = None,
     beam: int | None = None,
+    abr: float | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> None:
@@ -69,6 +69,8 @@ def compress(
             language model codes them, else 0.
         beam: how widely codes are searched for; by default 3 beginnings where they give up closeness
             for bits, else as the codec does.
+        abr: average bitrate of the chunks in kbit/s, as the language model codes them, in place of
+            `bitrate`: every chunk has as many codebooks as fit (`AverageRate`).
         overwrite: replace an existing target.
         progress: called with the seconds of audio coded so far.
 
@@ -82,8 +84,8 @@ def compress(
     network = language_model(codec) if version == 1 and lm is not False else None
     if lm and version == 1 and network is None:
         raise WeightsError(f"{codec.name} has no language model; leave out --lm")
-    search = _search(codec, network, bitrate, rdo, beam)
-    stream = codec.encoder(bitrate, latents=search is not None, beam=1 if search else beam)
+    choice = code_choice(codec, network, bitrate, abr, rdo, beam)
+    stream = choice.encoder(codec)
     _check_target(source, target, overwrite)
     audio = WavPipeSource(sys.stdin.buffer) if str(source) == PIPE else open_source(Path(source))
     with _output(target) as file:
@@ -91,7 +93,7 @@ def compress(
             write = _version0_writer(file, codec, lm)
         else:
             header = new_header(codec, network, audio.sample_rate, tags)
-            begin = partial(FileWriter, file, config, header, network, chunk, search)
+            begin = partial(FileWriter, file, config, header, network, chunk, choice.search, choice.average)
             write = _version1_writer(file, begin)
         done = 0
         for block in model_blocks(audio, str(source), config.sample_rate, config.channels):
@@ -102,23 +104,6 @@ def compress(
         write(stream.finish(), True)
         if not done:
             raise AudioError(f"{source}: holds no samples")
-
-
-def _search(
-    codec: Codec, lm: IntegerLanguageModel | None, bitrate: float, rdo: float | None, beam: int | None
-) -> RateDistortionSearch | None:
-    """What chooses the codes, where there is a language model for so many codebooks."""
-    n_q = codec.config.check_bitrate(bitrate)
-    if rdo is not None and not 0 <= rdo <= 1:
-        raise ConfigError(f"rdo is a number from 0 to 1, not {rdo:g}")
-    if lm is None or n_q > lm.n_q:
-        if rdo:
-            raise ConfigError(f"no language model codes {bitrate:g} kbit/s here; leave out --rdo")
-        return None
-    strength = STRENGTH if rdo is None else rdo
-    if not strength:
-        return None
-    return RateDistortionSearch(lm, codec.weights["codebooks"], n_q, strength, beam or BEAM)
 
 
 def _version0_writer(file: BinaryIO, codec: Codec, lm: bool | None) -> Write:

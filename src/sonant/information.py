@@ -72,7 +72,7 @@ def _version1(header: version1.Header, stream: Rewindable, file: BinaryIO, mende
         samples, frames = item.start + item.samples, frames + item.frames
         codes, payload = codes + item.frames * item.n_q, payload + len(item.payload)
         codebooks.add(item.n_q)
-        size += version1.CHUNK_FIXED + len(item.payload)
+        size += item.size
     size = file.tell() if file.seekable() else size
     seconds = samples / header.sample_rate
     values: Facts = {

@@ -95,6 +95,11 @@ def test_info_and_models(speech_file: Path, tmp_path: Path) -> None:
     [
         (["encode", "no.wav"], "no.wav: no such file"),
         (["encode", "{speech}", "-b", "5", "-o", "{tmp}/a.ecdc"], "24khz has no 5 kbps"),
+        (
+            ["encode", "{speech}", "-b", "6", "--abr", "6", "-o", "{tmp}/a.ecdc"],
+            "either --bitrate or --abr",
+        ),
+        (["encode", "{speech}", "--abr", "20", "-o", "{tmp}/a.ecdc"], "between 0 and 12 kbit/s"),
         (["encode", "{speech}", "-m", "25khz", "-o", "{tmp}/a.ecdc"], "25khz: no such model"),
         (["encode", "{speech}", "{speech}", "-o", "{tmp}/a.ecdc"], "need a folder"),
         (["encode", "{tmp}"], "is a directory"),

@@ -28,7 +28,7 @@ def nearest(codec: Codec, speech: Audio) -> Codes:
 
 
 def searched(codec: Codec, lm: IntegerLanguageModel, nearest: Codes, strength: float, beam: int = 4):
-    search = RateDistortionSearch(lm, codec.weights["codebooks"], N_Q, strength, beam)
+    search = RateDistortionSearch(lm, codec.weights["codebooks"], strength, beam)
     return search(nearest.values, nearest.latents)
 
 
@@ -59,7 +59,7 @@ def test_strength_trades_error_for_bits(codec: Codec, lm: IntegerLanguageModel, 
 
 
 def test_a_language_model_without_conditions_will_do(codec: Codec, nearest: Codes) -> None:
-    search = RateDistortionSearch(small_model(conditioned=False), codec.weights["codebooks"], N_Q, 0.5)
+    search = RateDistortionSearch(small_model(conditioned=False), codec.weights["codebooks"], 0.5)
     assert search(nearest.values[:, :20], nearest.latents[:20]).shape == (N_Q, 20)
 
 

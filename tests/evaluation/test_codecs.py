@@ -64,6 +64,17 @@ def test_sonant_is_counted_by_its_codes(speech_24: Audio) -> None:
     assert "6" in codec.identity and codec.identity != SonantCodec("24khz", 3.0).identity
 
 
+def test_files_of_an_average_rate_keep_to_it_and_beat_codes_of_that_rate(speech_24: Audio) -> None:
+    (average, plain), missing = make_codecs(["sonant-abr:6", "sonant:6"], CodecSources())
+    assert (average.name, average.family, missing) == ("Sonant abr 6", "Sonant abr", {})
+    decoded, payload = round_trip(average, speech_24, RATE)
+    assert 5.3 < kbps(payload.bits, speech_24) <= 6.0
+    measure = METRICS["si_snr"].measure
+    other = round_trip(plain, speech_24, RATE)[0]
+    assert measure(speech_24, decoded, RATE) > measure(speech_24, other, RATE) + 0.5
+    assert make_codecs(["sonant-abr:13"], CodecSources())[1]["sonant-abr:13"].startswith("an average")
+
+
 class TwoBooks:
     """Stands in for a language model: the test replaces the coder that would ask it."""
 

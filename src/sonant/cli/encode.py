@@ -21,7 +21,16 @@ def encode(
         Path | None, typer.Option("-o", "--output", help="File, folder, or - for standard output.")
     ] = None,
     model: Annotated[str, typer.Option("-m", "--model", help="Name, file, folder or hub id.")] = "24khz",
-    bitrate: Annotated[float, typer.Option("-b", "--bitrate", help="kbit/s.")] = 6.0,
+    bitrate: Annotated[
+        float | None,
+        typer.Option("-b", "--bitrate", help="kbit/s before entropy coding; by default 6."),
+    ] = None,
+    abr: Annotated[
+        float | None,
+        typer.Option(
+            help="Average kbit/s after entropy coding, instead of -b: as many codebooks at a time as fit."
+        ),
+    ] = None,
     lm: Annotated[
         bool | None,
         typer.Option("--lm/--no-lm", help="Code with the language model; the default where there is one."),
@@ -68,18 +77,23 @@ def encode(
     from functools import partial
 
     from sonant.cli.batch import in_and_out, run_all, run_in_processes, targets
+    from sonant.errors import ConfigError
     from sonant.files import compress
     from sonant.loading import load
 
     inputs, output = in_and_out(inputs, output)
     loading = partial(load, model, threads=threads, precision=precision, device=device)
     codec = loading()
+    if bitrate is not None and abr is not None:
+        raise ConfigError("choose either --bitrate or --abr")
+    bitrate = 6.0 if bitrate is None else bitrate
     codec.config.check_bitrate(bitrate)
 
     tags = {name: text for name, _, text in (entry.partition("=") for entry in tag or [])}
 
     settings: dict[str, Any] = {
         "bitrate": bitrate,
+        "abr": abr,
         "lm": lm,
         "version": version,
         "tags": tags,

@@ -31,7 +31,9 @@ def evaluate(
     ],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for the report.")] = None,
     root: Annotated[Path | None, typer.Option(help="Folder that a manifest's paths start from.")] = None,
-    codecs: Annotated[str, typer.Option(help="As family:kbps,… such as sonant:6,opus:12,lyra:3.2.")] = "",
+    codecs: Annotated[
+        str, typer.Option(help="As family:kbps,… such as sonant:6,sonant-abr:6,opus:12.")
+    ] = "",
     model: Annotated[
         list[str] | None,
         typer.Option("-m", "--model", help="NAME=MODEL, a family for --codecs."),

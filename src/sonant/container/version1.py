@@ -142,6 +142,11 @@ class Chunk:
     coding: int
     payload: bytes
 
+    @property
+    def size(self) -> int:
+        """Bytes in a file."""
+        return CHUNK_FIXED + len(self.payload)
+
     def to_bytes(self, hop_length: int) -> bytes:
         """The chunk as it stands in a file.
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sonant.codes import Codes, join, split_segments
 from sonant.config import CodecConfig
+from sonant.container.average_rate import AverageRate
 from sonant.container.index import Index
 from sonant.container.streams import Writer
 from sonant.container.version1 import LANGUAGE_MODEL, PACKED, Chunk, Header
@@ -33,6 +34,8 @@ class FileWriter:
         chunk_seconds: how much a chunk holds, as far as the language model reaches.
         search: chooses the codes of a chunk, which then come with their latents; None to write them
             as they are.
+        average: chooses how many of the codebooks a chunk has; None for all. Its codes are then
+            nearest entries.
     """
 
     def __init__(
@@ -43,11 +46,12 @@ class FileWriter:
         lm: IntegerLanguageModel | None = None,
         chunk_seconds: float = CHUNK_SECONDS,
         search: RateDistortionSearch | None = None,
+        average: AverageRate | None = None,
     ) -> None:
         self._stream, self._config, self._lm = stream, config, lm
         most = MAX_FRAMES if lm is None else lm.max_frames
         self._frames = max(1, min(most, round(chunk_seconds * config.frame_rate)))
-        self._search = search
+        self._search, self._average = search, average
         self._waiting: list[Codes] = []
         self._start = 0
         self._sizes: list[int] = []
@@ -101,24 +105,23 @@ class FileWriter:
     def _end_chunk(self) -> None:
         codes = join(self._waiting)
         self._waiting = []
+        chunk = self._average(codes, self._coded) if self._average else self._coded(codes)
+        self._stream.write(chunk.to_bytes(self._config.hop_length))
+        self._start += codes.length
+        self._sizes.append(chunk.size)
+        self._samples.append(codes.length)
+
+    def _coded(self, codes: Codes) -> Chunk:
         if self._search:
             assert codes.latents is not None
             codes = replace(codes, values=self._search(codes.values, codes.latents))
-        self._write_chunk(codes)
-
-    def _write_chunk(self, codes: Codes) -> None:
         coding, data = PACKED, pack_codes(codes.values, self._config.bits_per_code)
         if self._lm is not None and codes.n_q <= self._lm.n_q:
             coded = encode_chunk(self._lm, codes.values)
             if len(coded) < len(data):
                 coding, data = LANGUAGE_MODEL, coded
         scales = b"" if codes.scales is None else codes.scales.astype(">f4").tobytes()
-        chunk = Chunk(self._start, codes.frames, codes.length, codes.n_q, coding, scales + data)
-        written = chunk.to_bytes(self._config.hop_length)
-        self._stream.write(written)
-        self._start += codes.length
-        self._sizes.append(len(written))
-        self._samples.append(codes.length)
+        return Chunk(self._start, codes.frames, codes.length, codes.n_q, coding, scales + data)
 
 
 def pack_codes(values: NDArray[np.int16], bits: int) -> bytes:

@@ -13,6 +13,20 @@ from sonant.entropy.integer_lm import IntegerLanguageModel
 
 def encode_chunk(lm: IntegerLanguageModel, values: NDArray[np.int16]) -> bytes:
     """Code a chunk `[n_q, frames]`, all of its steps at once; at most `lm.max_frames` frames."""
+    starts, widths = _intervals(lm, values)
+    return range_coder.encode(starts.reshape(-1), widths.reshape(-1))
+
+
+def bits_of_books(lm: IntegerLanguageModel, values: NDArray[np.int16]) -> NDArray[np.float64]:
+    """Bits that each codebook of a chunk `[n_q, frames]` takes, `[n_q]`."""
+    _, widths = _intervals(lm, values)
+    return np.log2(range_coder.TOTAL / widths).sum(axis=0)
+
+
+def _intervals(
+    lm: IntegerLanguageModel, values: NDArray[np.int16]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Start and width of every code of a chunk, `[frames, n_q]`."""
     n_q, frames = values.shape
     codes = values.astype(np.int64)
     before = lm.before_steps(values)
@@ -20,7 +34,7 @@ def encode_chunk(lm: IntegerLanguageModel, values: NDArray[np.int16]) -> bytes:
     for k in range(n_q):
         starts[:, k], widths[:, k] = lm.intervals(before, k, codes[k])
         before = lm.with_code(before, k, codes[k])
-    return range_coder.encode(starts.reshape(-1), widths.reshape(-1))
+    return starts, widths
 
 
 def decode_chunks(

@@ -34,7 +34,6 @@ class RateDistortionSearch:
     Args:
         lm: predicts codes, and begins anew with every chunk.
         codebooks: `[stages, bins, D]`, of the codec.
-        n_q: codebooks of the codes to choose, as many as `lm` has at most.
         strength: 0 minimises the error alone, 1 saves half of the bits.
         beam: beginnings kept from codebook to codebook.
     """
@@ -43,11 +42,9 @@ class RateDistortionSearch:
         self,
         lm: IntegerLanguageModel,
         codebooks: Array,
-        n_q: int,
         strength: float,
         beam: int = BEAM,
     ) -> None:
-        self.n_q = n_q
         self._lm, self._books, self._beam = lm, codebooks, beam
         self._columns = np.concatenate(
             [-2 * codebooks.transpose(0, 2, 1), np.square(codebooks).sum(axis=2)[:, None]], axis=1
@@ -55,17 +52,20 @@ class RateDistortionSearch:
         self._strength = np.float32(strength / np.log(codebooks.shape[1]))
 
     def __call__(self, nearest: Values, latents: Array) -> Values:
-        """Codes `[n_q, frames]` for a chunk of nearest entries of this shape and latents `[frames, D]`."""
-        entries = self._books[np.arange(self.n_q)[:, None], nearest].sum(axis=0)
+        """Codes `[n_q, frames]` for a chunk of nearest entries of this shape and latents `[frames, D]`.
+
+        There are at most as many codebooks as the language model has.
+        """
+        entries = self._books[np.arange(len(nearest))[:, None], nearest].sum(axis=0)
         prices = self._strength * np.square(latents - entries).sum(axis=1)
         before = self._lm.before_steps(nearest)
         values = np.empty_like(nearest)
         for first in range(0, len(latents), STEPS_AT_ONCE):
             part = slice(first, first + STEPS_AT_ONCE)
-            values[:, part] = self._steps(latents[part], prices[part], before[part]).T
+            values[:, part] = self._steps(len(nearest), latents[part], prices[part], before[part]).T
         return values
 
-    def _steps(self, latents: Array, prices: Array, before: Array) -> Values:
+    def _steps(self, n_q: int, latents: Array, prices: Array, before: Array) -> Values:
         """Codes `[steps, n_q]` for latents `[steps, D]`.
 
         A beginning has its residual, its nats times their price, what the language model predicts the
@@ -75,8 +75,8 @@ class RateDistortionSearch:
         steps = len(latents)
         rows = np.arange(steps)[:, None]
         residuals, spent = latents[:, None], np.zeros((steps, 1), np.float32)
-        codes = np.zeros((steps, 1, self.n_q), np.int16)
-        for k in range(self.n_q):
+        codes = np.zeros((steps, 1, n_q), np.int16)
+        for k in range(n_q):
             kept = residuals.shape[1]
             logits = self._lm.logits(before, k).reshape(steps, kept, -1)
             spent = spent + prices[:, None] * _log_sum_exp(logits)
@@ -86,7 +86,7 @@ class RateDistortionSearch:
             totals = totals.reshape(logits.shape)
             totals -= logits
             totals += (spent + np.square(residuals).sum(axis=2))[:, :, None]
-            best = _smallest(totals.reshape(steps, -1), self._beam if k + 1 < self.n_q else 1)
+            best = _smallest(totals.reshape(steps, -1), self._beam if k + 1 < n_q else 1)
             parent, code = np.divmod(best, logits.shape[2])
             spent = spent[rows, parent] - logits[rows, parent, code]
             residuals = residuals[rows, parent] - self._books[k][code]

@@ -20,11 +20,15 @@ __all__ = [
 ]
 
 
+AVERAGE = "-abr"
+
+
 @dataclass(frozen=True)
 class CodecSources:
     """Where codecs come from that are not in a package.
 
-    `models` maps a family name to what `sonant.load` takes; `external` maps a name to its encode
+    `models` maps a family name to what `sonant.load` takes, and with `-abr` after the name stands for its
+    files of an average bitrate; `external` maps a name to its encode
     and decode commands.
     """
 
@@ -48,10 +52,12 @@ def make_codec(spec: str, sources: CodecSources) -> CodecUnderTest:
         kbps = float(rate)
     except ValueError:
         raise ConfigError(f"{spec}: name a codec as family:kbps, as in opus:12") from None
-    if family in sources.models:
+    if (model := family.removesuffix(AVERAGE)) in sources.models:
         from sonant.evaluation.codecs.sonant import SonantCodec
+        from sonant.evaluation.codecs.sonant_abr import SonantAbrCodec
 
-        return SonantCodec(sources.models[family], kbps, "Sonant" if family == "sonant" else family)
+        kind = SonantAbrCodec if family.endswith(AVERAGE) else SonantCodec
+        return kind(sources.models[model], kbps, "Sonant" if model == "sonant" else model)
     if family in ("opus", "mp3", "aac"):
         from sonant.evaluation.codecs.av_codecs import AvCodec
 

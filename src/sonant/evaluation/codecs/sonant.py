@@ -21,12 +21,13 @@ from sonant.loading import load
 
 
 @cache
-def _codec(model: str) -> Codec:
+def loaded(model: str) -> Codec:
+    """A model, loaded once for all of its settings."""
     return load(model)
 
 
 @cache
-def _engine() -> str:
+def engine_identity() -> str:
     """What computes, so that another engine's results are not taken for this one's."""
     sources = sorted(Path(engine.__file__).parent.glob("*.py"))
     return f"onnxruntime-{onnxruntime.__version__} {content_hash(*(path.read_bytes() for path in sources))}"
@@ -41,34 +42,34 @@ class SonantCodec:
     """
 
     def __init__(self, model: str, kbps: float, family: str = "Sonant") -> None:
-        codec = _codec(model)
+        codec = loaded(model)
         codec.config.check_bitrate(kbps)
         self._model = model
         self.family = family
         self.name = f"{family} {kbps:g}"
         self.kbps = kbps
         self.bins = codec.config.bins
-        self.identity = f"sonant {codec.weights_hash} {kbps} {_engine()}"
+        self.identity = f"sonant {codec.weights_hash} {kbps} {engine_identity()}"
 
     def encode(self, audio: Audio, sample_rate: int) -> Payload:
         """Codes as int16, after their length and scales; the bits are those of the codes packed."""
-        codes = _codec(self._model).encode(audio, sample_rate, self.kbps)
+        codes = loaded(self._model).encode(audio, sample_rate, self.kbps)
         scales = np.zeros(0, np.float32) if codes.scales is None else codes.scales
         head = np.array([codes.length, codes.n_q, len(scales)], "<i8").tobytes()
         data = head + scales.astype("<f4").tobytes() + codes.values.astype("<i2").tobytes()
-        bits = codes.values.size * _codec(self._model).config.bits_per_code + 32 * len(scales)
+        bits = codes.values.size * loaded(self._model).config.bits_per_code + 32 * len(scales)
         return Payload(data, bits)
 
     @property
     def language_model_hash(self) -> str | None:
         """Hash of the model's language model, if it has one for so many codebooks."""
-        codec = _codec(self._model)
+        codec = loaded(self._model)
         lm = language_model(codec)
         return None if lm is None or codec.config.codebooks_for(self.kbps) > lm.n_q else lm.digest
 
     def entropy_coded_bits(self, payload: Payload) -> int | None:
         """Bits with the language model, chunk by chunk as in a file; None without one."""
-        codec = _codec(self._model)
+        codec = loaded(self._model)
         lm, codes = language_model(codec), read_codes(payload)
         if lm is None or codes.n_q > lm.n_q:
             return None
@@ -82,7 +83,7 @@ class SonantCodec:
 
     def decode(self, payload: Payload, sample_rate: int) -> Audio:
         """Audio of the codes at `sample_rate`."""
-        codec = _codec(self._model)
+        codec = loaded(self._model)
         audio = codec.decode(read_codes(payload))
         rate = codec.config.sample_rate
         return audio if rate == sample_rate else resample(audio, rate, sample_rate)
