@@ -122,6 +122,28 @@ def test_discriminators_go_on_in_another_run(tiny_recipe, tmp_path, per_bandwidt
         Trainer(tiny_recipe(discriminator={**part, "filters": 3}), tmp_path / "third")
 
 
+def test_discriminators_may_compute_in_bfloat16_beside_a_codec_in_float32(
+    tiny_recipe, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("sonant.training.objective.multiplies_bfloat16", lambda device: True)
+    part = {"start_step": 0, "update_probability": 1.0, "bfloat16": True}
+    trainer = Trainer(with_steps(tiny_recipe(discriminator=part), 3), tmp_path)
+    seen = {"codec": set(), "discriminators": set()}
+    judges = trainer.objective.discriminators[0][0].module
+    for name, network in (("codec", trainer.network.module), ("discriminators", judges)):
+        for layer in network.modules():
+            if isinstance(layer, (torch.nn.Conv2d, torch.nn.LSTM)):
+                layer.register_forward_hook(
+                    lambda layer, inputs, output, name=name: seen[name].add(
+                        (output[0] if isinstance(output, tuple) else output).dtype
+                    )
+                )
+    trainer.run()
+    assert seen["discriminators"] == {torch.bfloat16}
+    assert seen["codec"] == {torch.float32}
+    assert "feature" in losses(tmp_path)[-1]
+
+
 def test_decoder_only_needs_an_encoder(tiny_recipe):
     with pytest.raises(ConfigError, match="set start"):
         tiny_recipe(decoder_only=True)

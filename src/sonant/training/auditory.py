@@ -27,7 +27,7 @@ MASKED = 0.1
 FLOOR = 1e-8
 LOUDNESS = 0.23
 MASKED_BELOW_PEAK, HEARD_BELOW_PEAK = 10**-4.5, 10**-7.0
-NOISE_WEIGHTS = {50: 1.0, 300: 2.5, 1000: 2.5, 1500: 1.5, 2500: 1.5, 3500: 1.0, 8000: 1.0, 8300: 0.0}
+NOISE_WEIGHTS = {50: 1.0, 300: 2.5, 1500: 2.5, 2500: 1.5, 3500: 1.0, 8000: 1.0, 8300: 0.0}
 LEVEL_WEIGHTS = {50: 1.0, 300: 1.5, 4000: 1.5, 5000: 1.0, 8000: 1.0, 8500: 1.5}
 
 Array = NDArray[np.float64]
@@ -92,7 +92,7 @@ class AuditoryLoss(nn.Module):
     noise-to-mask: mean over b of w(b) · ln(N / (S + μ) + 0.1)
     level: mean over b of v(b) · |ln((Ŝ + φ) / (S + φ))|
 
-    Loud frames count more (`frame_weights`). w is largest from 300 Hz to 1 kHz, where noise between the
+    Loud frames count more (`frame_weights`). w is largest from 300 Hz to 1.5 kHz, where noise between the
     harmonics of a voice costs most, v from there to 4 kHz. Above, a codec of a few kbit/s cannot follow the
     waveform, and noise of the right level is further from it than silence: v against w decides between
     a treble that is noisy and one that is dull (docs/training.md). Above 8 kHz, where the ear knows little

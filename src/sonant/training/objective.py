@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from sonant.nn.discriminators import Discriminators
 from sonant.training.adversarial import discriminator_loss, feature_loss, generator_loss
 from sonant.training.auditory import AuditoryLoss
 from sonant.training.balancer import Balancer
+from sonant.training.devices import multiplies_bfloat16
 from sonant.training.fine_structure import FineStructureLoss
 from sonant.training.losses import MelLoss, time_loss
 from sonant.training.optimizers import make_optimizers
@@ -122,10 +124,11 @@ class Objective:
     ) -> None:
         """Add the adversarial losses, and let the discriminators learn."""
         real_audio, fake_audio = audio.transpose(1, 2), decoded.transpose(1, 2)
-        with torch.set_grad_enabled(learn), self.fabric.autocast():
+        with torch.set_grad_enabled(learn), self._autocast():
             real_logits, real = (network if learn else network.module)(real_audio)
         if learn:
-            fake_logits, _ = network(fake_audio.detach())
+            with self._autocast():
+                fake_logits, _ = network(fake_audio.detach())
             loss = discriminator_loss(real_logits, fake_logits)
             network.zero_grad()
             self.fabric.backward(loss)
@@ -136,11 +139,18 @@ class Objective:
             values["discriminator"] = loss.item()
         if heard:
             network.requires_grad_(False)
-            with self.fabric.autocast():
+            with self._autocast():
                 logits, fake = network.module(fake_audio)
             network.requires_grad_(True)
             losses["generator"] = generator_loss(logits)
             losses["feature"] = feature_loss(real, fake, self.recipe.loss.relative_features)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        """What the discriminators compute in."""
+        device = self.fabric.device
+        if self.recipe.discriminator.bfloat16 and multiplies_bfloat16(device):
+            return torch.autocast(device.type, torch.bfloat16)
+        return self.fabric.autocast()
 
     def _backward(self, losses: Losses, outside: Tensor, decoded: Tensor) -> None:
         if self.recipe.loss.balancer:

@@ -102,6 +102,7 @@ class DiscriminatorRecipe:
         per_bandwidth: a set of its own for every bandwidth, of which only the one in use learns.
         update_probability: how often they learn.
         warmup_steps: steps that they learn before the codec hears of them.
+        bfloat16: they compute in it where the codec trains in float32, if the processor is fast in it.
     """
 
     start: str | None = None
@@ -113,6 +114,7 @@ class DiscriminatorRecipe:
     update_probability: float = 2 / 3
     learning_rate: float = 3e-4
     warmup_steps: int = 500
+    bfloat16: bool = False
 
 
 @dataclass(frozen=True)
