@@ -93,6 +93,17 @@ def test_real_audio_comes_near_and_pauses_leave_more_to_the_rest(
         assert recording.read(60).shape == (1, recording.length)
 
 
+@pytest.mark.parametrize("rdo", [0.0, 1.0])
+def test_stereo_in_segments_at_any_strength(music_file: Path, tmp_path: Path, rdo: float) -> None:
+    file = tmp_path / "a.ecdc"
+    compress(music_file, file, model="48khz", abr=4.0, rdo=rdo, chunk=3.0)
+    chunks = chunks_of(file.read_bytes())
+    seconds = sum(chunk.samples for chunk in chunks) / 48_000
+    assert 3.0 < sum(chunk.size for chunk in chunks) / 125 / seconds <= 4.0
+    with sonant.open(file) as recording:
+        assert recording.read(60).shape == (2, recording.length)
+
+
 @pytest.mark.parametrize("settings", [{"lm": False}, {"version": 0}, {"abr": 12.5}, {"abr": 0.0}])
 def test_what_cannot_be_kept_to_is_refused(
     codec: Codec, speech_file: Path, tmp_path: Path, settings: dict[str, float]
