@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from codec_arguments import add_codecs, chosen_codecs
 from numpy.typing import NDArray
 
 from sonant.audio import Audio
-from sonant.evaluation.codecs.base import round_trip
+from sonant.evaluation.codecs.base import CodecUnderTest, round_trip
 from sonant.evaluation.sets import bundled_set
 
 HOP = 320
@@ -32,6 +33,11 @@ def repetition(signal: NDArray[np.float32], rate: int, cutoff: float) -> float:
     return float(np.mean([a @ b / np.sqrt(a @ a * (b @ b) + 1e-12) for a, b in pairs]))
 
 
+def through(codec: CodecUnderTest, rate: int, clip: Audio) -> Audio:
+    """A clip through a codec."""
+    return round_trip(codec, clip, rate)[0]
+
+
 def main() -> None:
     """Print a row for the originals and for every codec, a block for each category."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -43,7 +49,7 @@ def main() -> None:
     rate = chosen.sample_rate
     coders: dict[str, Callable[[Audio], Audio]] = {"original": lambda clip: clip}
     for codec in chosen_codecs(options):
-        coders[codec.name] = lambda clip, codec=codec: round_trip(codec, clip, rate)[0]
+        coders[codec.name] = partial(through, codec, rate)
     print(f"{'':14s} {'':12s}" + "".join(f"{f'> {cutoff / 1000:g} kHz':>9s}" for cutoff in CUTOFFS))
     for category in dict.fromkeys(e.category for e in chosen.excerpts):
         clips = [chosen.render(e, options.corpus) for e in chosen.excerpts if e.category == category]

@@ -109,7 +109,7 @@ def transformers_peer(codec: Codec, bitrate: float) -> Peer:
     from transformers import EncodecModel
 
     with tempfile.TemporaryDirectory() as folder:
-        export_transformers(codec.config, codec.weights, Path(folder))
+        export_transformers(codec.config, dict(codec.weights), Path(folder))
         model = EncodecModel.from_pretrained(folder).eval()
 
     @torch.no_grad()

@@ -69,7 +69,7 @@ def main() -> None:
     for bitrate in options.bitrates:
         n_q = codec.config.codebooks_for(bitrate)
         for strength in options.strengths:
-            search = RateDistortionSearch(lm, books, n_q, strength, options.beam) if strength else None
+            search = RateDistortionSearch(lm, books, strength, options.beam) if strength else None
             results: defaultdict[str, list[tuple[float, ...]]] = defaultdict(list)
             for excerpt, audio, codes in zip(excerpts.excerpts, clips, nearest, strict=True):
                 part = codes.with_codebooks(n_q)

@@ -19,7 +19,7 @@ import soundfile
 import sonant
 from sonant.audio import Audio, read_audio
 from sonant.codec import Codec
-from sonant.codes import join
+from sonant.codes import Codes, join
 from sonant.concealment import ConcealingDecoder
 from sonant.evaluation.metrics.signal import si_snr
 from sonant.live import JitterBuffer, Packet
@@ -83,7 +83,7 @@ def receive(codec: Codec, receiver: socket.socket, depth: int, played: list[Audi
     """Play what arrives until the end."""
     jitter, decoder = JitterBuffer(depth), ConcealingDecoder(codec, low_latency=True)
 
-    def play(part: object) -> None:
+    def play(part: int | Codes) -> None:
         played.append(decoder.lose(part) if isinstance(part, int) else decoder.push(part))
 
     while (data := receiver.recv(2048)) != END:

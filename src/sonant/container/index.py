@@ -1,7 +1,7 @@
 """The index at the end of a version 1 file: where in the file, and when in the recording, chunks begin.
 
-It lists every chunk's size in bytes and in samples as variable-length numbers, 4 bytes or so a chunk,
-so that the index of ten hours is 30 kB.
+It lists every chunk's size in bytes and in samples as variable-length numbers, 5 bytes or so a chunk,
+so that the index of ten hours is 36 kB.
 """
 
 from __future__ import annotations
