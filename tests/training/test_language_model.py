@@ -1,6 +1,8 @@
 """A language model from a corpus to a file that codes: `sonant train` with a recipe of the kind."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -137,6 +139,37 @@ def test_it_learns_what_can_be_predicted(precision, tmp_path):
     trainer.run()
     after = trainer.validate()["validation-a 4"]
     assert before > 3.5 and after < 1.0
+
+
+def trainer_in(folder, **settings):
+    tokens = {"train-a": predictable(0), "validation-a": predictable(1)}
+    books = np.random.default_rng(0).standard_normal((4, 16, 8)).astype(np.float32)
+    return LanguageModelTrainer(tiny_recipe(steps=100_000), tokens, books, folder, **settings)
+
+
+def test_a_time_limit_counts_from_the_start_of_each_run(tmp_path):
+    steps = []
+    for resume in (False, True):
+        trainer = trainer_in(tmp_path, time_limit=0.5, resume=resume)
+        trainer.run()
+        steps.append(trainer.step)
+    assert steps[1] > steps[0] > 0
+
+
+def test_a_signal_ends_it_with_a_checkpoint(tmp_path, monkeypatch):
+    trainer = trainer_in(tmp_path)
+    step = trainer._train_step
+
+    def kill_after_three(codes, done):
+        if trainer.step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(codes, done)
+
+    monkeypatch.setattr(trainer, "_train_step", kill_after_three)
+    before = signal.getsignal(signal.SIGTERM)
+    trainer.run()
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert trainer_in(tmp_path, resume=True).step == 4
 
 
 @pytest.mark.parametrize("conditioned", [True, False])

@@ -1,4 +1,4 @@
-"""The official float language model, for version 0 files that need it; PyTorch is imported when it is loaded.
+"""The official float language model, for version 0 files that need it; PyTorch is imported to load it.
 
 Float arithmetic differs from machine to machine, so such a file is sure to decode only where it was
 made: the reason why version 1 files use the integer model.

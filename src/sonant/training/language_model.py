@@ -31,6 +31,7 @@ from sonant.training.lm_recipe import LanguageModelRecipe
 from sonant.training.lm_restore import restored_state
 from sonant.training.memory import keep_freed_memory
 from sonant.training.progress import ProgressLine
+from sonant.training.stopping import StopRequest
 from sonant.training.tokens import Tokens
 from sonant.whole_files import replacing
 
@@ -108,7 +109,8 @@ class LanguageModelTrainer:
         tokens: codes by kind, `train-*` and `validation-*`.
         codebooks: of the codec, `[n_q, bins, D]`.
         folder: where the run lives.
-        time_limit: seconds; the learning rate falls over the time rather than over the steps.
+        time_limit: seconds from the start of `run`; the learning rate falls over the time rather than over
+            the steps.
         resume: continue from the folder's checkpoint, if there is one.
     """
 
@@ -148,7 +150,8 @@ class LanguageModelTrainer:
             weight_decay=recipe.weight_decay,
             fused=True,
         )
-        self.step, self.seconds = 0, 0.0
+        self.step, self.seconds, self._done_before = 0, 0.0, 0.0
+        self._stop = StopRequest()
         if resume and self.checkpoint_path.exists():
             self._load_checkpoint()
 
@@ -158,25 +161,27 @@ class LanguageModelTrainer:
         return self.folder / "checkpoint.pt"
 
     def run(self) -> None:
-        """Train until the recipe's steps or the time limit; save at the end."""
+        """Train until the recipe's steps, the time limit or SIGTERM; save at the end."""
         self.folder.mkdir(parents=True, exist_ok=True)
         recipe, before = self.recipe, self.seconds
         say_precision(recipe.precision, self._precision)
         progress = ProgressLine(self.folder / "log.jsonl", recipe.log_every)
         begun = saved = time.monotonic()
-        for codes in self._batches():
-            self.seconds = before + time.monotonic() - begun
-            done = self._done()
-            if done >= 1:
-                break
-            losses = self._train_step(codes, done)
-            self.step += 1
-            audio = len(codes) * recipe.frames / recipe.frame_rate
-            progress.update(self.step, losses, audio, done)
-            if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
-                self.save()
-                saved = time.monotonic()
-        self.save()
+        with self._stop:
+            for codes in self._batches():
+                elapsed = time.monotonic() - begun
+                self.seconds = before + elapsed
+                done = self._done(elapsed)
+                if done >= 1 or self._stop.made:
+                    break
+                losses = self._train_step(codes, done)
+                self.step += 1
+                audio = len(codes) * recipe.frames / recipe.frame_rate
+                progress.update(self.step, losses, audio, done)
+                if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
+                    self.save(done)
+                    saved = time.monotonic()
+            self.save(done)
 
     def validate(self) -> dict[str, float]:
         """Bits per code by kind and number of codebooks, chunked as in files."""
@@ -188,14 +193,15 @@ class LanguageModelTrainer:
             for n_q in self.recipe.codebooks
         }
 
-    def save(self) -> None:
-        """Write the checkpoint and the model, each atomically."""
+    def save(self, done: float) -> None:
+        """Write the checkpoint and the model, each atomically; `done` is the share of the run behind it."""
         state = {
             "model": self.model.state_dict(),
             "projections": self.projections.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
+            "done": done,
         }
         result = {"config": self.recipe.model.to_json(), "model": untied(self.model)}
         for path, value in ((self.checkpoint_path, state), (self.folder / "lm.pt", result)):
@@ -208,6 +214,7 @@ class LanguageModelTrainer:
         self.projections.load_state_dict(state["projections"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = state["step"], state["seconds"]
+        self._done_before = state["done"] if state["done"] < 1 else 0.0
 
     def _start_from(self, path: Path) -> None:
         """Take over the `checkpoint.pt` of another run, of this codec or one like it."""
@@ -222,9 +229,11 @@ class LanguageModelTrainer:
             raise ConfigError(f"{path}: is of other sizes than the recipe's model")
         self.model.load_state_dict(restored_state(config, tensors))
 
-    def _done(self) -> float:
+    def _done(self, elapsed: float) -> float:
         by_steps = self.step / self.recipe.steps
-        return max(by_steps, self.seconds / self.time_limit) if self.time_limit else by_steps
+        if not self.time_limit:
+            return by_steps
+        return max(by_steps, self._done_before + (1 - self._done_before) * elapsed / self.time_limit)
 
     def _batches(self) -> Iterator[Tensor]:
         recipe = self.recipe

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import signal
 import sys
 import time
 from pathlib import Path
@@ -37,6 +36,7 @@ from sonant.training.optimizers import make_optimizers
 from sonant.training.progress import ProgressLine, cut_log
 from sonant.training.recipe import Recipe
 from sonant.training.start import fit_transform
+from sonant.training.stopping import StopRequest, leave_signals_to_the_parent
 from sonant.training.volume import forward_normalised
 
 MAX_BAD_STEPS = 20
@@ -79,7 +79,7 @@ class Trainer:
         self.step, self.skipped, self._bad_in_a_row = 0, 0, 0
         self.done_before = 0.0
         self.problems: dict[str, int] = {}
-        self._stop = False
+        self._stop = StopRequest()
         if resumes:
             self._restore()
 
@@ -96,8 +96,10 @@ class Trainer:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self._check_first_crop()
-        stops = (signal.SIGTERM, signal.SIGINT)
-        handlers = [signal.signal(number, self._ask_to_stop) for number in stops]
+        with self._stop:
+            self._train()
+
+    def _train(self) -> None:
         first = self.fabric.is_global_zero
         if first:
             cut_log(self.folder / LOG_NAME, self.step)
@@ -109,7 +111,7 @@ class Trainer:
         try:
             for audio, problems in self._batches():
                 done = self._agreed_progress(time.monotonic() - started)
-                if done >= 1 or self._stop:
+                if done >= 1 or self._stop.made:
                     break
                 self._note(problems, len(audio))
                 values = self._train_step(audio, done)
@@ -129,8 +131,6 @@ class Trainer:
             if monitor:
                 monitor.close()
             self._report_problems()
-            for number, handler in zip(stops, handlers, strict=True):
-                signal.signal(number, handler)
 
     def _batches(self) -> Any:
         data, fabric = self.recipe.data, self.fabric
@@ -142,7 +142,7 @@ class Trainer:
             prefetch_factor=8 if data.workers else None,
             collate_fn=collate,
             generator=torch.Generator(),
-            worker_init_fn=_leave_signals_to_the_parent,
+            worker_init_fn=leave_signals_to_the_parent,
             pin_memory=fabric.device.type == "cuda",
         )
         return fabric.setup_dataloaders(loader, use_distributed_sampler=False)
@@ -166,20 +166,17 @@ class Trainer:
             times = sum(self.problems.values())
             print(f"{len(self.problems)} problems with files, met {times} times", file=sys.stderr)
 
-    def _ask_to_stop(self, *_: Any) -> None:
-        self._stop = True
-
     def _agreed_progress(self, elapsed: float) -> float:
         """The fraction of the run that is over, the same on all ranks; so is the wish to stop."""
         done = self.step / self.recipe.run.steps
         if self.time_limit:
             share = elapsed / self.time_limit
             done = max(done, self.done_before + (1 - self.done_before) * share)
-        state = torch.tensor([done, float(self._stop)], dtype=torch.float64)
+        state = torch.tensor([done, float(self._stop.made)], dtype=torch.float64)
         if self.fabric.world_size > 1:
             state = state.to(self.fabric.device)
             all_max(state)
-        self._stop = bool(state[1] > 0)
+        self._stop.made = bool(state[1] > 0)
         return float(state[0])
 
     def _set_rates(self, done: float) -> None:
@@ -278,8 +275,3 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.objective.load_state_dict(state["objective"])
         set_random_state(state["random"])
-
-
-def _leave_signals_to_the_parent(_: int) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
