@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sonant.codec import Codec
+from sonant.codec import Codec, check_beam
 from sonant.container.average_rate import AverageRate
 from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.entropy.rate_distortion import BEAM, STRENGTH, RateDistortionSearch
@@ -53,6 +53,8 @@ def code_choice(
     """
     if rdo is not None and not 0 <= rdo <= 1:
         raise ConfigError(f"rdo is a number from 0 to 1, not {rdo:g}")
+    if beam is not None:
+        check_beam(beam)
     average = None
     if abr is not None:
         bitrate, average = _average(codec, lm, abr)
@@ -72,7 +74,7 @@ def _average(codec: Codec, lm: IntegerLanguageModel | None, abr: float) -> tuple
     config = codec.config
     if lm is None:
         raise ConfigError("an average bitrate needs a language model; use --bitrate instead of --abr")
-    highest = max(b for b in config.bandwidths if config.codebooks_for(b) <= lm.n_q)
+    highest = max((b for b in config.bandwidths if config.codebooks_for(b) <= lm.n_q), default=0.0)
     if not 0 < abr <= highest:
         raise ConfigError(f"an average bitrate lies between 0 and {highest:g} kbit/s here, not at {abr:g}")
     return highest, AverageRate(abr, config.sample_rate, lm)

@@ -45,7 +45,7 @@ class Codec:
         beam: int = 1,
     ) -> None:
         self.config, self.weights, self.weights_hash = config, weights, weights_hash
-        self.location, self.beam = location, _checked(beam)
+        self.location, self.beam = location, check_beam(beam)
         self.engine = Engine(config, weights, backend)
 
     @property
@@ -75,7 +75,7 @@ class Codec:
             ConfigError: if the model has no such bitrate, or `beam` is less than 1.
         """
         n_q = self.config.check_bitrate(bitrate)
-        beam = self.beam if beam is None else _checked(beam)
+        beam = self.beam if beam is None else check_beam(beam)
         if self.config.segment_length is not None:
             return SegmentEncoder(self.engine, n_q, beam, latents=latents)
         return FrameEncoder(self.engine, n_q, beam, low_latency=low_latency, latents=latents)
@@ -168,7 +168,12 @@ class Codec:
         return wav
 
 
-def _checked(beam: int) -> int:
+def check_beam(beam: int) -> int:
+    """`beam`, if it is one.
+
+    Raises:
+        ConfigError: if it is less than 1.
+    """
     if beam < 1:
         raise ConfigError(f"a search keeps at least 1 beginning, not {beam}")
     return beam

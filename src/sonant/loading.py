@@ -6,7 +6,8 @@ from pathlib import Path
 
 from sonant.codec import Codec
 from sonant.engine.backend import Backend, Device, Precision
-from sonant.models.registry import load_model
+from sonant.errors import WeightsError
+from sonant.models.registry import is_known, load_model
 
 DEFAULT_MODEL = "24khz"
 BEAM = 4
@@ -37,8 +38,23 @@ def load(
         ConfigError: if this ONNX Runtime has not the device, or `beam` is less than 1.
         WeightsError: if the model cannot be found or is damaged.
     """
-    config, weights, digest, shared = load_model(str(model))
-    location = Path(model).expanduser()
-    home = location if location.exists() else None
+    config, weights, digest, shared, path = load_model(str(model))
     beam = beam if beam is not None else 1 if shared else BEAM
-    return Codec(config, weights, digest, home, Backend(threads, precision, device), beam)
+    return Codec(config, weights, digest, path, Backend(threads, precision, device), beam)
+
+
+def load_named(
+    model: str | Path,
+    *,
+    threads: int = 1,
+    precision: Precision = "float32",
+    device: Device = "cpu",
+) -> Codec:
+    """As `load`, for a name out of a file: what a stranger wrote is no path to open and nothing to fetch.
+
+    Raises:
+        WeightsError: if it is neither a bundled nor an official model.
+    """
+    if not is_known(str(model)):
+        raise WeightsError(f"was made with {model}, which has to be given with -m")
+    return load(model, threads=threads, precision=precision, device=device)

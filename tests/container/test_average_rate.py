@@ -104,6 +104,23 @@ def test_stereo_in_segments_at_any_strength(music_file: Path, tmp_path: Path, rd
         assert recording.read(60).shape == (2, recording.length)
 
 
+def test_a_strong_search_leaves_nothing_that_one_codebook_more_would_fill(
+    codec: Codec, speech_file: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.ecdc"
+    compress(speech_file, file, model=codec, abr=4.0, rdo=1.0)
+    chunks = chunks_of(file.read_bytes())
+    first = chunks[0]
+    share = first.samples * 4.0 * 125 / 24_000
+    assert share * first.n_q / (first.n_q + 1) * 0.97 < first.size <= share
+
+
+@pytest.mark.parametrize("beam", [0, -1])
+def test_no_beginnings_are_refused(codec: Codec, speech_file: Path, tmp_path: Path, beam: int) -> None:
+    with pytest.raises(ConfigError, match="at least 1 beginning"):
+        compress(speech_file, tmp_path / "a.ecdc", model=codec, beam=beam)
+
+
 @pytest.mark.parametrize("settings", [{"lm": False}, {"version": 0}, {"abr": 12.5}, {"abr": 0.0}])
 def test_what_cannot_be_kept_to_is_refused(
     codec: Codec, speech_file: Path, tmp_path: Path, settings: dict[str, float]

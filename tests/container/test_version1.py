@@ -18,7 +18,7 @@ from sonant.container.probe import probe
 from sonant.container.reader import ChunkReader, Damage, decoded, read_chunk_at
 from sonant.container.writer import FileWriter
 from sonant.entropy.integer_lm import IntegerLanguageModel
-from sonant.errors import FormatError
+from sonant.errors import ConfigError, FormatError
 
 cached_model = cache(small_model)
 
@@ -290,3 +290,10 @@ def test_memory_stays_with_the_data() -> None:
     header, stream, _ = probe(Dripping())
     items = list(ChunkReader(stream, header))  # type: ignore[arg-type]
     assert len(items) == 1 and isinstance(items[0], Damage)
+
+
+@pytest.mark.parametrize("tags", [{"track": 3}, {"title": "x" * (1 << 20)}, {"title": "\udcff"}])
+def test_tags_that_no_reader_would_take_are_not_written(tags: dict[str, str]) -> None:
+    header = version1.Header("a", "0" * 16, 24_000, 1, 320, tags=tags)
+    with pytest.raises(ConfigError, match="tags"):
+        header.to_bytes()

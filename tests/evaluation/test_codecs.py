@@ -72,6 +72,9 @@ def test_files_of_an_average_rate_keep_to_it_and_beat_codes_of_that_rate(speech_
     measure = METRICS["si_snr"].measure
     other = round_trip(plain, speech_24, RATE)[0]
     assert measure(speech_24, decoded, RATE) > measure(speech_24, other, RATE) + 0.5
+    stereo = make_codec("stereo-abr:6", CodecSources({"stereo": "48khz", "other-abr": "24khz"}))
+    assert round_trip(stereo, speech_24[:, :24_000], RATE)[0].shape == (1, 24_000)
+    assert make_codec("other-abr:6", CodecSources({"other-abr": "24khz"})).name == "other-abr 6"
     assert make_codecs(["sonant-abr:13"], CodecSources())[1]["sonant-abr:13"].startswith("an average")
 
 

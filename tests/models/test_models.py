@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from safetensors.numpy import load_file, save_file
 
@@ -14,7 +15,9 @@ from conftest import DATA, Golden
 from sonant.codec import Codec
 from sonant.config import CodecConfig
 from sonant.errors import ConfigError, WeightsError
-from sonant.models import layouts, store
+from sonant.files import compress, decompress
+from sonant.language_models import language_model
+from sonant.models import layouts, registry, store
 from sonant.models.export import export_transformers
 from sonant.models.official import (
     ENCODEC_24KHZ,
@@ -169,3 +172,35 @@ def test_bundled_models_are_known() -> None:
         config = known_config(path.stem)
         assert config.name == path.stem
         assert path.with_suffix(".md").exists(), "every bundled model has a card"
+
+
+def test_models_of_the_hub_are_called_as_there_and_not_after_a_folder(
+    golden: Golden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = tmp_path / "snapshots" / "c1dbe2ae3f1d"
+    export_transformers(golden.config, golden.weights, snapshot)
+    monkeypatch.setattr(registry, "download", lambda repository: snapshot)
+    names = [sonant.load(name).name for name in ("encodec_24khz", "facebook/encodec_24khz", "some/model")]
+    assert names == ["encodec_24khz", "encodec_24khz", "some/model"]
+
+
+def test_a_folder_of_a_bundled_name_does_not_hide_its_language_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "24khz").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert language_model(sonant.load("24khz"))
+
+
+def test_a_file_fetches_no_model_and_opens_none(
+    golden: Golden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "custom.safetensors"
+    store.save_weights(path, golden.weights, replace(golden.config, name="some/model"))
+    wav = tmp_path / "a.wav"
+    soundfile.write(wav, golden.wav.T[:24_000], golden.config.sample_rate)
+    compress(wav, tmp_path / "a.ecdc", model=path)
+    monkeypatch.setattr(registry, "download", lambda repository: pytest.fail("fetched"))
+    with pytest.raises(WeightsError, match="some/model, which has to be given with -m"):
+        decompress(tmp_path / "a.ecdc", tmp_path / "b.wav")
+    decompress(tmp_path / "a.ecdc", tmp_path / "b.wav", model=path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,11 +36,11 @@ def decode(
     from sonant.cli.batch import in_and_out, run_all, targets
     from sonant.codec import Codec
     from sonant.files import decompress
-    from sonant.loading import load
+    from sonant.loading import load, load_named
 
     inputs, output = in_and_out(inputs, output)
-    loader = partial(load, threads=threads, precision=precision, device=device)
-    codec: Codec | None = loader(model) if model else None
+    settings: dict[str, Any] = {"threads": threads, "precision": precision, "device": device}
+    codec: Codec | None = load(model, **settings) if model else None
 
     damaged = False
 
@@ -50,7 +50,7 @@ def decode(
             source,
             target,
             model=codec,
-            loader=loader,
+            loader=partial(load_named, **settings),
             start=start,
             duration=duration,
             strict=strict,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sonant.codes import Codes
 from sonant.container.version1 import CHUNK_FIXED, Chunk
@@ -48,9 +49,18 @@ class AverageRate:
         estimates = CHUNK_FIXED + scales + np.cumsum(bits_of_books(self._lm, codes.values)) / 8
         n_q = max(1, int(np.searchsorted(estimates * self._ratio, budget, side="right")))
         chunk = coded(codes.with_codebooks(n_q))
-        while chunk.size > budget and n_q > 1:
-            n_q -= 1
-            chunk = coded(codes.with_codebooks(n_q))
-        self._ratio = chunk.size / estimates[n_q - 1]
+        while chunk.size > budget and chunk.n_q > 1:
+            chunk = coded(codes.with_codebooks(chunk.n_q - 1))
+        while n_q <= chunk.n_q < codes.n_q and self._expected(chunk, estimates) <= budget:
+            larger = coded(codes.with_codebooks(chunk.n_q + 1))
+            if larger.size > budget:
+                break
+            chunk = larger
+        self._ratio = chunk.size / estimates[chunk.n_q - 1]
         self._saved += share - chunk.size
         return chunk
+
+    @staticmethod
+    def _expected(chunk: Chunk, estimates: NDArray[np.float64]) -> float:
+        """Bytes with one codebook more."""
+        return float(chunk.size * estimates[chunk.n_q] / estimates[chunk.n_q - 1])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sonant.container.streams import Reader, read_exactly
-from sonant.errors import FormatError
+from sonant.errors import ConfigError, FormatError
 
 MAGIC = b"ECDC"
 VERSION = 1
@@ -56,7 +56,13 @@ class Header:
     tags: dict[str, str] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        """The header as it stands in a file."""
+        """The header as it stands in a file.
+
+        Raises:
+            ConfigError: if tags are not text, or more than a file may have.
+        """
+        if not all(isinstance(text, str) for tag in self.tags.items() for text in tag):
+            raise ConfigError("tags are text by name")
         values: dict[str, Any] = {
             "m": self.model,
             "w": self.weights,
@@ -66,7 +72,14 @@ class Header:
         }
         optional = {"lm": self.lm, "or": self.source_rate, "tags": self.tags}
         values |= {key: value for key, value in optional.items() if value}
-        metadata = json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode()
+        try:
+            metadata = json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ConfigError("tags are text, and these hold bytes that are none") from None
+        if len(metadata) > MAX_METADATA:
+            raise ConfigError(
+                f"tags of {len(metadata) >> 10} kB are more than the {MAX_METADATA >> 10} of a file"
+            )
         head = PREFIX.pack(MAGIC, VERSION, len(metadata)) + metadata
         return head + CRC.pack(zlib.crc32(head))
 

@@ -28,12 +28,14 @@ class Model(NamedTuple):
     Attributes:
         digest: SHA-256 of the file, in hexadecimal.
         shared: whether the weights are in a layout that other programs read, too.
+        path: the file or folder.
     """
 
     config: CodecConfig
     weights: Weights
     digest: str
     shared: bool
+    path: Path
 
 
 def bundled_models() -> list[Path]:
@@ -41,22 +43,30 @@ def bundled_models() -> list[Path]:
     return sorted(path for path in BUNDLED.glob("*khz.safetensors"))
 
 
-def find_model(name: str) -> Path:
-    """The file or folder of a model: a bundled name, an official name, a path, or a hub id.
+def is_known(name: str) -> bool:
+    """Whether it is the name of a bundled or an official model."""
+    return name in OFFICIAL_NAMES or BUNDLED / f"{name}.safetensors" in bundled_models()
+
+
+def find_model(name: str) -> tuple[Path, str]:
+    """The file or folder of a model, and what it is called there.
+
+    Args:
+        name: a bundled name, an official name, a path, or a hub id.
 
     Raises:
         WeightsError: if there is none.
     """
-    bundled = BUNDLED / f"{name}.safetensors"
-    if bundled in bundled_models():
-        return bundled
     if name in OFFICIAL_NAMES:
-        return download(OFFICIAL_NAMES[name])
+        return download(OFFICIAL_NAMES[name]), name
+    if is_known(name):
+        return BUNDLED / f"{name}.safetensors", name
     path = Path(name).expanduser()
     if path.exists():
-        return path
+        return path, path.stem
     if name.count("/") == 1 and not path.suffix:
-        return download(name)
+        official = {repository: known for known, repository in OFFICIAL_NAMES.items()}
+        return download(name), official.get(name, name)
     known = ", ".join([p.stem for p in bundled_models()] + list(OFFICIAL_NAMES))
     raise WeightsError(f"{name}: no such model; known are {known}, a file, a folder, or a hub id")
 
@@ -69,9 +79,8 @@ def known_config(name: str) -> CodecConfig:
     """
     if name in OFFICIAL_NAMES:
         return HUB_NAMES[OFFICIAL_NAMES[name]]
-    bundled = BUNDLED / f"{name}.safetensors"
-    if bundled in bundled_models():
-        return store.load_config(bundled)
+    if is_known(name):
+        return store.load_config(BUNDLED / f"{name}.safetensors")
     raise WeightsError(f"{name}: no such model")
 
 
@@ -82,31 +91,33 @@ def load_model(name: str) -> Model:
         WeightsError: if it cannot be found or is damaged.
         MissingDependencyError: for a `.th` checkpoint without PyTorch.
     """
-    path = find_model(name)
+    path, title = find_model(name)
     config_file = path / "config.json" if path.is_dir() else path.with_name("config.json")
     file = path / "model.safetensors" if path.is_dir() else path
     if not file.exists():
         raise WeightsError(f"{path}: holds no model.safetensors")
     digest = store.weights_hash(file)
     if file.suffix == ".th":
-        return _from_layout(_read_checkpoint(file, digest), config_file, file.stem, digest)
+        config, weights = _from_layout(_read_checkpoint(file, digest), config_file, title)
+        return Model(config, weights, digest, True, path)
     if store.is_sonant(file):
         weights, config = store.load_weights(file)
-        return Model(config, weights, digest, shared=False)
-    return _from_layout(_read_safetensors(file), config_file, path.stem, digest)
+        return Model(config, weights, digest, False, path)
+    config, weights = _from_layout(_read_safetensors(file), config_file, title)
+    return Model(config, weights, digest, True, path)
 
 
-def _from_layout(tensors: Mapping[str, Array], config_file: Path, name: str, digest: str) -> Model:
+def _from_layout(tensors: Mapping[str, Array], config_file: Path, name: str) -> tuple[CodecConfig, Weights]:
     if layouts.is_transformers(tensors):
         try:
             values = json.loads(config_file.read_text())
         except (OSError, ValueError) as error:
             raise WeightsError(f"{config_file}: these weights need it ({error})") from None
         config = config_from_transformers(values, name)
-        return Model(config, layouts.from_transformers(tensors, config), digest, shared=True)
+        return config, layouts.from_transformers(tensors, config)
     if layouts.is_official(tensors):
         config = replace(infer_config(tensors), name=name.split("-")[0])
-        return Model(config, layouts.from_official(tensors, config), digest, shared=True)
+        return config, layouts.from_official(tensors, config)
     raise WeightsError(f"{name}: these weights are of no codec that is known here")
 
 

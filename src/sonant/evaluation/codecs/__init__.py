@@ -52,12 +52,14 @@ def make_codec(spec: str, sources: CodecSources) -> CodecUnderTest:
         kbps = float(rate)
     except ValueError:
         raise ConfigError(f"{spec}: name a codec as family:kbps, as in opus:12") from None
-    if (model := family.removesuffix(AVERAGE)) in sources.models:
+    if family in sources.models:
         from sonant.evaluation.codecs.sonant import SonantCodec
+
+        return SonantCodec(sources.models[family], kbps, "Sonant" if family == "sonant" else family)
+    if family.endswith(AVERAGE) and (model := family.removesuffix(AVERAGE)) in sources.models:
         from sonant.evaluation.codecs.sonant_abr import SonantAbrCodec
 
-        kind = SonantAbrCodec if family.endswith(AVERAGE) else SonantCodec
-        return kind(sources.models[model], kbps, "Sonant" if model == "sonant" else model)
+        return SonantAbrCodec(sources.models[model], kbps, "Sonant" if model == "sonant" else model)
     if family in ("opus", "mp3", "aac"):
         from sonant.evaluation.codecs.av_codecs import AvCodec
 

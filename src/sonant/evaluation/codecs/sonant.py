@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import onnxruntime
@@ -27,10 +28,16 @@ def loaded(model: str) -> Codec:
 
 
 @cache
-def engine_identity() -> str:
-    """What computes, so that another engine's results are not taken for this one's."""
-    sources = sorted(Path(engine.__file__).parent.glob("*.py"))
+def code_identity(*modules: ModuleType) -> str:
+    """ONNX Runtime and modules of ours, so that results of other code are not taken for theirs."""
+    sources = [path for module in modules for path in _sources(module)]
     return f"onnxruntime-{onnxruntime.__version__} {content_hash(*(path.read_bytes() for path in sources))}"
+
+
+def _sources(module: ModuleType) -> list[Path]:
+    """The files of a module, or of a whole package."""
+    path = Path(module.__file__ or "")
+    return sorted(path.parent.glob("*.py")) if path.name == "__init__.py" else [path]
 
 
 class SonantCodec:
@@ -49,7 +56,7 @@ class SonantCodec:
         self.name = f"{family} {kbps:g}"
         self.kbps = kbps
         self.bins = codec.config.bins
-        self.identity = f"sonant {codec.weights_hash} {kbps} {engine_identity()}"
+        self.identity = f"sonant {codec.weights_hash} {kbps} beam {codec.beam} {code_identity(engine)}"
 
     def encode(self, audio: Audio, sample_rate: int) -> Payload:
         """Codes as int16, after their length and scales; the bits are those of the codes packed."""

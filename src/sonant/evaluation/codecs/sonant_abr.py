@@ -6,15 +6,20 @@ import io
 
 import numpy as np
 
-from sonant.audio import Audio, resample
+from sonant import code_choice as code_choices
+from sonant import engine, entropy
+from sonant.audio import Audio, mix_channels, resample
 from sonant.code_choice import code_choice
+from sonant.container import average_rate, writer
 from sonant.container.index import find_index
 from sonant.container.writer import FileWriter
 from sonant.errors import WeightsError
 from sonant.evaluation.codecs.base import Payload
-from sonant.evaluation.codecs.sonant import engine_identity, loaded
+from sonant.evaluation.codecs.sonant import code_identity, loaded
 from sonant.language_models import language_model
 from sonant.recording import Recording, new_header
+
+CODE = (engine, entropy, average_rate, writer, code_choices)
 
 
 class SonantAbrCodec:
@@ -35,23 +40,24 @@ class SonantAbrCodec:
         self.family = f"{family} abr"
         self.name = f"{self.family} {kbps:g}"
         self.kbps = kbps
-        self.identity = f"sonant abr {codec.weights_hash} {lm.digest} {kbps} {engine_identity()}"
+        self.identity = f"sonant abr {codec.weights_hash} {lm.digest} {kbps} {code_identity(*CODE)}"
 
     def encode(self, audio: Audio, sample_rate: int) -> Payload:
         """An .ecdc file; the bits are those of its chunks with their heads and checksums."""
         codec = loaded(self._model)
         rate = codec.config.sample_rate
-        wav = audio if rate == sample_rate else resample(audio, sample_rate, rate)
+        wav = mix_channels(audio, codec.config.channels)
+        wav = wav if rate == sample_rate else resample(wav, sample_rate, rate)
         choice = code_choice(codec, self._lm, self.kbps, self.kbps, None, None)
         file, stream = io.BytesIO(), choice.encoder(codec)
-        writer = FileWriter(
+        file_writer = FileWriter(
             *(file, codec.config, new_header(codec, self._lm), self._lm),
             search=choice.search,
             average=choice.average,
         )
-        writer.write(stream.push(wav))
-        writer.write(stream.finish())
-        writer.finish()
+        file_writer.write(stream.push(wav))
+        file_writer.write(stream.finish())
+        file_writer.finish()
         index = find_index(file)
         assert index
         return Payload(file.getvalue(), 8 * sum(index.sizes))
