@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import soundfile
 import sonant
 from sonant.codec import Codec
 from sonant.errors import SonantError
-from sonant.files import compress, decompress
+from sonant.files import compress, decompress, join_files
 
 
 @pytest.mark.parametrize("ending", [".wav", ".flac", ".ogg"])
@@ -38,6 +39,24 @@ def test_an_existing_file_is_kept(codec: Codec, speech_file: Path, tmp_path: Pat
     assert target.read_text() == "precious"
     compress(speech_file, target, model=codec, overwrite=True)
     assert target.read_bytes().startswith(b"ECDC")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_named_pipe_is_not_replaced(
+    codec: Codec, speech_file: Path, tmp_path: Path, overwrite: bool
+) -> None:
+    pipe, coded = tmp_path / "pipe.wav", tmp_path / "a.ecdc"
+    os.mkfifo(pipe)
+    compress(speech_file, coded, model=codec, bitrate=1.5, lm=False)
+    for work in (
+        lambda: compress(speech_file, pipe, model=codec, overwrite=overwrite),
+        lambda: decompress(coded, pipe, model=codec, overwrite=overwrite),
+        lambda: join_files([coded, coded], pipe, overwrite=overwrite),
+    ):
+        with pytest.raises(SonantError, match="is a pipe or a device; use - "):
+            work()
+    assert pipe.is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ecdc", "pipe.wav"]
 
 
 @pytest.mark.parametrize(

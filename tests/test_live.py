@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import load_golden
 from sonant.audio import Audio
 from sonant.codec import Codec
 from sonant.codes import Codes, join
 from sonant.concealment import FADE_FRAMES, ConcealingDecoder
 from sonant.errors import ConfigError
 from sonant.evaluation.metrics.signal import si_snr
-from sonant.live import JitterBuffer, Packet
+from sonant.live import FARTHEST_FRAMES, JitterBuffer, Packet
 
 HOP = 320
 
@@ -58,7 +59,7 @@ def test_whatever_arrives_is_played_in_order_and_the_rest_is_told(data: st.DataO
     for number in arrived:
         played += list(jitter.put(Packet(2 * number, coded(2 * number, 2 * number + 1))))
     played += list(jitter.finish())
-    position, heard = 0, set()
+    position, heard = (0 if 2 * arrived[0] <= depth else 2 * arrived[0]), set()
     for part in played:
         if isinstance(part, int):
             assert part > 0
@@ -80,6 +81,62 @@ def test_a_missing_packet_is_waited_for_and_no_longer() -> None:
     lost, codes, _ = jitter.put(Packet(3, coded(3)))
     assert (lost, codes.frames) == (1, 1)
     assert list(jitter.put(Packet(1, coded(1)))) == []
+    assert jitter.late == 1
+
+
+def frames(first: int, stop: int) -> Packet:
+    """Frames that hold the last digits of their number."""
+    return Packet(first, coded(*(number % 1000 for number in range(first, stop))))
+
+
+def played(jitter: JitterBuffer, *packets: Packet) -> list[int]:
+    """The last digits of frames, -1 for those that are lost."""
+    parts = [part for packet in packets for part in jitter.put(packet)] + list(jitter.finish())
+    out: list[int] = []
+    for part in parts:
+        out += [-1] * part if isinstance(part, int) else part.values[0].tolist()
+        assert isinstance(part, int) or part.length == HOP * part.frames
+    return out
+
+
+def test_who_joins_late_hears_at_once() -> None:
+    assert played(JitterBuffer(8), frames(270_000, 270_008)) == list(range(8))
+    assert played(JitterBuffer(16), frames(8, 16), frames(0, 8)) == list(range(16))
+
+
+@pytest.mark.parametrize("number", [4_000_000_000, 500, 16 + FARTHEST_FRAMES + 1])
+def test_a_packet_of_a_damaged_number_is_dropped(number: int) -> None:
+    jitter, damaged = JitterBuffer(8), frames(number, number + 8)
+    heard = played(jitter, frames(0, 8), frames(8, 16), damaged, damaged, frames(24, 32), frames(32, 40))
+    assert heard == [*range(16), *[-1] * 8, *range(24, 40)]
+    assert not jitter.late
+
+
+def test_a_first_packet_of_a_damaged_number_costs_only_itself() -> None:
+    packets = (frames(4_000_000_000, 4_000_000_008), frames(16, 24), frames(24, 32))
+    assert played(JitterBuffer(8), *packets) == [*range(8), *range(16, 32)]
+
+
+@pytest.mark.parametrize("before", [1000, 2**32 - 8])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_stream_that_begins_anew_is_followed(before: int, swapped: bool) -> None:
+    """What waited is played, and the packet that told of the jump is too."""
+    old = [frames(before - 8, before), Packet(before + 4, coded(7, 8, 9, 10))]
+    new = [frames(0, 8), frames(8, 16)]
+    heard = played(JitterBuffer(8), *old, *(new[::-1] if swapped else new), frames(16, 24))
+    assert heard == [*(n % 1000 for n in range(before - 8, before)), *[-1] * 4, 7, 8, 9, 10, *range(24)]
+
+
+def test_after_an_interruption_it_goes_on_without_a_gap() -> None:
+    packets = (frames(0, 8), frames(600, 608), frames(608, 616))
+    assert played(JitterBuffer(8), *packets) == [*range(8), *range(600, 616)]
+
+
+def test_frames_that_arrive_twice_are_played_once() -> None:
+    assert played(JitterBuffer(8), frames(0, 8), frames(8, 16), frames(12, 20)) == list(range(20))
+    jitter = JitterBuffer(20)
+    packets = (frames(4, 6), frames(2, 8), frames(2, 4), frames(0, 5), frames(6, 8))
+    assert played(jitter, *packets) == list(range(8))
     assert jitter.late == 1
 
 
@@ -124,6 +181,45 @@ def test_a_loss_before_anything_is_silence(codec: Codec) -> None:
     decoder = ConcealingDecoder(codec)
     assert not decoder.lose(3).any()
     assert decoder.push(join([codec.encode(np.zeros((1, 640), np.float32))])).shape == (1, 640)
+
+
+@pytest.fixture(scope="module")
+def reflecting() -> Codec:
+    """Random weights in the layout of the official 24 kHz model."""
+    golden = load_golden("24khz")
+    return Codec(golden.config, golden.weights)
+
+
+@pytest.mark.parametrize("low_latency", [False, True])
+@pytest.mark.parametrize("first", [0, 3, 7, 8, 20])
+@pytest.mark.parametrize("lost", [1, FADE_FRAMES + 1])
+def test_a_model_with_reflect_padding_gives_all_that_is_due(
+    reflecting: Codec, low_latency: bool, first: int, lost: int
+) -> None:
+    """From a loss on there is nothing to wait for, and other bitrates may follow."""
+    hop, n_q = reflecting.config.hop_length, reflecting.config.n_q
+    values = np.random.default_rng(0).integers(0, reflecting.config.bins, (n_q, 40)).astype(np.int16)
+    decoder = ConcealingDecoder(reflecting, low_latency=low_latency)
+    heard = [decoder.push(Codes(values[:, n : n + 1], hop)) for n in range(first)]
+    heard.append(decoder.lose(lost))
+    assert sum(audio.shape[1] for audio in heard) == (first + lost) * hop
+    for n in range(first, 40):
+        assert decoder.push(Codes(values[: 1 + n % n_q, n : n + 1], hop)).shape == (1, hop)
+    assert decoder.lose(2).shape == (1, 2 * hop)
+    assert decoder.finish().shape == (1, 0)
+
+
+def test_frames_that_wait_for_more_are_played_before_a_loss(reflecting: Codec) -> None:
+    """As with `low_latency`, while those that nothing is lost of are as in the whole file."""
+    hop = reflecting.config.hop_length
+    codes = reflecting.encode(np.random.default_rng(0).normal(0, 0.1, (1, 12 * hop)).astype(np.float32))
+    start = Codes(codes.values[:, :3], 3 * hop)
+    waiting, at_once = (ConcealingDecoder(reflecting, low_latency=low) for low in (False, True))
+    assert waiting.push(start).shape == (1, 0)
+    expected = np.concatenate([at_once.push(start), at_once.lose(2)], axis=1)
+    np.testing.assert_array_equal(waiting.lose(2), expected)
+    whole = ConcealingDecoder(reflecting).push(codes)
+    np.testing.assert_allclose(whole, reflecting.decode(codes), atol=1e-5)
 
 
 @pytest.fixture(scope="module")

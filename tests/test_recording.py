@@ -1,5 +1,6 @@
 """Recordings: playing parts, damage filled and told, both versions of the format."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from sonant.codec import Codec
 from sonant.container.index import find_index
 from sonant.errors import FormatError, WeightsError
 from sonant.files import compress, decompress
+from sonant.recording import Recording
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,40 @@ def test_start_and_duration_of_a_file(codec: Codec, coded: tuple[Path, np.ndarra
     assert not (tmp_path / "none.wav").exists()
 
 
+def test_iterators_do_not_disturb_each_other(
+    codec: Codec, coded: tuple[Path, np.ndarray], tmp_path: Path
+) -> None:
+    path, version = tmp_path / "short.ecdc", coded[0].read_bytes()[4]
+    compress(coded[0].parent / "a.wav", path, model=codec, bitrate=1.5, version=version, chunk=0.5)
+    with sonant.open(path, codec) as recording:
+        whole = np.concatenate(list(recording.blocks()), axis=1)
+        first, late = recording.blocks(), recording.blocks(8.0)
+        blocks = [next(first)]
+        recording.seek(3)
+        assert recording.read(0.5).shape == (1, 12_000)
+        next(late)
+        again = recording.blocks()
+        for block in first:
+            blocks.append(block)
+            next(again, None)
+        np.testing.assert_array_equal(np.concatenate(blocks, axis=1), whole)
+        assert recording.damages == []
+
+
+def test_a_file_within_a_file_begins_where_it_was_opened(
+    codec: Codec, coded: tuple[Path, np.ndarray]
+) -> None:
+    path, whole = coded
+    if path.read_bytes()[4] == 1:
+        pytest.skip("the index of version 1 counts from the start of the file")
+    file = io.BytesIO(b"before" + path.read_bytes())
+    file.seek(6)
+    recording = Recording(file, codec)
+    for _ in range(2):
+        played = np.concatenate(list(recording.blocks()), axis=1)[0]
+        np.testing.assert_allclose(played, whole, rtol=0, atol=2**-15)
+
+
 def damaged_copy(path: Path, out: Path, chunk: int) -> Path:
     data = bytearray(path.read_bytes())
     with path.open("rb") as file:
@@ -95,6 +131,34 @@ def test_a_damaged_chunk_fades_and_the_rest_stays_in_place(
     assert np.square(played[after] - whole[after]).sum() <= 1e-3 * np.square(whole[after]).sum()
     with pytest.raises(FormatError, match="lost from"):
         decompress(bad, tmp_path / "strict.wav", model=codec, strict=True)
+
+
+@pytest.mark.parametrize("chunks", [(1,), (0, 1), (1, 2)])
+@pytest.mark.parametrize("starts", [(0, 0), (0, 6, 11), (6, 0), (11, 0, 6)])
+def test_each_damage_is_told_once(
+    codec: Codec,
+    coded: tuple[Path, np.ndarray],
+    tmp_path: Path,
+    chunks: tuple[int, ...],
+    starts: tuple[int, ...],
+) -> None:
+    path, _ = coded
+    if path.read_bytes()[4] == 0:
+        pytest.skip("version 0 has no checksums")
+    bad = path
+    for chunk in chunks:
+        bad = damaged_copy(bad, tmp_path / f"{chunk}.ecdc", chunk)
+    with sonant.open(bad, codec) as recording:
+        told = []
+        for start in starts * 2:
+            lost = len(recording.damages)
+            for _ in recording.blocks(start):
+                pass
+            told.append(recording.damages[lost:])
+        assert told[len(starts) :] == [[]] * len(starts)
+        assert len(set(recording.damages)) == len(recording.damages)
+        if starts[0] == 0:
+            assert len(recording.damages) == 1
 
 
 def test_other_weights_of_the_same_name_are_refused(codec: Codec, coded: tuple[Path, np.ndarray]) -> None:

@@ -30,6 +30,16 @@ def test_an_error_leaves_what_was_there(tmp_path: Path, write) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_a_link_stays(tmp_path: Path) -> None:
+    target, link = tmp_path / "a.bin", tmp_path / "link"
+    target.write_text("old")
+    link.symlink_to(target)
+    with replacing_output(link) as temporary:
+        temporary.write_text("new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+
+
 def test_a_place_that_does_not_exist_is_named(tmp_path: Path) -> None:
     target = tmp_path / "nowhere" / "a.bin"
     with (

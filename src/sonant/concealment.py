@@ -19,15 +19,18 @@ class ConcealingDecoder:
     the whole frame repeated. The next frame that arrives fades in; it goes on in the same decoder, or
     after a longer loss in a fresh one, whose memory is silence and not a sound held for too long.
 
+    Without `low_latency` a model with reflect padding gives nothing before it has 8 frames. If one of these
+    is lost, and after a longer loss, it begins as with `low_latency`.
+
     Args:
         codec: without segments.
         low_latency: as for `Codec.decoder`.
     """
 
     def __init__(self, codec: Codec, *, low_latency: bool = False) -> None:
-        self._codec, self._low_latency = codec, low_latency
-        self._hop = codec.config.hop_length
+        self._codec, self._hop = codec, codec.config.hop_length
         self._stream = codec.decoder(low_latency=low_latency)
+        self._waiting: list[Codes] = []
         self._last: Codes | None = None
         self._lost = 0
         self._gain = np.float32(1)
@@ -39,9 +42,10 @@ class ConcealingDecoder:
             FormatError: as `Stream.push`.
         """
         if self._lost > FADE_FRAMES:
-            self._stream = self._codec.decoder(low_latency=self._low_latency)
+            self._stream = self._codec.decoder(low_latency=True)
         audio = self._stream.push(codes)
         if codes.frames:
+            self._waiting = [] if audio.shape[1] else [*self._waiting, codes]
             held = codes.values[:1, -1:]
             self._last, self._lost = Codes(held, self._hop), 0
         if self._gain < 1 and audio.shape[1]:
@@ -49,9 +53,10 @@ class ConcealingDecoder:
         return audio
 
     def lose(self, frames: int) -> Audio:
-        """Give `frames` · hop samples in place of frames that are lost."""
+        """Give `frames` · hop samples in place of frames that are lost, after those of frames that wait."""
         held = min(frames, max(0, FADE_FRAMES - self._lost)) if self._last is not None else 0
-        parts = [np.zeros((self._codec.config.channels, 0), np.float32)]
+        parts = self._begun() if frames else []
+        parts.append(np.zeros((self._codec.config.channels, 0), np.float32))
         for _ in range(held):
             assert self._last is not None
             self._lost += 1
@@ -68,6 +73,13 @@ class ConcealingDecoder:
     def finish(self) -> Audio:
         """See `Stream.finish`."""
         return self._stream.finish()
+
+    def _begun(self) -> list[Audio]:
+        """The audio of frames that wait, from a stream that does not wait for more of them."""
+        if self._waiting:
+            self._stream = self._codec.decoder(low_latency=True)
+        waiting, self._waiting = self._waiting, []
+        return [self._stream.push(codes) for codes in waiting]
 
     def _ramp(self, audio: Audio, gain: np.float32) -> None:
         """From the gain of the sample before to another, in place."""

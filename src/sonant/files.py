@@ -26,11 +26,12 @@ from sonant.container.concatenate import concatenate
 from sonant.container.writer import CHUNK_SECONDS, FileWriter
 from sonant.errors import AudioError, ConfigError, FormatError, SonantError, WeightsError
 from sonant.language_models import language_model, official_language_model
-from sonant.loading import DEFAULT_MODEL, load
+from sonant.loading import DEFAULT_MODEL, load, load_named
 from sonant.recording import Recording, new_header
 from sonant.whole_files import replacing_output
 
 PIPE = "-"
+BITRATE = 6.0
 
 Progress = Callable[[float], None]
 Write = Callable[[Codes, bool], None]
@@ -41,7 +42,7 @@ def compress(
     target: str | Path,
     *,
     model: str | Path | Codec = DEFAULT_MODEL,
-    bitrate: float = 6.0,
+    bitrate: float = BITRATE,
     lm: bool | None = None,
     version: int = 1,
     tags: dict[str, str] | None = None,
@@ -101,9 +102,9 @@ def compress(
             done += block.shape[1]
             if progress:
                 progress(done / config.sample_rate)
-        write(stream.finish(), True)
         if not done:
             raise AudioError(f"{source}: holds no samples")
+        write(stream.finish(), True)
 
 
 def _version0_writer(file: BinaryIO, codec: Codec, lm: bool | None) -> Write:
@@ -138,7 +139,7 @@ def decompress(
     target: str | Path,
     *,
     model: str | Path | Codec | None = None,
-    loader: Callable[[str | Path], Codec] = load,
+    loader: Callable[[str | Path], Codec] = load_named,
     start: float = 0.0,
     duration: float | None = None,
     strict: bool = False,
@@ -151,7 +152,7 @@ def decompress(
         source: the .ecdc file, or `-` for standard input.
         target: wav, flac or ogg by its ending, or `-` for WAV on standard output.
         model: the model that made the file; by default the one that the file names.
-        loader: what loads it, given its name.
+        loader: what loads the model that the file names; by default only bundled and official ones.
         start, duration: the part to decode, in seconds.
         strict: damage is an error instead of a fade into silence.
         overwrite, progress: as for `compress`.
@@ -243,6 +244,8 @@ def _check_target(source: str | Path, target: str | Path, overwrite: bool) -> No
     path = Path(target)
     if path.is_dir():
         raise SonantError(f"{target}: is a directory; name a file")
+    if path.exists() and not path.is_file():
+        raise SonantError(f"{target}: is a pipe or a device; use - for standard output and redirect that")
     if path.exists() and not overwrite:
         raise SonantError(f"{target}: exists; use -f to overwrite it")
     if path.exists() and str(source) != PIPE and Path(source).exists() and path.samefile(source):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from sonant.container import version0, version1
 from sonant.container.probe import probe
 from sonant.container.reader import ChunkReader, Damage
-from sonant.container.streams import Rewindable
+from sonant.container.streams import PIECE, Reader, Rewindable
 from sonant.errors import FormatError, WeightsError
 from sonant.files import open_ecdc
 from sonant.models.registry import known_config
@@ -25,13 +25,28 @@ def describe(path: Path) -> Facts:
         FormatError: if the file is none.
     """
     with open_ecdc(path) as file:
+        counted = _Counted(file)
         try:
-            header, stream, mended = probe(file)
+            header, stream, mended = probe(counted)
             if isinstance(header, version0.Header):
-                return _version0(header, path.stat().st_size)
-            return _version1(header, stream, file, mended)
+                while stream.read(PIECE):
+                    pass
+                return _version0(header, counted.size)
+            return _version1(header, stream, counted, mended)
         except FormatError as error:
             raise FormatError(f"{path}: {error}") from None
+
+
+class _Counted:
+    """A stream, and the number of bytes that were read from it."""
+
+    def __init__(self, stream: Reader) -> None:
+        self._stream, self.size = stream, 0
+
+    def read(self, size: int, /) -> bytes:
+        data = self._stream.read(size)
+        self.size += len(data)
+        return data
 
 
 def _version0(header: version0.Header, size: int) -> Facts:
@@ -57,10 +72,9 @@ def _version0(header: version0.Header, size: int) -> Facts:
     }
 
 
-def _version1(header: version1.Header, stream: Rewindable, file: BinaryIO, mended: bool) -> Facts:
+def _version1(header: version1.Header, stream: Rewindable, counted: _Counted, mended: bool) -> Facts:
     """Reads all chunks, so that damage is seen."""
     reader = ChunkReader(stream, header)
-    size = len(header.to_bytes())
     samples = frames = codes = payload = chunks = coded = 0
     codebooks: set[int] = set()
     damages = ["the header could be mended"] if mended else []
@@ -72,9 +86,7 @@ def _version1(header: version1.Header, stream: Rewindable, file: BinaryIO, mende
         samples, frames = item.start + item.samples, frames + item.frames
         codes, payload = codes + item.frames * item.n_q, payload + len(item.payload)
         codebooks.add(item.n_q)
-        size += item.size
-    size = file.tell() if file.seekable() else size
-    seconds = samples / header.sample_rate
+    size, seconds = counted.size, samples / header.sample_rate
     values: Facts = {
         "version": 1,
         "model": header.model,

@@ -18,6 +18,7 @@ from sonant.errors import ConfigError
 
 HEAD = struct.Struct(">IBB")
 NUMBERS = 1 << 32
+FARTHEST_FRAMES = 225
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,15 @@ class Packet:
 class JitterBuffer:
     """Puts packets in order and tells which frames are lost.
 
+    It begins at the first packet that arrives, or at frame 0 if that is no more than `depth` before.
+    Frames that arrive twice are played once.
+
+    A packet more than 225 frames (3 s at 75 Hz), or `depth` if that is more, from the frame to play
+    next has a damaged number, or the stream was interrupted or began anew. It is put aside. If the
+    packet after it has another number as near to its own, what waits is played and the stream goes on
+    with the two, with no frames told as lost; else it is dropped. So it is too where numbers begin at 0
+    again after 2^32.
+
     Args:
         depth: frames that a missing packet is waited for; the delay that this adds.
     """
@@ -68,28 +78,69 @@ class JitterBuffer:
         self._depth = depth
         self._waiting: dict[int, Codes] = {}
         self._next = self._end = 0
+        self._begun = False
+        self._aside: Packet | None = None
         self.late = 0
 
     def put(self, packet: Packet) -> Iterator[Codes | int]:
         """Take a packet; give what can be played now: codes, or a number of frames that are lost."""
-        if packet.first < self._next:
-            self.late += 1
-        else:
-            self._waiting[packet.first] = packet.codes
-            self._end = max(self._end, packet.first + packet.codes.frames)
+        if not self._begun:
+            self._begin(packet.first)
+        elif not self._near(packet.first, self._next):
+            yield from self._put_far(packet)
+            return
+        self._aside = None
+        self._keep(packet)
         yield from self._ready(self._depth)
 
     def finish(self) -> Iterator[Codes | int]:
         """Everything that is left."""
         yield from self._ready(0)
 
+    def _put_far(self, packet: Packet) -> Iterator[Codes | int]:
+        before, self._aside = self._aside, packet
+        if before is None or before.first == packet.first or not self._near(before.first, packet.first):
+            return
+        yield from self._ready(0)
+        self._aside = None
+        self._begin(min(before.first, packet.first))
+        self._keep(before)
+        self._keep(packet)
+        yield from self._ready(self._depth)
+
+    def _near(self, first: int, other: int) -> bool:
+        return abs(first - other) <= max(FARTHEST_FRAMES, self._depth)
+
+    def _begin(self, first: int) -> None:
+        self._next = self._end = 0 if first <= self._depth else first
+        self._begun = True
+
+    def _keep(self, packet: Packet) -> None:
+        end = packet.first + packet.codes.frames
+        if end <= self._next:
+            self.late += 1
+            return
+        held = self._waiting.get(packet.first)
+        if held is None or held.frames < packet.codes.frames:
+            self._waiting[packet.first] = packet.codes
+        self._end = max(self._end, end)
+
     def _ready(self, depth: int) -> Iterator[Codes | int]:
         while self._waiting:
             first = min(self._waiting)
-            if first > self._next:
+            lost = first - self._next
+            if lost > 0:
                 if self._end - self._next <= depth:
                     return
-                yield first - self._next
-            codes = self._waiting.pop(first)
-            self._next = first + codes.frames
-            yield codes
+                self._next = first
+                yield lost
+            codes, played = self._waiting.pop(first), self._next - first
+            if played < codes.frames:
+                self._next = first + codes.frames
+                yield _after(played, codes)
+
+
+def _after(first: int, codes: Codes) -> Codes:
+    """Whole frames without the `first` of them."""
+    hop = codes.length // codes.frames
+    return codes.part(first, codes.frames, codes.length - first * hop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,12 @@ from sonant.container import version0, version1
 from sonant.container.index import Index, find_index
 from sonant.container.probe import AnyHeader, probe
 from sonant.container.reader import LANES, ChunkReader, Damage, decoded, read_chunk_at
-from sonant.container.streams import Rewindable
+from sonant.container.streams import Reader, Rewindable
 from sonant.container.version1 import HASH_DIGITS, Chunk
 from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.errors import FormatError, WeightsError
 from sonant.language_models import language_model, official_language_model
-from sonant.loading import load
+from sonant.loading import load, load_named
 
 LONGEST_GAP_SECONDS = 3600
 SILENT_FRAMES = 75
@@ -35,10 +36,13 @@ Piece = tuple[int, Codes] | Damage
 class Recording:
     """An .ecdc file that is open: plays from the start, from any time, or part by part.
 
+    Iterators of `blocks`, and `read`, do not disturb each other if the file can seek; `damages` has each
+    damage once.
+
     Args:
         file: in binary; it must be able to seek for anything but playing from the start.
         model: a codec, or what `sonant.load` takes; by default what the file names.
-        loader: what loads a model that is named.
+        loader: what loads the model that the file names; by default only bundled and official ones.
         strict: damage is an error.
 
     Raises:
@@ -51,14 +55,19 @@ class Recording:
         file: BinaryIO,
         model: str | Path | Codec | None = None,
         *,
-        loader: Callable[[str | Path], Codec] = load,
+        loader: Callable[[str | Path], Codec] = load_named,
         strict: bool = False,
     ) -> None:
         self._file, self._strict = file, strict
         self.damages: list[str] = []
-        header, self._stream, mended = probe(file)
+        self._lost = _Stretches()
+        self._start = file.tell() if file.seekable() else 0
+        header, self._stream, mended = probe(self._reader())
         self.header: AnyHeader = header
-        self.codec = model if isinstance(model, Codec) else loader(model or header.model)
+        if isinstance(model, Codec):
+            self.codec = model
+        else:
+            self.codec = load(model) if model else loader(header.model)
         self._check_model()
         if mended:
             self._report(Damage(0, 0, "the header was damaged and could be mended"))
@@ -79,13 +88,13 @@ class Recording:
             )
 
     def _find_index(self) -> Index | None:
-        place = self._file.tell()
         try:
             return find_index(self._file)
         except FormatError:
             return None
-        finally:
-            self._file.seek(place)
+
+    def _reader(self) -> Reader:
+        return _Place(self._file, self._start) if self._file.seekable() else self._file
 
     @property
     def sample_rate(self) -> int:
@@ -180,8 +189,7 @@ class Recording:
         stream, self._stream = self._stream, None  # type: ignore[assignment]
         if stream is not None:
             return stream
-        self._file.seek(0)
-        return probe(self._file)[1]
+        return probe(_Place(self._file, self._start))[1]
 
     def _language_model(self, header: version1.Header) -> IntegerLanguageModel | None:
         if header.lm is None:
@@ -194,15 +202,16 @@ class Recording:
         return lm
 
     def _report(self, damage: Damage) -> None:
-        begin = damage.start / self.sample_rate
+        start, stop = damage.start, damage.start + damage.samples
+        begin, end = start / self.sample_rate, stop / self.sample_rate
         if damage.samples:
-            end = (damage.start + damage.samples) / self.sample_rate
             text = f"lost from {begin:.2f} s to {end:.2f} s: {damage.reason}"
         else:
             text = f"damaged at {begin:.2f} s: {damage.reason}"
         if self._strict:
             raise FormatError(text)
-        self.damages.append(text)
+        if self._lost.add(start, stop) if damage.samples else text not in self.damages:
+            self.damages.append(text)
 
     def _play(self, pieces: Iterable[Piece], origin: int) -> Iterator[Audio]:
         """Decode in order; every block follows the last without a gap."""
@@ -214,6 +223,36 @@ class Recording:
             else:
                 yield from player.play(*piece)
         yield from player.stop()
+
+
+class _Place:
+    """Reads a file from a place of its own, whoever else moves in it."""
+
+    def __init__(self, file: BinaryIO, position: int) -> None:
+        self._file, self._position = file, position
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes."""
+        self._file.seek(self._position)
+        data = self._file.read(size)
+        self._position += len(data)
+        return data
+
+
+class _Stretches:
+    """Stretches of a recording, joined where they touch."""
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._stops: list[int] = []
+
+    def add(self, start: int, stop: int) -> bool:
+        """Add one; returns whether any of it is new."""
+        touching = slice(bisect_left(self._stops, start), bisect_right(self._starts, stop))
+        starts, stops = self._starts[touching], self._stops[touching]
+        self._starts[touching] = [min([start, *starts])]
+        self._stops[touching] = [max([stop, *stops])]
+        return len(starts) != 1 or start < starts[0] or stops[0] < stop
 
 
 def _timed(blocks: Iterable[Codes]) -> Iterator[tuple[int, Codes]]:

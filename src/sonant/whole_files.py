@@ -32,13 +32,13 @@ def remove_partials(target: Path) -> None:
 
 @contextmanager
 def replacing_output(target: Path) -> Iterator[Path]:
-    """As `replacing`, for a file that the user has named.
+    """As `replacing`, for a file that the user has named; a symbolic link stays, its file is replaced.
 
     Raises:
         SonantError: if it cannot be written.
     """
     try:
-        with replacing(target) as temporary:
+        with replacing(Path(os.path.realpath(target))) as temporary:
             yield temporary
     except OSError as error:
         raise SonantError(f"{target}: cannot be written ({error.strerror or error})") from None

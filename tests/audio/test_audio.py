@@ -77,17 +77,62 @@ def test_resampling_does_not_depend_on_the_blocks() -> None:
     np.testing.assert_allclose(cut, whole, atol=1e-6)
 
 
-def test_m4a_and_webm_are_read_by_pyav(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("source_rate", "samples", "wanted"), [(44_100, 0, 0), (192_000, 0, 0), (192_000, 1, 0), (8_000, 1, 3)]
+)
+def test_hardly_any_samples_are_resampled(source_rate: int, samples: int, wanted: int) -> None:
+    audio = resample(np.ones((2, samples), np.float32), source_rate, 24_000)
+    assert (audio.shape, audio.dtype) == ((2, wanted), np.float32)
+
+
+@pytest.mark.parametrize("rate", [0, -24_000])
+def test_a_rate_that_cannot_be_is_a_sentence(rate: int) -> None:
+    with pytest.raises(AudioError, match=f"above 0 Hz, not {rate}"):
+        resample(tone(24_000), rate, 24_000)
+
+
+def write_with_pyav(path: Path, codec: str) -> None:
     av = pytest.importorskip("av")
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=48_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(tone(48_000), format="fltp", layout="mono")
+        frame.sample_rate = 48_000
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+
+
+def test_m4a_and_webm_are_read_by_pyav(tmp_path: Path) -> None:
     for name, codec in (("a.m4a", "aac"), ("a.webm", "libopus")):
-        with av.open(str(tmp_path / name), "w") as container:
-            stream = container.add_stream(codec, rate=48_000, layout="mono")
-            frame = av.AudioFrame.from_ndarray(tone(48_000), format="fltp", layout="mono")
-            frame.sample_rate = 48_000
-            container.mux([*stream.encode(frame), *stream.encode(None)])
+        write_with_pyav(tmp_path / name, codec)
         audio, rate = read_audio(tmp_path / name, 24_000, 1)
         assert rate == 48_000
         assert np.sqrt(np.mean(audio[:, 4000:8000] ** 2)) == pytest.approx(0.5 / np.sqrt(2), abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["a.m4a", "a.aac"])
+def test_a_damaged_file_of_pyav_is_named(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    write_with_pyav(path, "aac")
+    data = bytearray(path.read_bytes())
+    for start in range(len(data) // 2, len(data) * 3 // 4, 100):
+        data[start : start + 10] = b"\xff" * 10
+    path.write_bytes(data)
+    with pytest.raises(AudioError, match=f"{name}: is damaged"):
+        read_audio(path, 24_000, 1)
+
+
+def test_a_track_of_an_unknown_kind_is_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "a.webm"
+    write_with_pyav(path, "libopus")
+    path.write_bytes(path.read_bytes().replace(b"A_OPUS", b"A_NONE"))
+    with pytest.raises(AudioError, match=r"a\.webm: has no audio track that can be read"):
+        open_source(path)
+
+
+def test_raw_samples_are_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "a.raw"
+    path.write_bytes(bytes(1000))
+    with pytest.raises(AudioError, match=r"a\.raw: raw samples do not say their rate"):
+        open_source(path)
 
 
 def test_without_pyav_the_sentence_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,10 +73,21 @@ def test_a_search_finds_the_same_for_a_file_and_for_a_pipe(speech_file: Path, tm
     assert piped.stdout == coded.read_bytes()
 
 
-def test_a_bad_input_leaves_nothing_in_a_pipe(tmp_path: Path) -> None:
+def test_a_bad_or_empty_input_leaves_nothing_in_a_pipe(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "nan.wav", np.full(24_000, np.nan, np.float32), 24_000, subtype="FLOAT")
-    result = sonant("encode", "-", stdin=(tmp_path / "nan.wav").read_bytes())
-    assert (result.returncode, result.stdout) == (2, b"")
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0, np.float32), 24_000)
+    for name in ("nan.wav", "empty.wav"):
+        result = sonant("encode", "-", stdin=(tmp_path / name).read_bytes())
+        assert (result.returncode, result.stdout) == (2, b"")
+
+
+@pytest.mark.parametrize("version", ["0", "1"])
+def test_info_of_a_pipe_is_that_of_the_file(speech_file: Path, tmp_path: Path, version: str) -> None:
+    coded = tmp_path / "a.ecdc"
+    assert sonant("encode", speech_file, "-o", coded, "--format", version, "-b", "1.5").returncode == 0
+    values = json.loads(sonant("info", coded, "--json").stdout)
+    assert values["bytes"] == coded.stat().st_size
+    assert json.loads(sonant("info", "-", "--json", stdin=coded.read_bytes()).stdout) == values
 
 
 def test_info_and_models(speech_file: Path, tmp_path: Path) -> None:
@@ -106,6 +117,12 @@ def test_info_and_models(speech_file: Path, tmp_path: Path) -> None:
         (["decode", "{speech}", "-o", "{tmp}/a.wav"], "is not .ecdc"),
         (["decode", "{speech}", "-o", "{tmp}/a.xyz"], "is written as .wav, .flac, .ogg"),
         (["info", "{speech}"], "is not .ecdc"),
+        (["encode", "{speech}", "{speech}", "-"], "several inputs cannot go into one output"),
+        (["encode", "{speech}", "{speech}", "-o", "{speech}/x"], "x: the folder cannot be made"),
+        (["encode", "{speech}", "--chunk", "inf", "-o", "{tmp}/a.ecdc"], "a chunk lasts some seconds"),
+        (["encode", "{speech}", "-m", "a b/c", "-o", "{tmp}/a.ecdc"], "a b/c: no such model on the hub"),
+        (["evaluate", "{speech}", "--json", "{tmp}/no/a.json"], "a.json: cannot be written"),
+        (["export", "24khz", "--transformers", "{speech}/x"], "x: Not a directory"),
     ],
 )
 def test_errors_are_one_line(
@@ -117,6 +134,12 @@ def test_errors_are_one_line(
     assert sentence in result.stderr.decode()
     assert result.stderr.count(b"\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_port_that_cannot_be_is_refused() -> None:
+    result = sonant("studio", "--port", "99999", "--no-browser")
+    assert result.returncode == 2
+    assert b"Invalid value for '--port'" in result.stderr
 
 
 def test_every_command_has_help() -> None:

@@ -24,8 +24,8 @@ from typer.testing import CliRunner
 import sonant
 from conftest import AUDIO
 from sonant.cli import app
-from sonant.errors import WeightsError
-from sonant.studio.desk import Desk
+from sonant.errors import AudioError, WeightsError
+from sonant.studio.desk import Desk, Version
 from sonant.studio.server import studio_server
 from webdriver import Browser, browser, browser_is_here
 
@@ -122,6 +122,16 @@ def test_what_cannot_be_read_is_a_sentence(base: str, name: str, data: bytes, se
     assert "/" not in answer.decode().partition(":")[0]
 
 
+@pytest.mark.parametrize(
+    "name", ["", "..", "/", "\0", "\0.wav", "n" * 300, "n" * 300 + ".wav", "a." + "w" * 300]
+)
+def test_any_name_will_do(base: str, name: str) -> None:
+    assert handed_in(base, name, SPEECH.read_bytes())["seconds"] == 2
+    status, answer = call(base, "/takes", b"this is no audio" * 9, name=name)
+    assert status == 400
+    assert answer.decode().startswith(f"{Path(name).name or 'recording'}: ")
+
+
 def test_what_is_not_there(base: str) -> None:
     take = handed_in(base, "speech.flac", SPEECH.read_bytes())["id"]
     for path in (
@@ -140,6 +150,45 @@ def test_what_is_not_there(base: str) -> None:
     ):
         status, answer = call(base, f"/takes/{take}/versions", b"", model=model, bitrate=bitrate)
         assert (status, sentence in answer.decode()) == (400, True), answer
+
+
+def test_what_was_handed_in_does_not_stay(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, ["24khz"], 2.0)
+    desk.hand_in("speech.flac", SPEECH.read_bytes())
+    with pytest.raises(AudioError, match=r"^junk\.wav: "):
+        desk.hand_in("junk.wav", b"this is no audio" * 9)
+    assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["original.flac"]
+
+
+def test_the_ending_tells_the_reader_what_it_is(tmp_path: Path) -> None:
+    """G.722 is nothing but samples."""
+    pytest.importorskip("av")
+    data = np.random.default_rng(0).integers(0, 256, 4000, np.uint8).tobytes()
+    take = Desk(tmp_path, [], 2.0).hand_in("call.g722", data)
+    assert (take.seconds, take.sample_rate) == (0.5, 16_000)
+
+
+def test_files_are_found_while_versions_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(tmp_path, [], 2.0)
+    take = desk.hand_in("speech.flac", SPEECH.read_bytes())
+    made = Version("0-6", 0, 0.0, 0.0, 0.0, 0.0)
+    monkeypatch.setattr(desk, "_make", lambda *_: made)
+
+    def make_many() -> None:
+        for number in range(5000):
+            desk.version(take, "24khz", float(number))
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=make_many)
+    thread.start()
+    try:
+        while thread.is_alive():
+            assert desk.file(take, "original.flac")
+    finally:
+        thread.join()
+        sys.setswitchinterval(interval)
+    assert desk.file(take, "0-6.ecdc")
 
 
 def test_a_model_that_is_not_there(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from safetensors import safe_open
 import sonant
 from sonant.audio import read_audio
 from sonant.codes import Codes
-from sonant.errors import SonantError
+from sonant.errors import MissingDependencyError, SonantError
 from sonant.parallel import in_order
 from sonant.tokenizing import run
 from sonant.tokenizing.inputs import find_items
@@ -102,6 +102,32 @@ def test_a_folder_of_other_codes_is_refused(corpus: Path, tmp_path: Path) -> Non
         tokenize([corpus / "a.wav"], tmp_path / "codes", bitrate=3.0)
     with pytest.raises(SonantError, match="not empty"):
         tokenize([corpus / "a.wav"], corpus)
+
+
+@pytest.mark.parametrize("kind", ["npy", "safetensors"])
+def test_codes_of_another_recording_are_not_replaced(corpus: Path, tmp_path: Path, kind: str) -> None:
+    out = tmp_path / "codes"
+    tokenize([corpus / "a.wav"], out, kind=kind)
+    codes = (out / f"a.wav.{kind}").read_bytes()
+    with pytest.raises(SonantError, match="would have one name"):
+        tokenize([corpus / "c.flac", corpus / "b" / "a.wav"], out, kind=kind)
+    assert (out / f"a.wav.{kind}").read_bytes() == codes
+    assert [row["path"] for row in rows_of(out)] == [str(corpus / "a.wav")]
+    assert tokenize([corpus / "a.wav", corpus / "c.flac"], out, kind=kind).before == 1
+
+
+def test_a_format_that_cannot_be_leaves_an_empty_folder(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "codes"
+    with pytest.raises(SonantError, match="not as nyp"):
+        tokenize([corpus / "a.wav"], out, kind="nyp")
+    for module in ("pyarrow", "pyarrow.parquet"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingDependencyError, match="needs pyarrow"):
+        tokenize([corpus / "a.wav"], out, kind="parquet")
+    assert not list(out.iterdir())
+    assert tokenize([corpus / "a.wav"], out).coded == 1
 
 
 def test_safetensors(corpus: Path, tmp_path: Path) -> None:

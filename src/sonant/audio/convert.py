@@ -8,6 +8,8 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from sonant.errors import AudioError
+
 Audio = NDArray[np.float32]
 
 
@@ -23,7 +25,13 @@ def mix_channels(audio: Audio, channels: int) -> Audio:
 
 
 def resampled(blocks: Iterator[Audio], source_rate: int, rate: int, channels: int) -> Iterator[Audio]:
-    """Resample a stream of blocks with soxr's high-quality filter; no block is empty."""
+    """Resample a stream of blocks with soxr's high-quality filter; no block is empty.
+
+    Raises:
+        AudioError: if the rate of the source is not above 0.
+    """
+    if source_rate <= 0:
+        raise AudioError(f"a sample rate is above 0 Hz, not {source_rate}")
     if source_rate == rate:
         yield from blocks
         return
@@ -36,5 +44,10 @@ def resampled(blocks: Iterator[Audio], source_rate: int, rate: int, channels: in
 
 
 def resample(audio: Audio, source_rate: int, rate: int) -> Audio:
-    """A whole recording `[channels, samples]` at another rate."""
-    return np.concatenate(list(resampled(iter([audio]), source_rate, rate, len(audio))), axis=1)
+    """A whole recording `[channels, samples]` at another rate.
+
+    Raises:
+        AudioError: if the rate of the source is not above 0.
+    """
+    nothing = np.zeros((len(audio), 0), np.float32)
+    return np.concatenate([nothing, *resampled(iter([audio]), source_rate, rate, len(audio))], axis=1)

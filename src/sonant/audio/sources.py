@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -48,40 +49,63 @@ class SoundfileSource:
 
 
 class PyAVSource:
-    """What FFmpeg reads beyond libsndfile: m4a, aac, webm, g722, … through PyAV."""
+    """What FFmpeg reads beyond libsndfile: m4a, aac, webm, g722, … through PyAV.
+
+    Raises:
+        AudioError: if FFmpeg cannot open it, or finds no audio in it.
+    """
 
     def __init__(self, file: str | Path | BinaryIO) -> None:
         import av
 
-        self._container = av.open(str(file) if isinstance(file, Path) else file)
-        if not self._container.streams.audio:
+        self._file = file
+        with _errors_of_ffmpeg(f"{file}: is not audio that can be read"):
+            self._container = av.open(str(file) if isinstance(file, Path) else file)
+        tracks = [track for track in self._container.streams.audio if track.codec_context and track.rate]
+        if not tracks:
             self._container.close()
-            raise AudioError(f"{file}: has no audio track")
-        self._stream = self._container.streams.audio[0]
+            raise AudioError(f"{file}: has no audio track that can be read")
+        self._stream = tracks[0]
         self.sample_rate: int = self._stream.rate
         self.channels: int = self._stream.channels
 
     def blocks(self) -> Iterator[Audio]:
-        """One block per decoded packet."""
+        """One block per decoded packet.
+
+        Raises:
+            AudioError: if the file turns out to be damaged.
+        """
         from av.audio.resampler import AudioResampler
 
         planar = AudioResampler(format="fltp")
-        for frame in self._container.decode(self._stream):
-            for part in planar.resample(frame):
+        with _errors_of_ffmpeg(f"{self._file}: is damaged"):
+            for frame in self._container.decode(self._stream):
+                for part in planar.resample(frame):
+                    yield np.asarray(part.to_ndarray(), np.float32)
+            for part in planar.resample(None):
                 yield np.asarray(part.to_ndarray(), np.float32)
-        for part in planar.resample(None):
-            yield np.asarray(part.to_ndarray(), np.float32)
 
     def close(self) -> None:
         """Close the file."""
         self._container.close()
 
 
+@contextmanager
+def _errors_of_ffmpeg(sentence: str) -> Iterator[None]:
+    """As an AudioError; of Python's errors some are a ValueError, some an OSError, some neither."""
+    import av
+
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        raise AudioError(f"{sentence} ({error.strerror})") from None
+
+
 def open_source(path: Path) -> Source:
     """Open an audio file of any kind that is installed.
 
     Raises:
-        AudioError: if it is missing, empty, a directory or no audio.
+        AudioError: if it is missing, empty, a directory, raw samples or no audio.
         MissingDependencyError: if only PyAV could read it and PyAV is not installed.
     """
     if path.is_dir():
@@ -90,6 +114,8 @@ def open_source(path: Path) -> Source:
         raise AudioError(f"{path}: no such file")
     if path.stat().st_size == 0:
         raise AudioError(f"{path}: is empty")
+    if path.suffix.lower() == ".raw":
+        raise AudioError(f"{path}: raw samples do not say their rate; convert them to WAV first")
     try:
         return SoundfileSource(path)
     except soundfile.LibsndfileError as error:

@@ -71,3 +71,11 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        typer.echo(f"sonant: {_sentence(error)}", err=True)
+        sys.exit(2)
+
+
+def _sentence(error: OSError) -> str:
+    reason = error.strerror or " ".join(str(error).split())
+    return reason if error.filename is None else f"{error.filename}: {reason}"

@@ -25,22 +25,30 @@ def targets(sources: Sequence[Path], output: Path | None, ending: str) -> list[P
     """Where each input goes: `-o` if there is one input, the folder `-o` if many, else beside it.
 
     Raises:
-        SonantError: if many inputs have one file as their output, or two the same.
+        SonantError: if many inputs have one file as their output, or two the same, or the folder cannot
+            be made.
     """
-    if output is not None and (str(output) == PIPE or (len(sources) == 1 and not output.is_dir())):
-        if len(sources) > 1:
-            raise SonantError("several inputs cannot go into one output; give a folder with -o")
-        return [output]
     if output is None and any(str(source) == PIPE for source in sources):
-        return [Path(PIPE)]
+        output = Path(PIPE)
+    if len(sources) > 1 and str(output) == PIPE:
+        raise SonantError("several inputs cannot go into one output; give a folder with -o")
+    if output is not None and (str(output) == PIPE or (len(sources) == 1 and not output.is_dir())):
+        return [output]
     if output is not None and not output.is_dir():
         if output.suffix or output.exists():
             raise SonantError(f"{output}: several inputs need a folder as their output")
-        output.mkdir(parents=True)
+        _make_folder(output)
     outputs = [(output or source.parent) / f"{source.stem}{ending}" for source in sources]
     if len(set(outputs)) < len(outputs):
         raise SonantError("two inputs would get the same output; give them one by one with -o")
     return outputs
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True)
+    except OSError as error:
+        raise SonantError(f"{path}: the folder cannot be made ({error.strerror})") from None
 
 
 def run_all(

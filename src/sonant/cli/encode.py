@@ -78,7 +78,7 @@ def encode(
 
     from sonant.cli.batch import in_and_out, run_all, run_in_processes, targets
     from sonant.errors import ConfigError
-    from sonant.files import compress
+    from sonant.files import BITRATE, compress
     from sonant.loading import load
 
     inputs, output = in_and_out(inputs, output)
@@ -86,8 +86,9 @@ def encode(
     codec = loading()
     if bitrate is not None and abr is not None:
         raise ConfigError("choose either --bitrate or --abr")
-    bitrate = 6.0 if bitrate is None else bitrate
-    codec.config.check_bitrate(bitrate)
+    bitrate = BITRATE if bitrate is None else bitrate
+    if abr is None:
+        codec.config.check_bitrate(bitrate)
 
     tags = {name: text for name, _, text in (entry.partition("=") for entry in tag or [])}
 

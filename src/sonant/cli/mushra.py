@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sonant.cli.serving import Host, serve_page
+from sonant.cli.serving import Host, Port, serve_page
 
 mushra = typer.Typer(
     add_completion=False,
@@ -57,7 +57,7 @@ def prepare(
 def serve(
     folder: Annotated[Path, typer.Argument(help="Of a session.")],
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option()] = 8080,
+    port: Port = 8080,
 ) -> None:
     """Serve the page; ratings go to results.csv in the folder."""
     from functools import partial

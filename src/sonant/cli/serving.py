@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from http.server import ThreadingHTTPServer
 
 Host = Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")]
+Port = Annotated[int, typer.Option(min=0, max=65_535, help="0 takes any that is free.")]
 
 
 def serve_page(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sonant.cli.serving import Host, serve_page
+from sonant.cli.serving import Host, Port, serve_page
 
 
 def studio(
@@ -16,7 +16,7 @@ def studio(
     ] = None,
     seconds: Annotated[float, typer.Option(min=1.0, help="How much of a recording is taken.")] = 120.0,
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes any that is free.")] = 8090,
+    port: Port = 8090,
     browser: Annotated[bool, typer.Option(help="Show the page in a browser.")] = True,
 ) -> None:
     """Serve a page to code recordings at every bitrate, to listen and to compare."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.entropy.lm_coder import encode_chunk
 from sonant.entropy.packing import pack
 from sonant.entropy.rate_distortion import RateDistortionSearch
+from sonant.errors import ConfigError
 
 CHUNK_SECONDS = 5.0
 MAX_FRAMES = (1 << 16) - 1
@@ -36,6 +38,9 @@ class FileWriter:
             as they are.
         average: chooses how many of the codebooks a chunk has; None for all. Its codes are then
             nearest entries.
+
+    Raises:
+        ConfigError: if `chunk_seconds` is infinite or no number.
     """
 
     def __init__(
@@ -48,6 +53,8 @@ class FileWriter:
         search: RateDistortionSearch | None = None,
         average: AverageRate | None = None,
     ) -> None:
+        if not math.isfinite(chunk_seconds):
+            raise ConfigError(f"a chunk lasts some seconds, not {chunk_seconds}")
         self._stream, self._config, self._lm = stream, config, lm
         most = MAX_FRAMES if lm is None else lm.max_frames
         self._frames = max(1, min(most, round(chunk_seconds * config.frame_rate)))

@@ -16,12 +16,17 @@ def download(repository: str) -> Path:
             the file that came is not the one that was announced.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
 
     try:
         config = Path(hf_hub_download(repository, "config.json"))
         weights = Path(hf_hub_download(repository, "model.safetensors"))
-    except RepositoryNotFoundError:
+    except (RepositoryNotFoundError, HFValidationError):
         raise WeightsError(
             f"{repository}: no such model on the hub; `sonant models` lists known ones"
         ) from None

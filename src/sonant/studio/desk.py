@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -98,7 +99,8 @@ class Desk:
 
     def file(self, take: Take, name: str) -> Path | None:
         """One of the files that the page may have: the original and those of versions."""
-        made = {v.name for (number, *_), v in self._versions.items() if number == take.id}
+        versions = self._versions.copy()
+        made = {v.name for (number, *_), v in versions.items() if number == take.id}
         known = {ORIGINAL} | {f"{stem}{ending}" for stem in made for ending in (".ecdc", ".flac")}
         return self._folder / take.id / name if name in known else None
 
@@ -110,10 +112,8 @@ class Desk:
         """
         number = secrets.token_hex(8)
         folder = self._folder / number
-        file = folder / "in" / (Path(name).name or "recording")
-        file.parent.mkdir(parents=True)
-        file.write_bytes(data)
-        with _names_without(file.parent):
+        folder.mkdir(parents=True)
+        with _as_file(folder, Path(name).name or "recording", data) as file:
             keep = self._decode if data.startswith(MAGIC) else self._copy
             seconds, coded = keep(file, folder / ORIGINAL)
             with closing(open_source(folder / ORIGINAL)) as source:
@@ -129,7 +129,7 @@ class Desk:
             SonantError: if there is no such model or bitrate, or the take cannot be coded.
         """
         key = take.id, model, bitrate
-        with self._one_at_a_time, _names_without(self._folder / take.id):
+        with self._one_at_a_time, _errors_naming(f"{self._folder / take.id}/", ""):
             if key not in self._versions:
                 self._versions[key] = self._make(take, model, bitrate)
             return self._versions[key]
@@ -185,9 +185,22 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 @contextmanager
-def _names_without(folder: Path) -> Iterator[None]:
-    """Errors name files as the user does, without our folder."""
+def _as_file(folder: Path, name: str, data: bytes) -> Iterator[Path]:
+    """A file of ours while it is read, with the ending by which some readers know what it is."""
+    ending = re.search(r"\.[A-Za-z0-9]{1,8}\Z", name)
+    file = folder / f"in{ending.group() if ending else ''}"
+    try:
+        file.write_bytes(data)
+        with _errors_naming(str(file), name):
+            yield file
+    finally:
+        file.unlink(missing_ok=True)
+
+
+@contextmanager
+def _errors_naming(ours: str, theirs: str) -> Iterator[None]:
+    """Errors name files as the user does."""
     try:
         yield
     except SonantError as error:
-        raise type(error)(str(error).replace(f"{folder}/", "")) from None
+        raise type(error)(str(error).replace(ours, theirs)) from None

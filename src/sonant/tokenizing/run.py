@@ -60,7 +60,8 @@ def tokenize(
         progress: called with the recordings done, their number, and the summary so far.
 
     Raises:
-        SonantError: if the folder holds codes made with other settings, or inputs cannot be found.
+        SonantError: if the folder holds codes made with other settings, or of other recordings under the
+            same names, inputs cannot be found, or there is no such format.
     """
     items = find_items(inputs)
     codec = load(model)
@@ -68,10 +69,15 @@ def tokenize(
     settings = Settings(model, bitrate, codec.weights_hash)
     results = _engine(engine)
     folder.mkdir(parents=True, exist_ok=True)
-    done = _resume(folder, {**asdict(settings), "format": kind})
+    chosen: dict[str, object] = {**asdict(settings), "format": kind}
+    done = _resume(folder, chosen)
     writer = make_writer(folder, kind, done)
     coded_before = {row["path"] for row in done}
     missing = [item for item in items if item.path not in coded_before]
+    for item in missing:
+        writer.check(item)
+    if not (folder / SETTINGS).exists():
+        (folder / SETTINGS).write_text(json.dumps(chosen) + "\n", encoding="utf-8")
     summary = Summary(before=len(items) - len(missing))
     failures: list[str] = []
     (folder / FAILED).unlink(missing_ok=True)
@@ -114,8 +120,6 @@ def _resume(folder: Path, settings: dict[str, object]) -> list[Row]:
             raise SonantError(f"{folder}: holds codes made with other settings; choose another folder")
     elif any(folder.iterdir()):
         raise SonantError(f"{folder}: is not empty and holds no codes; choose another folder")
-    else:
-        known.write_text(json.dumps(settings) + "\n", encoding="utf-8")
     manifest = folder / MANIFEST
     if not manifest.exists():
         return []

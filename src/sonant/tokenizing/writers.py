@@ -10,6 +10,7 @@ from safetensors.numpy import save_file
 
 from sonant.codes import Codes
 from sonant.errors import MissingDependencyError, SonantError
+from sonant.tokenizing.inputs import Item
 from sonant.whole_files import replacing_output
 
 SHARD_CODES = 1 << 25
@@ -19,6 +20,9 @@ Row = dict[str, Any]
 
 class CodesWriter(Protocol):
     """Takes codes; gives the rows of the manifest whose codes are safe on disk."""
+
+    def check(self, item: Item) -> None:
+        """Raise SonantError if its codes would replace those of another recording."""
 
     def add(self, name: str, row: Row, codes: Codes) -> list[Row]:
         """Take one recording's."""
@@ -30,8 +34,16 @@ class CodesWriter(Protocol):
 class FileWriter:
     """One file for each recording, `NAME.npy` or `NAME.safetensors`."""
 
-    def __init__(self, folder: Path, ending: str) -> None:
+    def __init__(self, folder: Path, ending: str, done: list[Row]) -> None:
         self._folder, self._ending = folder, ending
+        self._done = {row["codes"]: row["path"] for row in done}
+
+    def check(self, item: Item) -> None:
+        """See `CodesWriter.check`."""
+        if other := self._done.get(f"{item.name}{self._ending}"):
+            raise SonantError(
+                f"{item.path} and {other} would have one name in {self._folder}; choose another folder"
+            )
 
     def add(self, name: str, row: Row, codes: Codes) -> list[Row]:
         """See `CodesWriter.add`."""
@@ -64,6 +76,9 @@ class ParquetWriter:
         self._number = len({row["codes"] for row in done})
         self._rows: list[Row] = []
         self._waiting: list[Codes] = []
+
+    def check(self, item: Item) -> None:
+        """Files of many never replace one another."""
 
     def add(self, name: str, row: Row, codes: Codes) -> list[Row]:
         """See `CodesWriter.add`."""
@@ -106,7 +121,7 @@ def make_writer(folder: Path, kind: str, done: list[Row]) -> CodesWriter:
         return ParquetWriter(folder, done)
     if kind not in ("npy", "safetensors"):
         raise SonantError(f"codes are written as npy, safetensors or parquet, not as {kind}")
-    return FileWriter(folder, f".{kind}")
+    return FileWriter(folder, f".{kind}", done)
 
 
 def _save_npy(path: Path, row: Row, codes: Codes) -> None:
