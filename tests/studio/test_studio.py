@@ -111,6 +111,7 @@ def test_a_whole_short_recording_is_kept(base: str) -> None:
     ("name", "data", "sentence"),
     [
         ("junk.wav", b"this is no audio" * 9, "junk.wav: "),
+        ("half.flac", SPEECH.read_bytes()[:50_000], "half.flac: is damaged"),
         ("cut.ecdc", b"ECDC\x01\x00\x00", "cut.ecdc: "),
         ("nothing.wav", b"", "1 byte to 200 MB"),
     ],

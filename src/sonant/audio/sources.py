@@ -33,15 +33,25 @@ class SoundfileSource:
     """What libsndfile reads: wav, flac, ogg, opus, mp3, aiff and more."""
 
     def __init__(self, file: str | Path | BinaryIO) -> None:
-        self._file = soundfile.SoundFile(file)
+        self._name, self._file = file, soundfile.SoundFile(file)
         self.sample_rate: int = self._file.samplerate
         self.channels: int = self._file.channels
 
     def blocks(self) -> Iterator[Audio]:
-        """Blocks of about a second."""
+        """Blocks of about a second.
+
+        Raises:
+            AudioError: if the file turns out to be damaged.
+        """
         size = max(1, int(self.sample_rate * BLOCK_SECONDS))
-        while len(block := self._file.read(size, dtype="float32", always_2d=True)):
+        while len(block := self._read(size)):
             yield np.ascontiguousarray(block.T)
+
+    def _read(self, size: int) -> Audio:
+        try:
+            return self._file.read(size, dtype="float32", always_2d=True)
+        except (soundfile.LibsndfileError, OSError) as error:
+            raise AudioError(f"{self._name}: is damaged ({error})") from None
 
     def close(self) -> None:
         """Close the file."""
@@ -126,10 +136,6 @@ def open_source(path: Path) -> Source:
         raise MissingDependencyError(
             f"{path}: {reason}; formats such as m4a, aac and webm need PyAV: pip install av"
         ) from None
-    except (OSError, ValueError) as error:
-        if isinstance(error, AudioError):
-            raise
-        raise AudioError(f"{path}: is not audio that can be read ({reason})") from None
 
 
 def model_blocks(source: Source, name: str, sample_rate: int, channels: int) -> Iterator[Audio]:
@@ -141,7 +147,7 @@ def model_blocks(source: Source, name: str, sample_rate: int, channels: int) -> 
     try:
         mixed = (mix_channels(_checked(block, name), channels) for block in source.blocks())
         yield from resampled(mixed, source.sample_rate, sample_rate, channels)
-    except (soundfile.LibsndfileError, OSError) as error:
+    except OSError as error:
         raise AudioError(f"{name}: is damaged ({error})") from None
     finally:
         source.close()
