@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import io
 import subprocess
 import sys
@@ -133,6 +134,12 @@ def test_raw_samples_are_a_sentence(tmp_path: Path) -> None:
     path.write_bytes(bytes(1000))
     with pytest.raises(AudioError, match=r"a\.raw: raw samples do not say their rate"):
         open_source(path)
+
+
+def test_a_named_pipe_is_a_sentence(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(AudioError, match=r"pipe\.wav: is a pipe"):
+        open_source(tmp_path / "pipe.wav")
 
 
 def test_without_pyav_the_sentence_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

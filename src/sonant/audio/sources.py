@@ -122,6 +122,8 @@ def open_source(path: Path) -> Source:
         raise AudioError(f"{path}: is a directory; name the audio files in it")
     if not path.exists():
         raise AudioError(f"{path}: no such file")
+    if path.is_fifo():
+        raise AudioError(f"{path}: is a pipe; give WAV from one as - on standard input")
     if path.stat().st_size == 0:
         raise AudioError(f"{path}: is empty")
     if path.suffix.lower() == ".raw":
