@@ -156,6 +156,26 @@ def test_a_time_limit_counts_from_the_start_of_each_run(tmp_path):
     assert steps[1] > steps[0] > 0
 
 
+def test_a_resumed_run_sees_what_one_run_sees(tmp_path):
+    def run_to(steps, folder, resume=False):
+        trainer = trainer_in(folder, resume=resume)
+        trainer.recipe = replace(trainer.recipe, random_offset=10, log_every=1)
+        take_step = trainer._train_step
+
+        def step_or_stop(codes, done):
+            trainer._stop.made = trainer.step == steps - 1
+            return take_step(codes, done)
+
+        trainer._train_step = step_or_stop
+        trainer.run()
+        rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        return [row["bits"] for row in rows]
+
+    whole = run_to(6, tmp_path / "whole")
+    run_to(3, tmp_path / "parts")
+    assert run_to(6, tmp_path / "parts", resume=True)[3:] == pytest.approx(whole[3:], abs=1e-6)
+
+
 def test_a_signal_ends_it_with_a_checkpoint(tmp_path, monkeypatch):
     trainer = trainer_in(tmp_path)
     step = trainer._train_step

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import torch
 
 from sonant.errors import ConfigError, SonantError, WeightsError
 from sonant.models.store import load_weights
-from sonant.training.loop import MAX_BAD_STEPS, Trainer
+from sonant.training.finite import MAX_BAD_STEPS
+from sonant.training.loop import Trainer
 from sonant.training.recipe import recipe_from_dict
 from training.training_helpers import tiny_values
 
@@ -122,6 +124,20 @@ def test_discriminators_go_on_in_another_run(tiny_recipe, tmp_path, per_bandwidt
         Trainer(tiny_recipe(discriminator={**part, "filters": 3}), tmp_path / "third")
 
 
+def test_features_of_both_are_of_one_set_of_discriminators(tiny_recipe, tmp_path):
+    """Audio like its original has a feature loss of 0, however the discriminators learn."""
+    part = {"start_step": 0, "update_probability": 1.0, "warmup_steps": 0, "learning_rate": 1e-2}
+    objective = Trainer(tiny_recipe(discriminator=part), tmp_path).objective
+    audio = 0.1 * torch.randn(2, 4800, 1, generator=torch.Generator().manual_seed(0))
+    other = audio.flip(1).requires_grad_()
+    losses = []
+    for step, decoded in enumerate([audio.clone().requires_grad_(), other] * 3):
+        losses.append(objective.backward(step, 4, audio, decoded, torch.zeros(()), random.Random(0)))
+    assert [row["feature"] for row in losses[::2]] == [0, 0, 0]
+    assert min(row["feature"] for row in losses[1::2]) > 0.05
+    assert len({row["discriminator"] for row in losses[1::2]}) == 3
+
+
 def test_discriminators_may_compute_in_bfloat16_beside_a_codec_in_float32(
     tiny_recipe, tmp_path, monkeypatch
 ):
@@ -166,7 +182,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(tiny_recipe, tmp_path,
     monkeypatch.setattr(trainer.objective.mel_loss, "forward", spoilt)
     trainer.run()
     assert before
-    assert trainer.skipped == 1
+    assert trainer.finite.skipped == 1
     assert trainer.step == 6
     assert all(value.isfinite().all() for value in trainer.network.state_dict().values())
 

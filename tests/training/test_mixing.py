@@ -1,14 +1,19 @@
 """Mixes: strategies and their probabilities, gains, rooms, clipping, bad files, numbering."""
 
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
+import soundfile
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
 from sonant.errors import AudioError, ConfigError
 from sonant.training import mixing
+from sonant.training.manifest import MANIFEST_NAME, Recording, write_manifest
 from sonant.training.mixing import BatchNumbers, MixedCrops, collate
 from sonant.training.recipe import DataRecipe
 from sonant.training.reverberation import measured_rt60, reverberate, synthesise_response
@@ -174,3 +179,22 @@ def test_measured_rooms_are_used_when_they_fit(tmp_path):
         data = crops(out, strategies=({"weight": 1, "kinds": ["speech"]},))
         response = data._room(np.random.default_rng(0))
         assert (len(response) == len(decay)) == (name == "fits")
+
+
+def test_workers_read_what_one_process_reads(tmp_path):
+    """The parent has read before they begin, as a run does to see that it can."""
+    sweep = tone(300, 30.0) * np.linspace(0.1, 1, 30 * RATE, dtype=np.float32)
+    soundfile.write(tmp_path / "a.flac", sweep, RATE)
+    recording = Recording(
+        "a.flac", "music", "train", length=len(sweep), sample_rate=RATE, channels=1, native_rate=RATE
+    )
+    write_manifest(tmp_path / MANIFEST_NAME, [recording])
+    strategies = ({"weight": 1, "kinds": ["music"]},)
+    alone, shared = (crops(tmp_path, reverberation=0.0, strategies=strategies) for _ in range(2))
+    shared[0]
+    batches = islice(BatchNumbers(4), 30)
+    loader = DataLoader(shared, batch_sampler=list(batches), num_workers=2, collate_fn=collate)
+    for number, (audio, problems) in enumerate(loader):
+        assert not problems
+        for place in range(4):
+            assert torch.equal(audio[place], alone[4 * number + place][0])

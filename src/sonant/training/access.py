@@ -77,9 +77,13 @@ def _silent_decoder() -> Iterator[None]:
 
 
 class SampleReader:
-    """Reads pieces of recordings and keeps the files open that were read last."""
+    """Reads pieces of recordings and keeps the files open that were read last.
+
+    A process that forks from one which has read opens files of its own: both would move in those.
+    """
 
     def __init__(self) -> None:
+        self._process = os.getpid()
         self._open: OrderedDict[tuple[str, int], soundfile.SoundFile] = OrderedDict()
         self._flat: dict[str, NDArray[np.int16]] = {}
 
@@ -102,6 +106,8 @@ class SampleReader:
 
     def _opened(self, recording: Recording) -> soundfile.SoundFile:
         key = (recording.file, recording.offset)
+        if self._process != os.getpid():
+            self._process, self._open = os.getpid(), OrderedDict()
         if key not in self._open:
             self._open[key] = open_recording(recording)
             if len(self._open) > OPEN_FILES:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from sonant.nn.distributed import average_over_ranks
+from sonant.nn.distributed import average_over_ranks, world_size
 
 
 class Balancer:
@@ -15,6 +15,9 @@ class Balancer:
 
     G = Σ R · (λᵢ / Σλ) · gᵢ / ⟨‖gᵢ‖₂⟩_β with gᵢ = ∂ℓᵢ/∂x̂, the norm taken per batch item, then
     averaged over the batch, over ranks, and over steps with decay β.
+
+    It reaches the weights as a sum over items. DDP takes the mean over ranks, so it is multiplied by their
+    number: losses beside the balancer, means over items, then count as much on any number of ranks.
 
     Args:
         weights: λᵢ by name of the loss.
@@ -44,7 +47,7 @@ class Balancer:
                 self.sums[name] = self.sums.get(name, 0.0) * self.decay + norm
                 self.counts[name] = self.counts.get(name, 0.0) * self.decay + 1
             average = self.sums.get(name, 0.0) / self.counts.get(name, 1.0)
-            scale = self.total_norm * self.weights[name] / share / (average + 1e-12)
+            scale = world_size() * self.total_norm * self.weights[name] / share / (average + 1e-12)
             total = total + scale * gradient
         return total
 

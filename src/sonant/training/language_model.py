@@ -27,6 +27,7 @@ from sonant.entropy.lm_store import read_language_model
 from sonant.errors import ConfigError
 from sonant.nn.language_model import LanguageModel, shifted
 from sonant.training.devices import affordable, say_precision
+from sonant.training.finite import FiniteSteps
 from sonant.training.lm_recipe import LanguageModelRecipe
 from sonant.training.lm_restore import restored_state
 from sonant.training.memory import keep_freed_memory
@@ -151,7 +152,7 @@ class LanguageModelTrainer:
             fused=True,
         )
         self.step, self.seconds, self._done_before = 0, 0.0, 0.0
-        self._stop = StopRequest()
+        self._stop, self._finite = StopRequest(), FiniteSteps()
         if resume and self.checkpoint_path.exists():
             self._load_checkpoint()
 
@@ -237,11 +238,11 @@ class LanguageModelTrainer:
 
     def _batches(self) -> Iterator[Tensor]:
         recipe = self.recipe
-        random = np.random.default_rng(recipe.seed + self.step)
         kinds = [kind for kind in self.tokens if kind.startswith("train")]
         sizes = np.array([self.tokens[kind][:, 0].size for kind in kinds], float)
         weights = np.array(recipe.codebook_weights) / sum(recipe.codebook_weights)
         while True:
+            random = np.random.default_rng((recipe.seed, self.step))
             n_q = int(random.choice(recipe.codebooks, p=weights))
             rows: list[Any] = []
             for kind in random.choice(kinds, recipe.batch_size, p=sizes / sizes.sum()):
@@ -259,12 +260,14 @@ class LanguageModelTrainer:
         self.model.train()
         position: int | Tensor = 0
         if recipe.random_offset:
-            position = torch.randint(recipe.random_offset, (len(codes), 1, 1))
+            drawn = torch.Generator().manual_seed(1_000_003 * recipe.seed + self.step)
+            position = torch.randint(recipe.random_offset, (len(codes), 1, 1), generator=drawn)
         with torch.autocast("cpu", torch.bfloat16, enabled=self._precision == "bf16-mixed"):
             loss = cross_entropy(self.model, codes, position).mean()
         self.optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.parameters, recipe.gradient_clip)
-        self.optimizer.step()
+        norm = nn.utils.clip_grad_norm_(self.parameters, recipe.gradient_clip)
+        if self._finite.may_take(self.step, norm):
+            self.optimizer.step()
         bits = loss.item() / math.log(2)
         return {"bits": bits, f"bits_{codes.shape[1]}": bits}

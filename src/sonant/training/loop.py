@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sonant.errors import AudioError, SonantError
+from sonant.errors import AudioError
 from sonant.models.store import save_weights
 from sonant.nn.distributed import all_max
 from sonant.nn.weights import export_weights
@@ -26,6 +26,7 @@ from sonant.training.checkpoint import (
     set_random_state,
 )
 from sonant.training.devices import make_fabric
+from sonant.training.finite import FiniteSteps
 from sonant.training.judges import DISCRIMINATORS_NAME, save_discriminators
 from sonant.training.memory import keep_freed_memory
 from sonant.training.mixing import ATTEMPTS, BatchNumbers, MixedCrops, collate
@@ -39,7 +40,6 @@ from sonant.training.start import fit_transform
 from sonant.training.stopping import StopRequest, leave_signals_to_the_parent
 from sonant.training.volume import forward_normalised
 
-MAX_BAD_STEPS = 20
 WEIGHTS_NAME = "weights.safetensors"
 LOG_NAME = "log.jsonl"
 
@@ -76,7 +76,7 @@ class Trainer:
         self.network, *self.optimizers = self.fabric.setup(network, *optimizers)
         self.average = WeightAverage(self.network, rates.average_decay)
         self.objective = Objective(recipe, self.fabric, build_discriminators(recipe))
-        self.step, self.skipped, self._bad_in_a_row = 0, 0, 0
+        self.step, self.finite = 0, FiniteSteps()
         self.done_before = 0.0
         self.problems: dict[str, int] = {}
         self._stop = StopRequest()
@@ -212,20 +212,10 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(
             self.network.parameters(), self.recipe.optimizer.gradient_clip
         )
-        if torch.isfinite(norm):
-            self._bad_in_a_row = 0
+        if self.finite.may_take(self.step, norm):
             for optimizer in self.optimizers:
                 optimizer.step()
             self.average.update(self.network)
-            return
-        self.skipped += 1
-        self._bad_in_a_row += 1
-        print(f"step {self.step}: skipped, its gradient is not finite", file=sys.stderr, flush=True)
-        if self._bad_in_a_row >= MAX_BAD_STEPS:
-            raise SonantError(
-                f"step {self.step}: {MAX_BAD_STEPS} gradients in a row are not finite; resume with a "
-                "smaller optimizer.learning_rate, or with run.precision = '32-true'"
-            )
 
     @torch.no_grad()
     def _listen(self, monitor: Monitor, examples: dict[str, Tensor]) -> dict[str, float]:
@@ -248,7 +238,7 @@ class Trainer:
         if self.fabric.is_global_zero:
             state = {
                 "step": self.step,
-                "skipped": self.skipped,
+                "skipped": self.finite.skipped,
                 "done": done,
                 "network": self.network.state_dict(),
                 "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
@@ -267,7 +257,7 @@ class Trainer:
 
     def _restore(self) -> None:
         state = load_checkpoint(self.checkpoint_path, self.recipe)
-        self.step, self.skipped = state["step"], state["skipped"]
+        self.step, self.finite = state["step"], FiniteSteps(state["skipped"])
         self.done_before = state["done"] if state["done"] < 1 else 0.0
         self.network.load_state_dict(state["network"])
         for optimizer, moments in zip(self.optimizers, state["optimizers"], strict=True):

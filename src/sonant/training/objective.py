@@ -85,7 +85,7 @@ class Objective:
         commitment: Tensor,
         draw: random.Random,
     ) -> dict[str, float]:
-        """Backpropagate into the codec, after a step of the discriminators; returns the losses.
+        """Backpropagate into the codec, then let the discriminators take their step; returns the losses.
 
         Args:
             step: number of the step.
@@ -101,28 +101,37 @@ class Objective:
         values: dict[str, float] = {}
         part = self.recipe.discriminator
         judge = self.discriminators.get(n_q if part.per_bandwidth else 0)
+        learning: list[Any] = []
         if judge is not None and step >= part.start_step:
             learn = draw.random() < part.update_probability
             heard = step >= part.start_step + part.warmup_steps
             if learn or heard:
-                self._judge(*judge, audio, decoded, learn, heard, losses, values)
+                network, optimizers = judge
+                if self._judge(network, audio, decoded, learn, heard, losses, values):
+                    learning = optimizers
         values |= {name: loss.item() for name, loss in losses.items()}
         values["commitment"] = commitment.item()
         self._backward(losses, self.recipe.loss.commitment * commitment, decoded)
+        for optimizer in learning:
+            optimizer.step()
         return values
 
     def _judge(
         self,
         network: Any,
-        optimizers: list[Any],
         audio: Tensor,
         decoded: Tensor,
         learn: bool,
         heard: bool,
         losses: Losses,
         values: dict[str, float],
-    ) -> None:
-        """Add the adversarial losses, and let the discriminators learn."""
+    ) -> bool:
+        """Add the adversarial losses; returns whether the discriminators have a gradient to step by.
+
+        They step after the codec's gradient: features of the original and of the decoded audio have to be
+        those of the same discriminators.
+        """
+        learnt = False
         real_audio, fake_audio = audio.transpose(1, 2), decoded.transpose(1, 2)
         with torch.set_grad_enabled(learn), self._autocast():
             real_logits, real = (network if learn else network.module)(real_audio)
@@ -133,9 +142,7 @@ class Objective:
             network.zero_grad()
             self.fabric.backward(loss)
             norm = torch.nn.utils.clip_grad_norm_(network.parameters(), float("inf"))
-            if torch.isfinite(norm):
-                for optimizer in optimizers:
-                    optimizer.step()
+            learnt = bool(torch.isfinite(norm))
             values["discriminator"] = loss.item()
         if heard:
             network.requires_grad_(False)
@@ -144,6 +151,7 @@ class Objective:
             network.requires_grad_(True)
             losses["generator"] = generator_loss(logits)
             losses["feature"] = feature_loss(real, fake, self.recipe.loss.relative_features)
+        return learnt
 
     def _autocast(self) -> AbstractContextManager[Any]:
         """What the discriminators compute in."""
