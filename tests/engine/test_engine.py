@@ -66,6 +66,9 @@ def test_any_length_gives_what_pytorch_gives(name: str, samples: int) -> None:
         {"causal": False, "segment": 1.0},
         {"causal": False, "segment": 1.0, "pad_mode": "reflect", "norm": "time_group_norm"},
         {"norm": "time_group_norm", "segment": 1.0, "ratios": (4, 2)},
+        {"ratios": (4, 1)},
+        {"causal": False, "segment": 1.0, "ratios": (1, 4), "pad_mode": "reflect"},
+        {"causal": False, "segment": 1.0, "ratios": (4, 1), "norm": "time_group_norm"},
         {"n_filters": 32, "dimension": 64},
     ],
 )

@@ -3,11 +3,14 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soxr
 
+import sonant
 from sonant.audio import Audio, read_audio
 from sonant.errors import AudioError, ConfigError, MissingDependencyError
 from sonant.evaluation.codecs import CodecSources, make_codec, make_codecs, round_trip
@@ -62,6 +65,33 @@ def test_sonant_is_counted_by_its_codes(speech_24: Audio) -> None:
     assert kbps(payload.bits, speech_24) == 6.0
     assert codec.decode(payload, RATE).shape == speech_24.shape
     assert "6" in codec.identity and codec.identity != SonantCodec("24khz", 3.0).identity
+
+
+@pytest.fixture
+def uncached() -> Iterator[None]:
+    """Code identities are computed anew, here and after it."""
+    sonant_codec.code_identity.cache_clear()
+    yield
+    sonant_codec.code_identity.cache_clear()
+
+
+CODING = ("engine/layers", "codec", "codes", "segments", "stepping", "streams", "audio/convert")
+FILES = ("entropy/lm_coder", "container/writer", "container/reader", "code_choice", "recording")
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [*(("sonant:6", name) for name in CODING), *(("sonant-abr:6", name) for name in (*CODING, *FILES))],
+)
+def test_an_identity_changes_with_the_code(
+    uncached: None, monkeypatch: pytest.MonkeyPatch, spec: str, name: str
+) -> None:
+    before = make_codec(spec, CodecSources()).identity
+    assert f"soxr-{soxr.__version__}" in before
+    read, changed = Path.read_bytes, Path(sonant.__file__).parent / f"{name}.py"
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + b"#" * (path == changed))
+    sonant_codec.code_identity.cache_clear()
+    assert make_codec(spec, CodecSources()).identity != before
 
 
 def test_files_of_an_average_rate_keep_to_it_and_beat_codes_of_that_rate(speech_24: Audio) -> None:

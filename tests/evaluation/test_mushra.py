@@ -136,7 +136,7 @@ def test_simulated_raters_are_recovered_and_the_careless_left_out(session: Path)
     with served(session) as base:
         for number in range(12):
             simulate(base, found, f"rater-{number}", random, careless=number in (3, 7))
-    ratings = read_ratings(session / RESULTS)
+    ratings = read_ratings(session / RESULTS, found)
     assert len(ratings) == 12 * 2 * 4
     report = summarise(found, ratings)
     assert set(report.rejected) == {"rater-3", "rater-7"}
@@ -201,11 +201,25 @@ def test_a_report_is_written(session: Path, tmp_path: Path) -> None:
     found = read_session(session)
     with served(session) as base:
         simulate(base, found, "r", np.random.default_rng(1), careless=False)
-    write_mushra_report(summarise(found, read_ratings(session / RESULTS)), tmp_path / "out")
+    write_mushra_report(summarise(found, read_ratings(session / RESULTS, found)), tmp_path / "out")
     text = (tmp_path / "out" / "mushra.md").read_text()
     assert "| system | all | music | speech |" in text
     assert json.loads((tmp_path / "out" / "mushra.json").read_text())["kept"] == ["r"]
     assert (tmp_path / "out" / "mushra.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_ratings_of_another_test_are_left_out(session: Path, folder: Path, tmp_path: Path) -> None:
+    plan = Plan(folder_set(folder, RATE, 1), folder, (Halving("near", 0.9),), (), tmp_path)
+    found, other = read_session(session), prepare(plan, tmp_path / "other", seed=4)
+    for place, test, rater in ((session, found, "r"), (tmp_path / "other", other, "o")):
+        with served(place) as base:
+            simulate(base, test, rater, np.random.default_rng(1), careless=False)
+    theirs = (tmp_path / "other" / RESULTS).read_text()
+    with open(session / RESULTS, "a", newline="") as file:
+        file.write(theirs.partition("\n")[2])
+    assert {rating.rater for rating in read_ratings(session / RESULTS, found)} == {"r"}
+    with pytest.raises(ConfigError, match=f"holds no ratings of test {found.id}"):
+        read_ratings(tmp_path / "other" / RESULTS, found)
 
 
 def test_prepare_and_report_by_command(
@@ -217,6 +231,10 @@ def test_prepare_and_report_by_command(
         main(["mushra", "prepare", str(folder), str(out), *options])
     assert not ended.value.code
     assert len(read_session(out).trials) == 2
+    with pytest.raises(SystemExit) as ended:
+        main(["mushra", "prepare", str(folder), str(tmp_path / "new"), *options, "--seed", "-1"])
+    assert ended.value.code == 2
+    assert "--seed" in capsys.readouterr().err
     with pytest.raises(SystemExit) as ended:
         main(["mushra", "report", str(out)])
     assert ended.value.code == 2
@@ -267,7 +285,7 @@ def test_the_page_in_a_browser(session: Path, mobile: bool) -> None:
         if mobile
         else {REFERENCE: 100, "near": 80, "far": 55, ANCHOR: 20}
     )
-    assert {(r.system, r.score) for r in read_ratings(session / RESULTS)} == set(wanted.items())
+    assert {(r.system, r.score) for r in read_ratings(session / RESULTS, found)} == set(wanted.items())
 
 
 def _loops(page: Any) -> None:

@@ -74,3 +74,9 @@ def test_silence_has_no_score(speech_24: Audio) -> None:
         METRICS["visqol_audio"].measure(silence, silence, RATE)
     with pytest.raises(SonantError, match="no score"):
         METRICS["pesq"].measure(silence, silence, RATE)
+
+
+def test_a_word_alone_has_no_intelligibility(speech: Audio) -> None:
+    word = np.where(np.arange(speech.shape[1]) // (RATE // 5) == 5, speech, 0)
+    with pytest.raises(SonantError, match=r"STOI has no score for it \(less than 0\.4 s"):
+        METRICS["stoi"].measure(word, word, RATE)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import soundfile
 from hypothesis import given
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 
 from sonant.errors import ConfigError
 from sonant.evaluation.codecs import CodecUnderTest, Original
+from sonant.evaluation.codecs.sonant import SonantCodec
+from sonant.evaluation.metrics import METRICS as ALL_METRICS
 from sonant.evaluation.results import Results, Row, read_results
 from sonant.evaluation.run import Plan, run
 from sonant.evaluation.sets import folder_set
@@ -52,6 +56,20 @@ def test_a_second_run_codes_nothing_and_a_longer_one_only_what_is_new(folder: Pa
     assert codec.calls == 3
 
 
+@pytest.mark.parametrize("part", ["CHUNK_SECONDS", "code_identity"])
+def test_entropy_coded_sizes_are_those_of_this_code(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    sizes = iter(range(3000, 30_000, 3000))
+    monkeypatch.setattr(SonantCodec, "language_model_hash", "x")
+    monkeypatch.setattr(SonantCodec, "entropy_coded_bits", lambda *_: next(sizes))
+    one = plan(folder, SonantCodec("24khz", 1.5), metrics=())
+    assert [row.entropy_coded_kbps for row in run(one).rows] == [1, 2]
+    assert [row.entropy_coded_kbps for row in run(one).rows] == [1, 2]
+    monkeypatch.setattr(f"sonant.evaluation.run.{part}", lambda *_: "other code")
+    assert [row.entropy_coded_kbps for row in run(one).rows] == [3, 4]
+
+
 def test_two_processes_give_the_same(folder: Path) -> None:
     one = plan(folder, Original(), metrics=("si_snr", "lsd"))
     assert run(one, jobs=2).to_json() == run(replace(one, cache=folder / "other"), jobs=1).to_json()
@@ -78,6 +96,29 @@ def test_what_goes_wrong_is_a_named_row_and_the_rest_goes_on(folder: Path) -> No
     assert reasons["speech/good.wav", "good"] == {}
     assert results.mean("good", "mel").count == 1
     assert results.mean("crash", "mel") is None
+
+
+def fails_in_onnx_runtime(*_: object) -> float:
+    onnxruntime.InferenceSession(b"no model")
+    return 0.0
+
+
+def asks_what_is_not_there(*_: object) -> float:
+    return {}["score"]
+
+
+@pytest.mark.parametrize(
+    ("measure", "reason"),
+    [(fails_in_onnx_runtime, "ONNXRuntimeError"), (asks_what_is_not_there, "'score' (KeyError in asks_")],
+)
+def test_any_error_of_a_metric_is_its_reason_and_the_rest_goes_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, measure: Callable[..., float], reason: str
+) -> None:
+    monkeypatch.setitem(ALL_METRICS, "dnsmos", replace(ALL_METRICS["dnsmos"], measure=measure))
+    results = run(plan(folder, Halving(), metrics=("dnsmos", "mel")))
+    music, speech = results.rows
+    assert speech.skipped["dnsmos"].startswith("DNSMOS: ") and reason in speech.skipped["dnsmos"]
+    assert (set(music.scores), set(speech.scores)) == ({"mel"}, {"mel"})
 
 
 def test_results_come_back_from_json(folder: Path, tmp_path: Path) -> None:

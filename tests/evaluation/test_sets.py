@@ -57,6 +57,26 @@ def test_noise_is_added_at_its_level(folder: Path, snr: float) -> None:
     assert ratio == pytest.approx(snr, abs=0.01)
 
 
+def test_a_short_noise_is_repeated_to_the_end_at_its_level(folder: Path) -> None:
+    burst = 0.1 * np.random.default_rng(0).standard_normal(RATE // 2)
+    soundfile.write(folder / "burst.wav", burst, RATE, subtype="FLOAT")
+    noisy = with_noise(folder_set(folder, RATE, 1), ["burst.wav"], [10.0], seed=1)
+    clean, both = (noisy.render(excerpt, folder) for excerpt in noisy.excerpts if excerpt.speech)
+    noise = (both - clean)[0]
+    assert 10 * np.log10(np.mean(clean**2) / np.mean(noise**2)) == pytest.approx(10, abs=0.01)
+    for start in range(0, len(noise), RATE // 2):
+        repeated = noise[start : start + RATE // 2]
+        assert repeated == pytest.approx(noise[: len(repeated)], abs=1e-6)
+
+
+def test_a_sum_stays_below_full_scale_and_a_lone_file_as_it_is(tmp_path: Path) -> None:
+    tone = np.sin(np.arange(2 * RATE) / 9)
+    soundfile.write(tmp_path / "tone.wav", tone, RATE, subtype="FLOAT")
+    alone, both = one(Layer((Clip("tone.wav"),))), one(*[Layer((Clip("tone.wav"),), 0.0)] * 2)
+    assert alone.render(alone.excerpts[0], tmp_path)[0] == pytest.approx(tone, abs=1e-6)
+    assert both.render(both.excerpts[0], tmp_path)[0] == pytest.approx(0.98 * tone, abs=1e-5)
+
+
 def test_noise_is_drawn_by_seed(folder: Path) -> None:
     base = folder_set(folder, RATE, 1)
     noises = [f"n{i}.wav" for i in range(100)]
@@ -93,11 +113,11 @@ def test_what_cannot_be_judged_is_named(tmp_path: Path, audio: np.ndarray, rate:
 
 
 def test_a_manifest_comes_back_as_it_was(tmp_path: Path) -> None:
-    for name in ("validation24", "validation48"):
-        bundled = bundled_set(name)
+    bundled = [bundled_set(name) for name in ("validation24", "validation48")]
+    for manifest in (*bundled, with_noise(bundled[0], ["n.wav"], [5.0], seed=1)):
         path = tmp_path / "m.json"
-        path.write_text(bundled.to_json(), encoding="utf-8")
-        assert read_manifest(path) == bundled
+        path.write_text(manifest.to_json(), encoding="utf-8")
+        assert read_manifest(path) == manifest
 
 
 def test_the_bundled_lists_hold_what_the_report_says() -> None:

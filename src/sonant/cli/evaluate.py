@@ -44,7 +44,7 @@ def evaluate(
     noise: Annotated[
         Path | None, typer.Option(help="Folder of noises: adds a noisy speech category to a folder.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the noises drawn.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of the noises drawn.")] = 1,
     sample_rate: Annotated[int, typer.Option(help="Of a folder: 24000 (mono) or 48000 (stereo).")] = 24_000,
     lyra: Annotated[Path | None, typer.Option(help="Folder with Lyra-v2's three model files.")] = None,
     evs: Annotated[Path | None, typer.Option(help="Folder with EVS_cod and EVS_dec.")] = None,

@@ -31,7 +31,7 @@ def prepare(
     evs: Annotated[Path | None, typer.Option(help="Folder with EVS_cod and EVS_dec.")] = None,
     sample_rate: Annotated[int, typer.Option(help="Of a folder: 24000 or 48000.")] = 24_000,
     per_category: Annotated[int, typer.Option(min=1, help="Excerpts of each category.")] = 6,
-    seed: Annotated[int, typer.Option(help="Of all that is shuffled.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is shuffled.")] = 1,
     cache: Annotated[Path | None, typer.Option(help="Folder of results kept between runs.")] = None,
 ) -> None:
     """Make blinded, equally loud versions with a hidden reference and a low anchor."""
@@ -79,6 +79,7 @@ def report(
     from sonant.evaluation.mushra.server import RESULTS
     from sonant.evaluation.mushra.session import read_session
 
-    found = summarise(read_session(folder), read_ratings(results or folder / RESULTS))
+    session = read_session(folder)
+    found = summarise(session, read_ratings(results or folder / RESULTS, session))
     write_mushra_report(found, output or folder)
     typer.echo(found.markdown())

@@ -240,7 +240,7 @@ class LayerBuilder:
         before, after = g.concat(nothing, x), g.concat(x, nothing)
         y = g.reshape(self._of_pairs(before, after, name, early, late, bias), 0, -1, out_channels)
         right = stride if self.config.causal else stride // 2
-        return g.slice(self._normalised(y, name), stride - right, -right)
+        return g.slice(self._normalised(y, name), stride - right, -right or None)
 
     def _of_pairs(self, x0: str, x1: str, name: str, early: Matrix, late: Matrix, bias: Matrix) -> str:
         """x₀·early + x₁·late + bias."""

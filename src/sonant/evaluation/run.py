@@ -16,11 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
+from sonant import entropy
 from sonant.audio import Audio
+from sonant.container.writer import CHUNK_SECONDS
 from sonant.errors import SonantError
 from sonant.evaluation.cache import Cache, audio_hash, content_hash
 from sonant.evaluation.codecs.base import CodecUnderTest, Payload, round_trip
-from sonant.evaluation.codecs.sonant import SonantCodec
+from sonant.evaluation.codecs.sonant import SonantCodec, code_identity
 from sonant.evaluation.metrics import METRICS
 from sonant.evaluation.results import Results, Row
 from sonant.evaluation.sets import EvaluationSet, Excerpt
@@ -68,8 +70,8 @@ def _scores(
         if value is None:
             try:
                 value = fresh[metric.identity] = metric.measure(reference, degraded, rate)
-            except (SonantError, ImportError, ValueError, RuntimeError) as error:
-                skipped[name] = f"{metric.title}: {_first_line(error)}"
+            except Exception as error:
+                skipped[name] = f"{metric.title}: {_reason(error)}"
                 continue
         if np.isfinite(value):
             scores[name] = value
@@ -83,7 +85,8 @@ def _scores(
 def _entropy_coded_bits(codec: CodecUnderTest, payload: Payload, cache: Cache) -> int | None:
     if not isinstance(codec, SonantCodec) or (model := codec.language_model_hash) is None:
         return None
-    key = content_hash("entropy coded", model, payload.data)
+    code = code_identity(entropy)
+    key = content_hash("entropy coded", model, code, f"{CHUNK_SECONDS} s", payload.data)
     known = cache.scores(key)
     if not known:
         known = {"bits": codec.entropy_coded_bits(payload)}
@@ -94,6 +97,14 @@ def _entropy_coded_bits(codec: CodecUnderTest, payload: Payload, cache: Cache) -
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0] or type(error).__name__
+
+
+def _reason(error: Exception) -> str:
+    """The error in a line; one that we did not foresee with its type and place."""
+    if isinstance(error, SonantError):
+        return _first_line(error)
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{_first_line(error)} ({type(error).__name__} in {where.name})"
 
 
 def measure_excerpt(plan: Plan, excerpt: Excerpt) -> list[Row]:
@@ -110,9 +121,7 @@ def measure_excerpt(plan: Plan, excerpt: Excerpt) -> list[Row]:
         try:
             degraded, payload = decoded_audio(codec, reference, rate, cache)
         except Exception as error:
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            detail = "" if isinstance(error, SonantError) else f" ({type(error).__name__} in {where.name})"
-            rows.append(replace(row, skipped={"codec": _first_line(error) + detail}))
+            rows.append(replace(row, skipped={"codec": _reason(error)}))
             continue
         scores, skipped = _scores(excerpt, plan, reference, degraded, cache)
         per_second = rate / reference.shape[1] / 1000

@@ -3,7 +3,8 @@
 A manifest is JSON: `name`, `sample_rate`, `channels`, `seconds` and `excerpts`. An excerpt has a
 `name`, a `category`, whether it is `speech`, and `layers` that are summed. A layer lays `clips`
 (`file`, `start`, `seconds`) end to end with pauses; one after the first may name its `snr` in dB,
-the level of the first layer over it. Files are relative to the root given by the user.
+the level of the first layer over it, and one may `repeat` to the end of the excerpt. Files are
+relative to the root given by the user.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ FLOOR_SEED = 0
 SILENCE_RMS = 10 ** (-70 / 20)
 MIN_SECONDS = 1.0
 MIN_RATE = 16_000
+UNSAID = (("start", 0.0), ("repeat", False))
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".m4a", ".aac", ".webm"}
 
 
@@ -41,10 +43,14 @@ class Clip:
 
 @dataclass(frozen=True)
 class Layer:
-    """Clips end to end; `snr` is the level of the excerpt's first layer over this one, in dB."""
+    """Clips end to end; `snr` is the level of the excerpt's first layer over this one, in dB.
+
+    One that is shorter than the excerpt is repeated if `repeat` says so, else followed by zeros.
+    """
 
     clips: tuple[Clip, ...]
     snr: float | None = None
+    repeat: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ class EvaluationSet:
         return replace(self, excerpts=tuple(kept))
 
     def render(self, excerpt: Excerpt, root: Path) -> Audio:
-        """The excerpt's audio `[channels, samples]`, float32.
+        """The excerpt's audio `[channels, samples]`, float32; a sum of layers stays below full scale.
 
         Raises:
             AudioError: if a file cannot be read or has less than 16 kHz, or the result is silent or
@@ -111,6 +117,8 @@ class EvaluationSet:
             raise AudioError(f"{excerpt.name}: is silent")
         if self.level:
             total = total * min(LEVEL_RMS / rms, PEAK_LIMIT / float(np.abs(total).max()))
+        elif len(excerpt.layers) > 1:
+            total = total * min(1.0, PEAK_LIMIT / float(np.abs(total).max()))
         if self.floor is not None:
             noise = np.random.default_rng(FLOOR_SEED).standard_normal(total.shape, np.float32)
             total = total + 10 ** (self.floor / 20) * noise
@@ -131,6 +139,8 @@ class EvaluationSet:
         joined = np.concatenate(parts[:-1], axis=1)
         if length is None:
             return joined
+        if layer.repeat and joined.shape[1]:
+            joined = np.tile(joined, -(-length // joined.shape[1]))
         return np.pad(joined[:, :length], ((0, 0), (0, max(0, length - joined.shape[1]))))
 
     def to_json(self) -> str:
@@ -152,9 +162,7 @@ def _noise_gain(over: Audio, under: Audio, snr: float) -> float:
 
 def _compact(value: Any) -> Any:
     if isinstance(value, dict):
-        return {
-            key: _compact(v) for key, v in value.items() if v is not None and (key, v) != ("start", 0.0)
-        }
+        return {key: _compact(v) for key, v in value.items() if v is not None and (key, v) not in UNSAID}
     return [_compact(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
@@ -165,7 +173,11 @@ def _parse(manifest: dict[str, Any]) -> EvaluationSet:
             category=str(row["category"]),
             speech=bool(row.get("speech", False)),
             layers=tuple(
-                Layer(tuple(Clip(**clip) for clip in layer["clips"]), layer.get("snr"))
+                Layer(
+                    tuple(Clip(**clip) for clip in layer["clips"]),
+                    layer.get("snr"),
+                    bool(layer.get("repeat", False)),
+                )
                 for layer in row["layers"]
             ),
         )
@@ -228,13 +240,12 @@ def with_noise(
 ) -> EvaluationSet:
     """Add a `noisy speech` category: every speech excerpt again, with a noise file drawn by `seed`."""
     random = np.random.default_rng(seed)
+
+    def noise() -> Layer:
+        return Layer((Clip(str(random.choice(noises))),), float(random.choice(snrs)), repeat=True)
+
     noisy = [
-        Excerpt(
-            f"{excerpt.name}-noisy",
-            "noisy speech",
-            True,
-            (*excerpt.layers, Layer((Clip(str(random.choice(noises))),), float(random.choice(snrs)))),
-        )
+        Excerpt(f"{excerpt.name}-noisy", "noisy speech", True, (*excerpt.layers, noise()))
         for excerpt in base.excerpts
         if excerpt.speech
     ]

@@ -8,9 +8,12 @@ from types import ModuleType
 
 import numpy as np
 import onnxruntime
+import soxr
 
-from sonant import engine
-from sonant.audio import Audio, resample
+from sonant import codec as coding
+from sonant import codes as codes_between
+from sonant import engine, segments, stepping, streams
+from sonant.audio import Audio, convert, resample
 from sonant.codec import Codec
 from sonant.codes import Codes
 from sonant.container.writer import CHUNK_SECONDS
@@ -19,6 +22,8 @@ from sonant.evaluation.cache import content_hash
 from sonant.evaluation.codecs.base import Payload
 from sonant.language_models import language_model
 from sonant.loading import load
+
+CODE = (engine, coding, codes_between, segments, stepping, streams, convert)
 
 
 @cache
@@ -29,9 +34,10 @@ def loaded(model: str) -> Codec:
 
 @cache
 def code_identity(*modules: ModuleType) -> str:
-    """ONNX Runtime and modules of ours, so that results of other code are not taken for theirs."""
-    sources = [path for module in modules for path in _sources(module)]
-    return f"onnxruntime-{onnxruntime.__version__} {content_hash(*(path.read_bytes() for path in sources))}"
+    """ONNX Runtime, soxr and modules of ours, so that results of other code are not taken for theirs."""
+    sources = [path.read_bytes() for module in modules for path in _sources(module)]
+    packages = f"onnxruntime-{onnxruntime.__version__} soxr-{soxr.__version__}"
+    return f"{packages} {content_hash(*sources)}"
 
 
 def _sources(module: ModuleType) -> list[Path]:
@@ -56,7 +62,7 @@ class SonantCodec:
         self.name = f"{family} {kbps:g}"
         self.kbps = kbps
         self.bins = codec.config.bins
-        self.identity = f"sonant {codec.weights_hash} {kbps} beam {codec.beam} {code_identity(engine)}"
+        self.identity = f"sonant {codec.weights_hash} {kbps} beam {codec.beam} {code_identity(*CODE)}"
 
     def encode(self, audio: Audio, sample_rate: int) -> Payload:
         """Codes as int16, after their length and scales; the bits are those of the codes packed."""

@@ -7,19 +7,18 @@ import io
 import numpy as np
 
 from sonant import code_choice as code_choices
-from sonant import engine, entropy
+from sonant import container, entropy, recording
 from sonant.audio import Audio, mix_channels, resample
 from sonant.code_choice import code_choice
-from sonant.container import average_rate, writer
 from sonant.container.index import find_index
 from sonant.container.writer import FileWriter
 from sonant.errors import WeightsError
 from sonant.evaluation.codecs.base import Payload
-from sonant.evaluation.codecs.sonant import code_identity, loaded
+from sonant.evaluation.codecs.sonant import CODE, code_identity, loaded
 from sonant.language_models import language_model
 from sonant.recording import Recording, new_header
 
-CODE = (engine, entropy, average_rate, writer, code_choices)
+ABR_CODE = (*CODE, entropy, container, code_choices, recording)
 
 
 class SonantAbrCodec:
@@ -40,7 +39,7 @@ class SonantAbrCodec:
         self.family = f"{family} abr"
         self.name = f"{self.family} {kbps:g}"
         self.kbps = kbps
-        self.identity = f"sonant abr {codec.weights_hash} {lm.digest} {kbps} {code_identity(*CODE)}"
+        self.identity = f"sonant abr {codec.weights_hash} {lm.digest} {kbps} {code_identity(*ABR_CODE)}"
 
     def encode(self, audio: Audio, sample_rate: int) -> Payload:
         """An .ecdc file; the bits are those of its chunks with their heads and checksums."""
@@ -65,7 +64,7 @@ class SonantAbrCodec:
     def decode(self, payload: Payload, sample_rate: int) -> Audio:
         """The audio of the file at `sample_rate`."""
         codec = loaded(self._model)
-        with Recording(io.BytesIO(payload.data), codec) as recording:
-            audio = np.concatenate(list(recording.blocks()), axis=1)
+        with Recording(io.BytesIO(payload.data), codec) as file:
+            audio = np.concatenate(list(file.blocks()), axis=1)
         rate = codec.config.sample_rate
         return audio if rate == sample_rate else resample(audio, rate, sample_rate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 from typing import Any
 
@@ -66,4 +67,10 @@ def stoi(reference: Samples, degraded: Samples, sample_rate: int) -> float:
     """Short-time objective intelligibility, 0 to 1 (Taal et al. 2011)."""
     from pystoi import stoi as measure
 
-    return float(measure(*_at(SPEECH_RATE, sample_rate, reference, degraded), SPEECH_RATE))
+    pair = _at(SPEECH_RATE, sample_rate, reference, degraded)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Not enough STFT frames", RuntimeWarning)
+        try:
+            return float(measure(*pair, SPEECH_RATE))
+        except RuntimeWarning:
+            raise AudioError("STOI has no score for it (less than 0.4 s without its silence)") from None

@@ -90,11 +90,11 @@ class RatingsFile:
                 writer.writerows(rows)
 
 
-def read_ratings(path: Path) -> list[Rating]:
-    """All ratings of a file; where one was given twice, the last one.
+def read_ratings(path: Path, session: Session) -> list[Rating]:
+    """The session's ratings in a file; where one was given twice, the last one.
 
     Raises:
-        ConfigError: if there are none, or columns are missing.
+        ConfigError: if there are none of this session, or columns are missing.
     """
     try:
         with open(path, newline="", encoding="utf-8") as file:
@@ -104,11 +104,12 @@ def read_ratings(path: Path) -> list[Rating]:
                 row["responses_score"]
             )
             for row in rows
+            if row["wm_testId"] == session.id
         }
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise ConfigError(f"{path}: holds no ratings in pymushra's columns ({error})") from None
     if not latest:
-        raise ConfigError(f"{path}: holds no ratings yet")
+        raise ConfigError(f"{path}: holds no ratings of test {session.id} yet")
     return [Rating(*key, score) for key, score in latest.items()]
 
 
