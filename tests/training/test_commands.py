@@ -33,6 +33,19 @@ def test_pack_then_train_then_resume(corpus_folder, tmp_path):
     assert (tmp_path / "run" / "log.jsonl").read_text().count("\n") == 4
 
 
+@pytest.mark.parametrize(
+    ("recipe", "change", "message"),
+    [
+        ("24khz.toml", "loss.balancer=False", 'loss.balancer is true or false, not "False"'),
+        ("lm_24khz.toml", "codebook_start=False", 'codebook_start is true or false, not "False"'),
+    ],
+)
+def test_a_value_that_cannot_be_is_a_sentence(tmp_path, recipe, change, message):
+    result = run("train", RECIPES / recipe, "--out", tmp_path, "--set", change)
+    assert isinstance(result.exception, ConfigError)
+    assert str(result.exception) == message
+
+
 def test_a_bad_file_is_named_and_counted(tmp_path, corpus_folder):
     (tmp_path / "broken.wav").write_text("nothing")
     result = run("data", "pack", tmp_path, corpus_folder, "-o", tmp_path / "pack", "--form", "index")

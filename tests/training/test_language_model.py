@@ -253,7 +253,36 @@ def test_recipes_can_be_read(name):
     assert recipe.model.n_q == max(recipe.codebooks) and recipe.frames <= 375
 
 
-@pytest.mark.parametrize("change", ["precision=half", "nonsense=1", "codebooks=[64]", "model.n_q=0"])
-def test_recipes_that_make_no_sense(change):
-    with pytest.raises(ConfigError):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("precision=half", "precision is one of 32-true, bf16-mixed, not half"),
+        ("nonsense=1", "unknown key in the recipe: nonsense"),
+        ("codebooks=[2, 4, 8, 64]", "more codebooks than its model has"),
+        ("model.n_q=0", "model.n_q is more than 0"),
+        ("model=3", "model is a table, not 3"),
+        ("codebooks=[4]", "codebooks and codebook_weights are of one length"),
+        ("codebooks=[]", "codebooks and codebook_weights are of one length"),
+        ("codebooks=[0, 2, 4, 8]", "codebooks is more than 0"),
+        ("codebook_weights=[0, 0, 0, 0]", "codebook_weights has none above 0"),
+        ("codebook_start=False", 'codebook_start is true or false, not "False"'),
+        ("frames=100000", "frames is 100000, more than the 1500 of crop_seconds"),
+        ("batch_size=-3", "batch_size is more than 0"),
+        ("steps.x=3", "steps is a whole number"),
+        ("warmup_steps=0", "warmup_steps is more than 0"),
+        ("model.num_heads=7", "a multiple of model.num_heads"),
+        ("hours.train-music=much", "hours is a table of numbers"),
+        ("threads", "not of the form section.key=value"),
+    ],
+)
+def test_recipes_that_make_no_sense(change, message):
+    with pytest.raises(ConfigError, match=message):
         load_lm_recipe(RECIPES / "lm_24khz.toml", [change])
+
+
+def test_changes_come_last():
+    changes = ["hours.train-music=3", "learning_rate=2e-3", "start=a.safetensors", "pack=elsewhere"]
+    recipe = load_lm_recipe(RECIPES / "lm_24khz.toml", changes)
+    assert recipe.hours["train-music"] == 3 and recipe.hours["validation-music"] == 0.08
+    assert (recipe.learning_rate, recipe.start, recipe.pack) == (2e-3, "a.safetensors", "elsewhere")
+    assert load_lm_recipe(RECIPES / "lm_24khz.toml", ["hours={train-a=1}"]).hours == {"train-a": 1}

@@ -13,9 +13,12 @@ import pytest
 import torch
 
 from sonant.errors import ConfigError, SonantError, WeightsError
-from sonant.models.store import load_weights
+from sonant.models.store import load_weights, save_weights
+from sonant.nn.weights import export_weights
+from sonant.training.checkpoint import load_checkpoint
 from sonant.training.finite import MAX_BAD_STEPS
 from sonant.training.loop import Trainer
+from sonant.training.networks import build_codec
 from sonant.training.recipe import recipe_from_dict
 from training.training_helpers import tiny_values
 
@@ -265,6 +268,67 @@ def test_a_run_starts_from_weights(tiny_recipe, tmp_path):
     codebooks = again.network.module.quantizer.codebooks.numpy()
     assert (codebooks == weights["codebooks"]).all()
     again.run()
+
+
+def test_a_run_starts_from_fewer_codebooks_under_another_name(tiny_recipe, tmp_path):
+    small = {"name": "small", "n_q": 2, "bandwidths": [0.3, 0.6]}
+    Trainer(with_steps(tiny_recipe(model=small), 1), tmp_path).run()
+    network = build_codec(tiny_recipe(start=str(tmp_path / "weights.safetensors")))
+    assert network.quantizer.initialised.tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n_filters": 4},
+        {"lstm_layers": 2},
+        {"bins": 32, "bandwidths": [0.75]},
+        {"sample_rate": 48_000, "bandwidths": [0.6]},
+        {"pad_mode": "reflect"},
+        {"causal": False, "segment": 1.0},
+        {"dilation_base": 3},
+    ],
+)
+def test_weights_of_another_model_are_refused(tiny_recipe, tmp_path, change):
+    Trainer(with_steps(tiny_recipe(), 1), tmp_path).run()
+    recipe = tiny_recipe(model=change, start=str(tmp_path / "weights.safetensors"))
+    with pytest.raises(WeightsError, match=f"its model has {next(iter(change))} = "):
+        build_codec(recipe)
+
+
+def without(name):
+    return lambda weights: {key: value for key, value in weights.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (without("encoder.0.weight"), "the weights lack encoder.0.weight"),
+        (without("codebooks"), "the weights lack codebooks"),
+        (lambda w: {**w, "encoder.0.bias": np.zeros(3)}, r"bias is of shape \(3,\), not \(2,\)"),
+        (lambda w: {**w, "codebooks": np.zeros((9, 16, 8))}, r"is of shape \(9, 16, 8\), not \(4, 16, 8\)"),
+    ],
+)
+def test_weights_that_are_not_as_their_config_are_refused(tiny_recipe, tmp_path, spoil, message):
+    recipe, path = tiny_recipe(), tmp_path / "weights.safetensors"
+    save_weights(path, spoil(export_weights(build_codec(recipe))), recipe.model)
+    with pytest.raises(WeightsError, match=message):
+        build_codec(replace(recipe, start=str(path)))
+
+
+def test_a_checkpoint_of_other_discriminators_or_more_to_learn_is_refused(tiny_recipe, tmp_path):
+    part = {"filters": 2, "windows": [256, 128], "warmup_steps": 1, "start_step": 0}
+    recipe = with_steps(tiny_recipe(discriminator=part), 1)
+    Trainer(recipe, tmp_path).run()
+    for key, value in (("kinds", ("msd",)), ("filters", 4), ("windows", (256,))):
+        other = replace(recipe, discriminator=replace(recipe.discriminator, **{key: value}))
+        with pytest.raises(SonantError, match=rf"another discriminator\.{key}"):
+            load_checkpoint(tmp_path / "checkpoint.pt", other)
+        without_any = replace(other, discriminator=replace(other.discriminator, start_step=-1))
+        assert load_checkpoint(tmp_path / "checkpoint.pt", without_any)["step"] == 1
+    decoder = replace(recipe, decoder_only=True, start=str(tmp_path / "weights.safetensors"))
+    with pytest.raises(SonantError, match="another decoder_only"):
+        Trainer(decoder, tmp_path, resume=True)
 
 
 def test_stereo_is_normalised_and_judged_per_channel(corpus_folder, tmp_path):

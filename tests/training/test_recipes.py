@@ -7,7 +7,7 @@ import pytest
 
 from sonant.errors import ConfigError
 from sonant.training.loop import Trainer
-from sonant.training.recipe import load_recipe, recipe_from_dict, recipe_variants
+from sonant.training.recipe import RANGES, load_recipe, recipe_from_dict, recipe_variants
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 FILES = sorted(path for path in RECIPES.glob("*.toml") if not path.name.startswith("lm_"))
@@ -39,6 +39,8 @@ TINY = [
     "run.log_every=1",
     "run.listen_every=0",
 ]
+
+SILENT = ["loss.time=0", "loss.mel=0"]
 
 
 @pytest.fixture(scope="module")
@@ -130,11 +132,107 @@ def test_overrides_come_last_and_may_be_words():
         ("24khz.toml", ["data.speed=[0.0, 1.0]"], "data.speed"),
         ("24khz.toml", ["data.speed=[1.1, 0.9]"], "data.speed"),
         ("24khz.toml", ["codebooks"], "not of the form"),
+        ("24khz.toml", ["loss.balancer=False"], 'loss.balancer is true or false, not "False"'),
+        ("24khz.toml", ["loss.balancer=1"], "loss.balancer is true or false, not 1"),
+        ("24khz.toml", ["decoder_only=False"], 'decoder_only is true or false, not "False"'),
+        ("24khz.toml", ["run.steps=abc"], 'run.steps is a whole number, not "abc"'),
+        ("24khz.toml", ["run.steps=true"], "run.steps is a whole number, not true"),
+        ("24khz.toml", ["run.steps=0"], "run.steps is more than 0"),
+        ("24khz.toml", ["run.log_every=0"], "run.log_every is more than 0"),
+        (
+            "24khz.toml",
+            ["run.precision=bf18"],
+            "run.precision is 'bf18'; choose one of 32-true, bf16-mixed",
+        ),
+        ("24khz.toml", ["run.precision=32"], "run.precision is text, not 32"),
+        ("24khz.toml", ["data=3"], "data is a table, not 3"),
+        ("24khz.toml", ["data.pack=3"], "data.pack is text or a list of texts, not 3"),
+        ("24khz.toml", ["data.batch_size=0"], "data.batch_size is more than 0"),
+        ("24khz.toml", ["data.seconds=-1"], "data.seconds is more than 0"),
+        ("24khz.toml", ["data.seconds=0.02"], "crops of 480 samples; loss.mel_exponents needs 2048"),
+        ("24khz.toml", ["data.seconds=0.1", "discriminator.windows=[4096]"], "discriminator.windows needs"),
+        ("24khz.toml", ["data.seconds=0.1", "discriminator.kinds=['mono-stft']"], "kinds needs 2816"),
+        ("48khz_16.toml", ["data.seconds=0.05", "loss.structure=1"], "needs 4096"),
+        ("24khz.toml", ["data.reverberation=3"], "data.reverberation is between 0 and 1"),
+        ("24khz.toml", ["data.gain_db=[6]"], "data.gain_db is a list of 2 numbers, not "),
+        ("24khz.toml", ["data.gain_db=[6, -10]"], "data.gain_db"),
+        ("24khz.toml", ["data.strategies=[]"], "data.strategies has none with a weight"),
+        ("24khz.toml", ["data.strategies=[{weight=0, kinds=['music']}]"], "none with a weight"),
+        ("24khz.toml", ["data.strategies=[{wieght=1, kinds=['music']}]"], "weight and kinds each"),
+        ("24khz.toml", ["data.strategies=[{weight='a', kinds=['music']}]"], "weight is a number"),
+        ("24khz.toml", ["data.strategies=[{weight=-1, kinds=['music']}]"], "weight is 0 or more"),
+        ("24khz.toml", ["data.strategies=[{weight=1, kinds=[]}]"], "kinds is empty; choose some of speech"),
+        ("24khz.toml", ["data.strategies=[{weight=1, kinds=['music|speach']}]"], "kinds is 'speach'"),
+        ("24khz.toml", ["loss.mel=-1"], "loss.mel is 0 or more"),
+        ("24khz.toml", ["loss.mel=nan"], "loss.mel is 0 or more"),
+        ("24khz.toml", ["loss.mel_exponents=[11, 5]"], "loss.mel_exponents"),
+        (
+            "24khz_16.toml",
+            ["loss.balancer=true", *SILENT],
+            "loss.balancer needs a loss with a weight: one of time",
+        ),
+        ("24khz.toml", ["optimizer.learning_rate=-1"], "optimizer.learning_rate is 0 or more"),
+        ("24khz.toml", ["optimizer.betas=[0.5, 1.0]"], "optimizer.betas is 0 or more and below 1"),
+        ("24khz.toml", ["discriminator.update_probability=7"], "update_probability is between 0 and 1"),
+        ("24khz.toml", ["discriminator.kinds=[]"], "discriminator.kinds is empty"),
+        ("24khz.toml", ["discriminator.windows=[]"], "discriminator.windows"),
+        (
+            "24khz.toml",
+            ["discriminator.start=a", "discriminator.start_step=-1"],
+            "discriminator.start is of no",
+        ),
+        ("24khz.toml", ["codebooks=[2.5]"], "codebooks is a list of whole numbers"),
+        ("24khz.toml", ["model.bandwidths=[]", "codebooks=[]"], "codebooks is empty"),
+        ("24khz.toml", ["model=3"], "model is a table, not 3"),
+        ("24khz.toml", ["model.sample_rate=0"], "model.sample_rate is more than 0"),
+        ("24khz.toml", ["model.pad_mode=zero"], "model.pad_mode is one of constant, reflect"),
+        ("24khz.toml", ["quantizer=diffq", "beam=2"], "does not search for codes"),
+        ("24khz.toml", ["quantizer=gumbel", "run.transform_crops=8"], "cannot start as a transform"),
+        ("24khz.toml", ["quantizer=diffq", "start=a"], "cannot start from weights"),
     ],
 )
 def test_what_cannot_be_is_a_sentence(name, changes, message):
     with pytest.raises(ConfigError, match=message):
         load_recipe(RECIPES / name, changes)
+
+
+def test_what_may_be_is_taken():
+    changes = [
+        "loss.balancer=false",
+        "loss.time=1",
+        "optimizer.gradient_clip=inf",
+        "optimizer.final_rate=0",
+        "data.pack=['a', 'b']",
+        "data.strategies=[{weight=1, kinds=['music|speech', 'noise']}]",
+        "run.precision=32-true",
+        "model.segment=1",
+    ]
+    recipe = load_recipe(RECIPES / "24khz.toml", changes)
+    assert recipe.loss.balancer is False
+    assert recipe.data.packs == ("a", "b")
+    assert (recipe.loss.time, recipe.optimizer.final_rate, recipe.model.segment) == (1, 0, 1)
+    assert load_recipe(RECIPES / "24khz.toml", SILENT).discriminator.warmup_steps == 0
+
+
+def test_every_range_is_that_of_a_value():
+    values = load_recipe(RECIPES / "24khz.toml").to_dict()
+    values["data"]["strategies"] = values["data"]["strategies"][0]
+    for name in RANGES:
+        section, _, key = name.rpartition(".")
+        place = values
+        for part in filter(None, section.split(".")):
+            place = place[part]
+        assert key in place
+
+
+@pytest.mark.parametrize("section", ["model", "data"])
+def test_what_is_missing_is_named(section):
+    values = load_recipe(RECIPES / "24khz.toml").to_dict()
+    del values[section]
+    with pytest.raises(ConfigError, match=f"the recipe lacks {section}"):
+        recipe_from_dict(values)
+    with pytest.raises(ConfigError, match=r"\[data\] lacks pack"):
+        recipe_from_dict(values | {"model": {"name": "a", "sample_rate": 24_000}, "data": {}})
 
 
 def test_a_file_that_is_no_toml_is_a_sentence(tmp_path):

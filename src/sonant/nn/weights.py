@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sonant.errors import WeightsError
 from sonant.models.layouts import Weights
 from sonant.nn.codec import CodecNetwork
 from sonant.nn.conv import Conv1d, ConvTranspose1d
@@ -49,10 +50,25 @@ def load_weights(network: CodecNetwork, weights: Mapping[str, np.ndarray], frame
 
     Args:
         frames: frames per training batch, for the moving averages of the codebooks.
+
+    Raises:
+        WeightsError: if some are missing or of another size.
     """
     for name, layer in _convolutions(network):
-        layer.set_weight(torch.from_numpy(weights[f"{name}.weight"]))
+        layer.set_weight(_fitting(weights, f"{name}.weight", layer.folded_weight().shape))
     with torch.no_grad():
         for name, parameter in _plain_parameters(network):
-            parameter.copy_(torch.from_numpy(weights[name]))
-    network.quantizer.adopt_codebooks(torch.from_numpy(weights["codebooks"]), frames)
+            parameter.copy_(_fitting(weights, name, parameter.shape))
+    books = network.quantizer.codebooks
+    count = min(len(books), len(weights.get("codebooks", books)))
+    network.quantizer.adopt_codebooks(
+        _fitting(weights, "codebooks", torch.Size([count, *books.shape[1:]])), frames
+    )
+
+
+def _fitting(weights: Mapping[str, np.ndarray], name: str, shape: torch.Size) -> Tensor:
+    if name not in weights:
+        raise WeightsError(f"the weights lack {name}")
+    if weights[name].shape != shape:
+        raise WeightsError(f"{name} is of shape {weights[name].shape}, not {tuple(shape)}")
+    return torch.from_numpy(weights[name])

@@ -47,7 +47,7 @@ def save_checkpoint(path: Path, recipe: Recipe, state: State) -> None:
 
 
 def load_checkpoint(path: Path, recipe: Recipe) -> State:
-    """Read a checkpoint of the same model and kind of optimiser.
+    """Read a checkpoint of the same model, discriminators and kind of optimiser, with the same to learn.
 
     Raises:
         SonantError: if it is damaged or of others.
@@ -59,9 +59,15 @@ def load_checkpoint(path: Path, recipe: Recipe) -> State:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SonantError(f"{path}: cannot be resumed, the checkpoint is damaged ({reason})") from None
     wanted = recipe.to_dict()
-    for key in ("model", "quantizer"):
+    for key in ("model", "quantizer", "decoder_only"):
         if kept[key] != wanted[key]:
             raise SonantError(f"{path}: is of another {key} than the recipe; choose another --out")
+    judges, wanted_judges = kept["discriminator"], wanted["discriminator"]
+    if judges["start_step"] >= 0 and wanted_judges["start_step"] >= 0:
+        for key in ("kinds", "filters", "windows"):
+            if judges[key] != wanted_judges[key]:
+                name = f"discriminator.{key}"
+                raise SonantError(f"{path}: is of another {name} than the recipe; choose another --out")
     if kept["optimizer"].get("kind") != recipe.optimizer.kind:
         advice = "start from the run's weights in another --out"
         raise SonantError(f"{path}: its optimiser is not {recipe.optimizer.kind}; {advice}")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 from sonant.config import LanguageModelConfig
 from sonant.errors import ConfigError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
+from sonant.training.recipe_values import (
+    AT_LEAST_TWO,
+    NOT_NEGATIVE,
+    POSITIVE,
+    Ranges,
+    build,
+    parse_override,
+    read_toml,
+)
 
 KIND = "language_model"
 PRECISIONS = ("32-true", "bf16-mixed")
@@ -67,32 +70,66 @@ class LanguageModelRecipe:
     seed: int = 0
 
 
+RANGES: Ranges = {
+    "model.n_q": POSITIVE,
+    "model.bins": AT_LEAST_TWO,
+    "model.dim": POSITIVE,
+    "model.num_layers": POSITIVE,
+    "model.num_heads": POSITIVE,
+    "model.feed_forward": POSITIVE,
+    "model.past_context": POSITIVE,
+    "hours": NOT_NEGATIVE,
+    "crop_seconds": POSITIVE,
+    "frame_rate": POSITIVE,
+    "frames": POSITIVE,
+    "codebooks": POSITIVE,
+    "codebook_weights": NOT_NEGATIVE,
+    "random_offset": NOT_NEGATIVE,
+    "batch_size": POSITIVE,
+    "learning_rate": NOT_NEGATIVE,
+    "weight_decay": NOT_NEGATIVE,
+    "warmup_steps": POSITIVE,
+    "gradient_clip": ("more than 0", lambda x: x > 0),
+    "steps": POSITIVE,
+    "log_every": POSITIVE,
+    "checkpoint_minutes": NOT_NEGATIVE,
+    "threads": NOT_NEGATIVE,
+    "seed": NOT_NEGATIVE,
+}
+
+
 def recipe_from_dict(values: dict[str, Any]) -> LanguageModelRecipe:
     """Build a recipe from plain values.
 
     Raises:
-        ConfigError: on unknown or missing keys.
+        ConfigError: on unknown or missing keys, or values that cannot be.
     """
-    plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    if unknown := set(plain) - {field.name for field in fields(LanguageModelRecipe)}:
-        raise ConfigError(f"unknown key in the recipe: {', '.join(sorted(unknown))}")
-    plain["model"] = LanguageModelConfig.from_dict(plain.get("model", {}))
-    try:
-        recipe = LanguageModelRecipe(**plain)
-    except TypeError as error:
-        raise ConfigError(f"recipe: {error}") from None
+    recipe = build(LanguageModelRecipe, values, RANGES)
     if recipe.precision not in PRECISIONS:
         raise ConfigError(f"precision is one of {', '.join(PRECISIONS)}, not {recipe.precision}")
+    _check_codebooks(recipe)
+    model, crop = recipe.model, ceil(recipe.crop_seconds * recipe.frame_rate)
+    if model.dim % 2 or model.dim % model.num_heads:
+        raise ConfigError(f"model.dim is {model.dim}; it is even and a multiple of model.num_heads")
+    if recipe.frames > crop:
+        raise ConfigError(f"frames is {recipe.frames}, more than the {crop} of crop_seconds")
+    return recipe
+
+
+def _check_codebooks(recipe: LanguageModelRecipe) -> None:
+    if not recipe.codebooks or len(recipe.codebooks) != len(recipe.codebook_weights):
+        raise ConfigError("codebooks and codebook_weights are of one length, one number at least")
     if max(recipe.codebooks) > recipe.model.n_q:
         raise ConfigError("the recipe trains more codebooks than its model has")
-    return recipe
+    if not any(recipe.codebook_weights):
+        raise ConfigError("codebook_weights has none above 0")
 
 
 def is_lm_recipe(path: Path) -> bool:
     """Whether a file is the recipe of a language model rather than of a codec."""
     try:
-        return tomllib.loads(path.read_text()).get("kind") == KIND
-    except (OSError, ValueError):
+        return bool(read_toml(path).get("kind") == KIND)
+    except ConfigError:
         return False
 
 
@@ -102,21 +139,13 @@ def load_lm_recipe(path: Path, overrides: list[str] | None = None) -> LanguageMo
     Raises:
         ConfigError: if the file or an override cannot be understood.
     """
-    try:
-        values = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {error}") from None
+    values = read_toml(path)
     for override in overrides or []:
-        name, _, text = override.partition("=")
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text
-        *sections, key = name.split(".")
+        (*sections, key), value = parse_override(override)
         place = values
         for section in sections:
-            place = place.setdefault(section, {})
+            if not isinstance(place.get(section), dict):
+                place[section] = {}
+            place = place[section]
         place[key] = value
     return recipe_from_dict(values)

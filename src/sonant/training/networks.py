@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from torch import nn
 
-from sonant.errors import ConfigError
+from sonant.config import CodecConfig
+from sonant.errors import WeightsError
 from sonant.models.store import load_weights as load_weights_file
 from sonant.nn.codec import CodecNetwork
 from sonant.nn.discriminators import Discriminators, multi_scale_stft
@@ -16,6 +18,8 @@ from sonant.nn.waveform_discriminators import ResidualSTFTDiscriminator, multi_p
 from sonant.nn.weights import load_weights
 from sonant.training.judges import load_discriminators
 from sonant.training.recipe import Recipe
+
+MAY_DIFFER = ("name", "n_q", "bandwidths")
 
 
 def frames_per_batch(recipe: Recipe) -> int:
@@ -28,17 +32,13 @@ def build_codec(recipe: Recipe) -> CodecNetwork:
     """A codec with fresh weights, or those that the recipe starts from.
 
     Raises:
-        ConfigError: if the recipe starts a codec without codebooks from weights.
-        WeightsError: if the weights cannot be read or are of another size.
+        WeightsError: if the weights cannot be read or are of another model.
     """
     model = recipe.model
     network = CodecNetwork(model, recipe.beam)
     initialise(network)
     if recipe.start:
-        if recipe.quantizer != "rvq":
-            raise ConfigError(f"a run with the quantizer {recipe.quantizer!r} cannot start from weights")
-        weights, _ = load_weights_file(Path(recipe.start))
-        load_weights(network, weights, frames_per_batch(recipe))
+        _start_from(network, recipe.start, frames_per_batch(recipe))
     if recipe.quantizer == "diffq":
         replacement: nn.Module = DiffQuantizer(model.dimension, model.bits_per_code)
         network.quantizer = replacement  # type: ignore[assignment]
@@ -48,6 +48,22 @@ def build_codec(recipe: Recipe) -> CodecNetwork:
     if recipe.decoder_only:
         network.encoder.requires_grad_(False)
     return network
+
+
+def _start_from(network: CodecNetwork, path: str, frames: int) -> None:
+    weights, config = load_weights_file(Path(path))
+    _check_same_model(path, config, network.config)
+    try:
+        load_weights(network, weights, frames)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: does not fit the recipe's model: {error}") from None
+
+
+def _check_same_model(path: str, found: CodecConfig, wanted: CodecConfig) -> None:
+    other = asdict(wanted)
+    for key, value in asdict(found).items():
+        if key not in MAY_DIFFER and value != other[key]:
+            raise WeightsError(f"{path}: its model has {key} = {value}, that of the recipe {other[key]}")
 
 
 def build_discriminators(recipe: Recipe) -> dict[int, Discriminators]:

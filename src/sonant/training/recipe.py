@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict, dataclass, field, fields
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from sonant.config import CodecConfig
 from sonant.errors import ConfigError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from sonant.training.datasets import KINDS
+from sonant.training.recipe_values import (
+    AT_LEAST_TWO,
+    DECAY,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SHARE,
+    Ranges,
+    Values,
+    build,
+    checked,
+    parse_override,
+    read_toml,
+    shown,
+)
 
 QUANTIZERS = ("rvq", "diffq", "gumbel")
 OPTIMIZERS = ("adam", "muon")
 DISCRIMINATORS = ("ms-stft", "mpd", "msd", "mono-stft")
+PRECISIONS = (
+    "32-true",
+    "bf16-mixed",
+    "16-mixed",
+    "bf16-true",
+    "16-true",
+    "64-true",
+    "transformer-engine",
+    "transformer-engine-float16",
+)
+HEARING_LOSSES = ("noise_to_mask", "level", "structure", "fine_structure", "periodicity")
 NOT_MUSIC = "speech|general|effects|noise|instrument"
 ANYTHING = f"music|{NOT_MUSIC}"
 
@@ -191,19 +212,17 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _check("quantizer", self.quantizer, QUANTIZERS)
-        if self.decoder_only and not self.start:
-            raise ConfigError("decoder_only needs the weights of an encoder: set start")
-        if self.beam < 1:
-            raise ConfigError(f"beam is {self.beam}; it is 1 or more")
         _check("optimizer.kind", self.optimizer.kind, OPTIMIZERS)
         _check("loss.mel_l2", self.loss.mel_l2, ("log", "linear"))
         _check("loss.mel_alpha", self.loss.mel_alpha, ("one", "sqrt"))
-        for kind in self.discriminator.kinds:
-            _check("discriminator.kinds", kind, DISCRIMINATORS)
-        if not 0 < self.data.speed[0] <= self.data.speed[1]:
-            raise ConfigError(f"data.speed is {self.data.speed}; it is a range of positive factors")
+        _check("run.precision", self.run.precision, PRECISIONS)
         if any(not 0 < n <= self.model.n_q for n in self.codebook_choices):
             raise ConfigError(f"codebooks must be between 1 and {self.model.n_q}")
+        _check_combinations(self)
+        _check_data(self.data)
+        _check_discriminator(self.discriminator)
+        _check_losses(self)
+        _check_crops(self)
 
     @property
     def codebook_choices(self) -> tuple[int, ...]:
@@ -220,20 +239,140 @@ def _check(name: str, value: str, known: tuple[str, ...]) -> None:
         raise ConfigError(f"{name} is {value!r}; choose one of {', '.join(known)}")
 
 
-SECTIONS: dict[str, type] = {
-    "model": CodecConfig,
-    "data": DataRecipe,
-    "loss": LossRecipe,
-    "discriminator": DiscriminatorRecipe,
-    "optimizer": OptimizerRecipe,
-    "run": RunRecipe,
+def _check_combinations(recipe: Recipe) -> None:
+    if recipe.decoder_only and not recipe.start:
+        raise ConfigError("decoder_only needs the weights of an encoder: set start")
+    if not recipe.codebook_choices:
+        raise ConfigError("codebooks is empty, and so is model.bandwidths: set one of them")
+    if recipe.quantizer == "rvq":
+        return
+    if recipe.start:
+        raise ConfigError(f"a run with the quantizer {recipe.quantizer!r} cannot start from weights")
+    if recipe.beam > 1:
+        raise ConfigError(f"the quantizer {recipe.quantizer!r} does not search for codes: leave out beam")
+    if recipe.run.transform_crops:
+        raise ConfigError(
+            f"a run with the quantizer {recipe.quantizer!r} cannot start as a transform: "
+            "leave out run.transform_crops"
+        )
+
+
+def _check_data(data: DataRecipe) -> None:
+    if not 0 < data.speed[0] <= data.speed[1] < inf:
+        raise ConfigError(f"data.speed is {data.speed}; it is a range of positive factors")
+    if not -inf < data.gain_db[0] <= data.gain_db[1] < inf:
+        raise ConfigError(f"data.gain_db is {data.gain_db}; it is a range, the lower end first")
+    for strategy in data.strategies:
+        _check_strategy(strategy)
+    if not any(strategy["weight"] for strategy in data.strategies):
+        raise ConfigError("data.strategies has none with a weight")
+
+
+def _check_strategy(strategy: Values) -> None:
+    name = "data.strategies"
+    if set(strategy) != {"weight", "kinds"}:
+        raise ConfigError(f"{name} have weight and kinds each, not {shown(strategy)}")
+    checked(float, strategy["weight"], RANGES, f"{name}.weight")
+    kinds = checked(tuple[str, ...], strategy["kinds"], RANGES, f"{name}.kinds")
+    if not kinds:
+        raise ConfigError(f"{name}.kinds is empty; choose some of {', '.join(KINDS)}")
+    for kind in "|".join(kinds).split("|"):
+        _check(f"{name}.kinds", kind, KINDS)
+
+
+def _check_discriminator(part: DiscriminatorRecipe) -> None:
+    for kind in part.kinds:
+        _check("discriminator.kinds", kind, DISCRIMINATORS)
+    if part.start_step < 0:
+        if part.start:
+            raise ConfigError(
+                "discriminator.start is of no use without discriminator.start_step, 0 or more"
+            )
+        return
+    if not part.kinds:
+        raise ConfigError(f"discriminator.kinds is empty; choose some of {', '.join(DISCRIMINATORS)}")
+    if "ms-stft" in part.kinds and (not part.windows or any(size % 4 for size in part.windows)):
+        raise ConfigError(f"discriminator.windows is {part.windows}; they are multiples of 4, one at least")
+
+
+def _check_losses(recipe: Recipe) -> None:
+    loss, part = recipe.loss, recipe.discriminator
+    first, last = loss.mel_exponents
+    if not 2 <= first <= last <= 20:
+        raise ConfigError(f"loss.mel_exponents is {loss.mel_exponents}; it is a range within 2 to 20")
+    heard: tuple[str, ...] = ("time", "mel", *HEARING_LOSSES)
+    if part.start_step == part.warmup_steps == 0:
+        heard = (*heard, "generator", "feature")
+    if loss.balancer and not any(getattr(loss, name) for name in heard):
+        raise ConfigError(f"loss.balancer needs a loss with a weight: one of {', '.join(heard)}")
+
+
+def _check_crops(recipe: Recipe) -> None:
+    """Every window has to fit into a crop."""
+    loss, part, rate = recipe.loss, recipe.discriminator, recipe.model.sample_rate
+    windows = {"loss.mel_exponents": 2 ** loss.mel_exponents[1]}
+    for name in HEARING_LOSSES:
+        if getattr(loss, name):
+            windows[f"loss.{name}"] = 2048 * max(1, round(rate / 24_000))
+    if part.start_step >= 0 and "ms-stft" in part.kinds:
+        windows["discriminator.windows"] = max(part.windows)
+    if part.start_step >= 0 and "mono-stft" in part.kinds:
+        windows["discriminator.kinds"] = 1024 + 7 * 256
+    longest = max(windows, key=windows.__getitem__)
+    length = int(recipe.data.seconds * rate)
+    if length < windows[longest]:
+        raise ConfigError(
+            f"data.seconds gives crops of {length} samples; {longest} needs {windows[longest]}"
+        )
+
+
+RANGES: Ranges = {
+    "beam": POSITIVE,
+    "model.sample_rate": POSITIVE,
+    "model.channels": POSITIVE,
+    "model.dimension": POSITIVE,
+    "model.n_filters": POSITIVE,
+    "model.ratios": POSITIVE,
+    "model.kernel_size": POSITIVE,
+    "model.last_kernel_size": POSITIVE,
+    "model.residual_kernel_size": POSITIVE,
+    "model.n_residual_layers": NOT_NEGATIVE,
+    "model.dilation_base": POSITIVE,
+    "model.compress": POSITIVE,
+    "model.lstm_layers": NOT_NEGATIVE,
+    "model.n_q": POSITIVE,
+    "model.bins": AT_LEAST_TWO,
+    "model.bandwidths": POSITIVE,
+    "model.segment": POSITIVE,
+    "model.overlap": DECAY,
+    "data.batch_size": POSITIVE,
+    "data.seconds": POSITIVE,
+    "data.full_band_share": SHARE,
+    "data.reverberation": SHARE,
+    "data.strategies.weight": NOT_NEGATIVE,
+    "data.workers": NOT_NEGATIVE,
+    **{f"loss.{part.name}": NOT_NEGATIVE for part in fields(LossRecipe) if part.type == "float"},
+    "discriminator.filters": POSITIVE,
+    "discriminator.windows": POSITIVE,
+    "discriminator.update_probability": SHARE,
+    "discriminator.learning_rate": NOT_NEGATIVE,
+    "discriminator.warmup_steps": NOT_NEGATIVE,
+    "optimizer.learning_rate": NOT_NEGATIVE,
+    "optimizer.final_rate": NOT_NEGATIVE,
+    "optimizer.betas": DECAY,
+    "optimizer.warmup_steps": NOT_NEGATIVE,
+    "optimizer.gradient_clip": ("more than 0", lambda x: x > 0),
+    "optimizer.average_decay": DECAY,
+    "run.steps": POSITIVE,
+    "run.devices": POSITIVE,
+    "run.threads": NOT_NEGATIVE,
+    "run.warm_start_steps": NOT_NEGATIVE,
+    "run.transform_crops": NOT_NEGATIVE,
+    "run.checkpoint_minutes": NOT_NEGATIVE,
+    "run.log_every": POSITIVE,
+    "run.listen_every": NOT_NEGATIVE,
+    "run.seed": NOT_NEGATIVE,
 }
-
-Values = dict[str, Any]
-
-
-def _frozen(values: Any) -> Any:
-    return tuple(values) if isinstance(values, list) else values
 
 
 def recipe_from_dict(values: Values) -> Recipe:
@@ -242,22 +381,7 @@ def recipe_from_dict(values: Values) -> Recipe:
     Raises:
         ConfigError: on unknown keys, missing sections or values that cannot be.
     """
-    built: Values = {}
-    for key, value in values.items():
-        section = SECTIONS.get(key)
-        if section is None:
-            built[key] = _frozen(value)
-            continue
-        if unknown := set(value) - {f.name for f in fields(section)}:
-            raise ConfigError(f"unknown key in [{key}]: {', '.join(sorted(unknown))}")
-        try:
-            built[key] = section(**{k: _frozen(v) for k, v in value.items()})
-        except TypeError as error:
-            raise ConfigError(f"[{key}]: {error}") from None
-    try:
-        return Recipe(**built)
-    except TypeError as error:
-        raise ConfigError(f"recipe: {error}") from None
+    return build(Recipe, values, RANGES)
 
 
 def _merged(base: Values, changes: Values) -> Values:
@@ -269,20 +393,11 @@ def _merged(base: Values, changes: Values) -> Values:
     return result
 
 
-def _read(path: Path) -> Values:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from None
-
-
 def _resolved(name: str) -> Values:
     """The values of `FILE.toml` or `FILE.toml:VARIANT`, over those of the base."""
     stem, _, variant = name.partition(".toml:")
     path = Path(f"{stem}.toml" if variant else name)
-    values = _read(path)
+    values = read_toml(path)
     variants = values.pop("variants", {})
     if variant not in variants and (variant or variants):
         known = ", ".join(variants) or "none"
@@ -295,7 +410,7 @@ def _resolved(name: str) -> Values:
 
 def recipe_variants(path: Path) -> list[str]:
     """The names of a recipe file's variants."""
-    return list(_read(path).get("variants", {}))
+    return list(read_toml(path).get("variants", {}))
 
 
 def load_recipe(path: Path | str, overrides: list[str] | None = None) -> Recipe:
@@ -310,14 +425,8 @@ def load_recipe(path: Path | str, overrides: list[str] | None = None) -> Recipe:
     """
     values = _resolved(str(path))
     for override in overrides or []:
-        key, equals, text = override.partition("=")
-        if not equals:
-            raise ConfigError(f"{override!r} is not of the form section.key=value")
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text
-        for section in reversed(key.split(".")):
-            value = {section: value}
+        names, value = parse_override(override)
+        for name in reversed(names):
+            value = {name: value}
         values = _merged(values, value)
     return recipe_from_dict(values)
