@@ -33,6 +33,12 @@ def chunks_of(data: bytes) -> list[version1.Chunk]:
     return [chunk for chunk in chunks if not isinstance(chunk, Damage)]
 
 
+def rate_of(chunks: list[version1.Chunk], sample_rate: int) -> float:
+    """kbit/s."""
+    seconds = sum(chunk.samples for chunk in chunks) / sample_rate
+    return sum(chunk.size for chunk in chunks) / 125 / seconds
+
+
 @given(
     st.sampled_from([MONO, STEREO]),
     st.integers(1, 400_000),
@@ -83,9 +89,7 @@ def test_real_audio_comes_near_and_pauses_leave_more_to_the_rest(
     file = tmp_path / "a.ecdc"
     compress(pauses_and_music, file, model=codec, abr=3.0, chunk=1.0)
     chunks = chunks_of(file.read_bytes())
-    seconds = sum(chunk.samples for chunk in chunks) / 24_000
-    rate = sum(chunk.size for chunk in chunks) / 125 / seconds
-    assert 2.6 < rate <= 3.0
+    assert 2.6 < rate_of(chunks, 24_000) <= 3.0
     before, after = ([chunk.n_q for chunk in part] for part in (chunks[:6], chunks[12:]))
     assert np.mean(after) > np.mean(before) + 0.5
     assert len(describe(file)["codebooks"]) > 1
@@ -97,9 +101,7 @@ def test_real_audio_comes_near_and_pauses_leave_more_to_the_rest(
 def test_stereo_in_segments_at_any_strength(music_file: Path, tmp_path: Path, rdo: float) -> None:
     file = tmp_path / "a.ecdc"
     compress(music_file, file, model="48khz", abr=4.0, rdo=rdo, chunk=3.0)
-    chunks = chunks_of(file.read_bytes())
-    seconds = sum(chunk.samples for chunk in chunks) / 48_000
-    assert 3.0 < sum(chunk.size for chunk in chunks) / 125 / seconds <= 4.0
+    assert 3.0 < rate_of(chunks_of(file.read_bytes()), 48_000) <= 4.0
     with sonant.open(file) as recording:
         assert recording.read(60).shape == (2, recording.length)
 
