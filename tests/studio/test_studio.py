@@ -197,6 +197,11 @@ def test_a_model_that_is_not_there(tmp_path: Path) -> None:
         Desk(tmp_path, ["96khz"], 10.0)
 
 
+def hear_ctrl_c() -> None:
+    """What a shell starts in the background, tests too, ignores it, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_the_command(tmp_path: Path) -> None:
     """It says where the page is, and leaves nothing behind when it is stopped."""
     command = [sys.executable, "-c", "from sonant.cli import main; main()", "studio"]
@@ -205,14 +210,18 @@ def test_the_command(tmp_path: Path) -> None:
         env={**os.environ, "TMPDIR": str(tmp_path)},
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hear_ctrl_c,
     ) as process:
-        assert process.stderr
-        address = process.stderr.readline().split("/  (Ctrl-C")[0]
-        assert [model["name"] for model in json.loads(call(address, "/models")[1])] == ["24khz"]
-        handed_in(address, "speech.flac", SPEECH.read_bytes())
-        assert list(tmp_path.rglob("original.flac"))
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 0
+        try:
+            assert process.stderr
+            address = process.stderr.readline().split("/  (Ctrl-C")[0]
+            assert [model["name"] for model in json.loads(call(address, "/models")[1])] == ["24khz"]
+            handed_in(address, "speech.flac", SPEECH.read_bytes())
+            assert list(tmp_path.rglob("original.flac"))
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == 0
+        finally:
+            process.kill()
     assert not list(tmp_path.glob("sonant-*"))
 
 
