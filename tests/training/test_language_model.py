@@ -86,6 +86,8 @@ def test_from_a_corpus_to_a_file_that_codes(codec_file, values, tmp_path):
     resumed = run(folder, values, "--resume", "--set", "steps=6")
     assert resumed.exit_code == 0, resumed.exception
     assert json.loads((folder / "lm.json").read_text())["steps"] == 6
+    other = run(folder, values, "--resume", "--set", "hours.train-music=0.003").exception
+    assert "other hours" in str(other)
 
 
 @pytest.mark.parametrize("golden", ["24khz"], indirect=True)

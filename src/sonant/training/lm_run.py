@@ -21,7 +21,7 @@ from sonant.training.corpus import Corpus
 from sonant.training.language_model import LanguageModelTrainer, untied
 from sonant.training.lm_quantise import integer_tensors
 from sonant.training.lm_recipe import LanguageModelRecipe, load_lm_recipe
-from sonant.training.tokens import Tokens, load_tokens, save_tokens
+from sonant.training.tokens import Tokens, choice, load_tokens, save_tokens
 
 CALIBRATION_CHUNKS = 16
 
@@ -62,7 +62,7 @@ def _tokens(recipe: LanguageModelRecipe, codec: Codec, folder: Path) -> Tokens:
         corpus = Corpus([Path(recipe.pack)], codec.config.sample_rate, codec.config.channels)
         threads = recipe.threads or os.cpu_count() or 1
         save_tokens(file, codec, corpus, recipe.hours, recipe.crop_seconds, recipe.model.n_q, threads)
-    return load_tokens(file, codec)
+    return load_tokens(file, codec, choice(recipe.hours, recipe.crop_seconds, recipe.model.n_q))
 
 
 def finish(trainer: LanguageModelTrainer, codec: Codec) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +18,7 @@ from sonant.errors import ConfigError
 from sonant.training.corpus import Corpus
 from sonant.whole_files import replacing
 
-HASH_KEY = "sonant.coding_hash"
+HASH_KEY, CHOICE_KEY = "sonant.coding_hash", "sonant.choice"
 AHEAD = 32
 
 Tokens = dict[str, NDArray[np.int16]]
@@ -31,6 +32,11 @@ def coding_hash(codec: Codec) -> str:
             digest.update(name.encode())
             digest.update((codec.weights[name] + 0.0).tobytes())
     return digest.hexdigest()
+
+
+def choice(hours: Mapping[str, float], seconds: float, n_q: int) -> str:
+    """What was asked of `save_tokens`, as text."""
+    return json.dumps({"hours": dict(hours), "seconds": seconds, "n_q": n_q}, sort_keys=True)
 
 
 def tokenise(
@@ -87,21 +93,28 @@ def save_tokens(
     path.parent.mkdir(parents=True, exist_ok=True)
     stacked = {kind: np.stack(codes) for kind, codes in crops.items()}
     with replacing(path) as temporary:
-        save_file(stacked, temporary, metadata={HASH_KEY: coding_hash(codec)})
+        made = {HASH_KEY: coding_hash(codec), CHOICE_KEY: choice(hours, seconds, n_q)}
+        save_file(stacked, temporary, metadata=made)
 
 
-def load_tokens(path: Path, codec: Codec) -> Tokens:
+def load_tokens(path: Path, codec: Codec, chosen: str | None = None) -> Tokens:
     """What `save_tokens` wrote for this codec, or one of another decoder.
 
+    Args:
+        chosen: the `choice` that it has to be of; None for any.
+
     Raises:
-        ConfigError: if it cannot be read or was made with another encoder or other codebooks.
+        ConfigError: if it cannot be read, or was made with another encoder, other codebooks or another
+            choice.
     """
     try:
         with safe_open(path, framework="np") as file:
-            made_with = (file.metadata() or {}).get(HASH_KEY)
+            made_with = file.metadata() or {}
             tokens = {kind: file.get_tensor(kind) for kind in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ConfigError(f"{path}: cannot read the tokens ({error})") from None
-    if made_with != coding_hash(codec):
+    if made_with.get(HASH_KEY) != coding_hash(codec):
         raise ConfigError(f"{path}: was made with another encoder or other codebooks; delete it")
+    if chosen not in (None, made_with.get(CHOICE_KEY)):
+        raise ConfigError(f"{path}: was made with other hours, crop_seconds or model.n_q; delete it")
     return tokens
