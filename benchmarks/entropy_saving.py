@@ -11,7 +11,6 @@ the codes.
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import sys
 from collections import defaultdict
@@ -20,34 +19,18 @@ from pathlib import Path
 import sonant
 from sonant.codec import Codec
 from sonant.codes import Codes
-from sonant.container.index import Index, find_index
 from sonant.container.version1 import CHUNK_FIXED
-from sonant.container.writer import FileWriter
 from sonant.entropy.integer_lm import IntegerLanguageModel
-from sonant.entropy.rate_distortion import RateDistortionSearch
+from sonant.evaluation.files_in_memory import written
 from sonant.evaluation.sets import bundled_set
 from sonant.language_models import language_model
-from sonant.recording import new_header
-
-
-def written(
-    codec: Codec, lm: IntegerLanguageModel, codes: Codes, search: RateDistortionSearch | None = None
-) -> tuple[io.BytesIO, Index]:
-    """A version 1 file in memory, and its index."""
-    file = io.BytesIO()
-    writer = FileWriter(file, codec.config, new_header(codec, lm), lm, search=search)
-    writer.write(codes)
-    writer.finish()
-    index = find_index(file)
-    assert index
-    return file, index
 
 
 def sizes(codec: Codec, lm: IntegerLanguageModel, codes: Codes) -> tuple[int, int, int, int]:
     """Codes, and bytes of payloads, of chunks and of the whole file."""
     file, index = written(codec, lm, codes)
     chunks = sum(index.sizes)
-    return codes.values.size, chunks - CHUNK_FIXED * len(index.sizes), chunks, len(file.getvalue())
+    return codes.values.size, chunks - CHUNK_FIXED * len(index.sizes), chunks, len(file)
 
 
 def main() -> None:

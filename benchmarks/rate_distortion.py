@@ -14,7 +14,6 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from entropy_saving import written
 
 import sonant
 from sonant.audio import Audio
@@ -22,10 +21,10 @@ from sonant.codec import Codec
 from sonant.codes import Codes, join
 from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.entropy.rate_distortion import BEAM, STRENGTH, RateDistortionSearch
+from sonant.evaluation.files_in_memory import played, written
 from sonant.evaluation.metrics import METRICS
 from sonant.evaluation.sets import EvaluationSet, Excerpt, bundled_set
 from sonant.language_models import language_model
-from sonant.recording import Recording
 from sonant.streams import finish_all, push_all
 
 
@@ -34,9 +33,7 @@ def coded(
 ) -> tuple[int, Audio]:
     """Bytes of the chunks of a version 1 file of these codes, and its audio."""
     file, index = written(codec, lm, codes, search)
-    file.seek(0)
-    with Recording(file, codec) as recording:
-        return sum(index.sizes), np.concatenate(list(recording.blocks()), axis=1)
+    return sum(index.sizes), played(codec, file)
 
 
 def scores_of(excerpts: EvaluationSet, excerpt: Excerpt, audio: Audio, decoded: Audio) -> list[float]:

@@ -122,6 +122,7 @@ def test_info_and_models(speech_file: Path, tmp_path: Path) -> None:
         (["encode", "{speech}", "--chunk", "inf", "-o", "{tmp}/a.ecdc"], "a chunk lasts some seconds"),
         (["encode", "{speech}", "-m", "a b/c", "-o", "{tmp}/a.ecdc"], "a b/c: no such model on the hub"),
         (["evaluate", "{speech}", "--json", "{tmp}/no/a.json"], "a.json: cannot be written"),
+        (["bench", "--json", "{tmp}/no/a.json"], "a.json: cannot be written"),
         (["export", "24khz", "--transformers", "{speech}/x"], "x: Not a directory"),
     ],
 )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from sonant.cli.options import Device, Precision, Threads
+from sonant.cli.options import Device, JsonFile, Precision, Threads
 
 
 def bench(
@@ -21,7 +20,7 @@ def bench(
     threads: Threads = 1,
     precision: Precision = "float32",
     device: Device = "cpu",
-    json_file: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Measure speed, latency, start-up and memory on this machine."""
     import json

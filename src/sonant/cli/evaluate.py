@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from sonant.cli.options import Jobs
-from sonant.errors import SonantError
+from sonant.cli.options import Jobs, JsonFile
 
 QUICK_CODECS = ("sonant:3", "sonant:6", "sonant:12", "opus:6", "opus:12")
 FULL_CODECS = (
@@ -56,14 +55,12 @@ def evaluate(
     speed: Annotated[bool, typer.Option("--speed", help="Also measure speed on one thread.")] = False,
     jobs: Jobs = 1,
     cache: Annotated[Path | None, typer.Option(help="Folder of results kept between runs.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Also write the results as JSON here.")] = None,
+    json: JsonFile = None,
 ) -> None:
     """Measure codecs on audio, beside those that people use."""
     from sonant.evaluation.command import Request, codec_sources, evaluate_set, evaluation_set, metric_keys
     from sonant.evaluation.report.markdown import quick_table
 
-    if json is not None and (json.is_dir() or not json.parent.is_dir()):
-        raise SonantError(f"{json}: cannot be written; name a file in a folder that exists")
     chosen = evaluation_set(audio, sample_rate, noise, seed)
     defaults = STEREO_CODECS if chosen.channels == 2 else FULL_CODECS
     request = Request(

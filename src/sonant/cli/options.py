@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -11,6 +12,19 @@ Precision = Annotated[
     Literal["float32", "int8"], typer.Option(help="Of the networks; int8 is faster, see docs/speed.md.")
 ]
 Device = Annotated[Literal["cpu", "cuda"], typer.Option(help="What computes; cuda needs onnxruntime-gpu.")]
+
+
+def _writable(path: Path | None) -> Path | None:
+    from sonant.errors import SonantError
+
+    if path is not None and (path.is_dir() or not path.parent.is_dir()):
+        raise SonantError(f"{path}: cannot be written; name a file in a folder that exists")
+    return path
+
+
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", callback=_writable, help="Also write the figures as JSON here.")
+]
 
 
 def _at_least_one(jobs: int) -> int:

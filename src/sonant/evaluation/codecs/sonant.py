@@ -97,9 +97,7 @@ class SonantCodec:
     def decode(self, payload: Payload, sample_rate: int) -> Audio:
         """Audio of the codes at `sample_rate`."""
         codec = loaded(self._model)
-        audio = codec.decode(read_codes(payload))
-        rate = codec.config.sample_rate
-        return audio if rate == sample_rate else resample(audio, rate, sample_rate)
+        return resample(codec.decode(read_codes(payload)), codec.config.sample_rate, sample_rate)
 
 
 def read_codes(payload: Payload) -> Codes:

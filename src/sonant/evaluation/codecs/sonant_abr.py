@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import io
-
-import numpy as np
-
 from sonant import code_choice as code_choices
 from sonant import container, entropy, recording
 from sonant.audio import Audio, mix_channels, resample
 from sonant.code_choice import code_choice
-from sonant.container.index import find_index
-from sonant.container.writer import FileWriter
+from sonant.codes import join
 from sonant.errors import WeightsError
+from sonant.evaluation import files_in_memory
 from sonant.evaluation.codecs.base import Payload
 from sonant.evaluation.codecs.sonant import CODE, code_identity, loaded
+from sonant.evaluation.files_in_memory import played, written
 from sonant.language_models import language_model
-from sonant.recording import Recording, new_header
 
-ABR_CODE = (*CODE, entropy, container, code_choices, recording)
+ABR_CODE = (*CODE, entropy, container, code_choices, recording, files_in_memory)
 
 
 class SonantAbrCodec:
@@ -44,27 +40,14 @@ class SonantAbrCodec:
     def encode(self, audio: Audio, sample_rate: int) -> Payload:
         """An .ecdc file; the bits are those of its chunks with their heads and checksums."""
         codec = loaded(self._model)
-        rate = codec.config.sample_rate
-        wav = mix_channels(audio, codec.config.channels)
-        wav = wav if rate == sample_rate else resample(wav, sample_rate, rate)
+        wav = resample(mix_channels(audio, codec.config.channels), sample_rate, codec.config.sample_rate)
         choice = code_choice(codec, self._lm, self.kbps, self.kbps, None, None)
-        file, stream = io.BytesIO(), choice.encoder(codec)
-        file_writer = FileWriter(
-            *(file, codec.config, new_header(codec, self._lm), self._lm),
-            search=choice.search,
-            average=choice.average,
-        )
-        file_writer.write(stream.push(wav))
-        file_writer.write(stream.finish())
-        file_writer.finish()
-        index = find_index(file)
-        assert index
-        return Payload(file.getvalue(), 8 * sum(index.sizes))
+        stream = choice.encoder(codec)
+        codes = join([stream.push(wav), stream.finish()])
+        file, index = written(codec, self._lm, codes, choice.search, choice.average)
+        return Payload(file, 8 * sum(index.sizes))
 
     def decode(self, payload: Payload, sample_rate: int) -> Audio:
         """The audio of the file at `sample_rate`."""
         codec = loaded(self._model)
-        with Recording(io.BytesIO(payload.data), codec) as file:
-            audio = np.concatenate(list(file.blocks()), axis=1)
-        rate = codec.config.sample_rate
-        return audio if rate == sample_rate else resample(audio, rate, sample_rate)
+        return resample(played(codec, payload.data), codec.config.sample_rate, sample_rate)
