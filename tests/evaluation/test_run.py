@@ -121,6 +121,19 @@ def test_any_error_of_a_metric_is_its_reason_and_the_rest_goes_on(
     assert (set(music.scores), set(speech.scores)) == ({"mel"}, {"mel"})
 
 
+def test_codes_that_cannot_be_entropy_coded_are_measured_without(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> int:
+        raise ValueError("no such frequency")
+
+    monkeypatch.setattr(SonantCodec, "language_model_hash", "x")
+    monkeypatch.setattr(SonantCodec, "entropy_coded_bits", fails)
+    for row in run(plan(folder, SonantCodec("24khz", 1.5), metrics=("mel",))).rows:
+        assert row.scores and row.entropy_coded_kbps is None
+        assert row.skipped == {"entropy coding": "no such frequency (ValueError in fails)"}
+
+
 def test_results_come_back_from_json(folder: Path, tmp_path: Path) -> None:
     results = replace(
         run(plan(folder, Halving())), missing={"evs:9.6": "no"}, speed={"halving": (2.0, 3.0)}

@@ -49,6 +49,30 @@ torch.save(state, sys.argv[2] + f"/rank{rank}.pt")
 """
 )
 
+UNREADABLE_ON_RANK_1 = """
+import json, sys
+from pathlib import Path
+from sonant.errors import AudioError
+from sonant.training.loop import Trainer
+from sonant.training.mixing import ATTEMPTS
+from sonant.training.recipe import recipe_from_dict
+recipe = recipe_from_dict(json.loads(sys.argv[1]))
+trainer = Trainer(recipe, Path(sys.argv[2]))
+rank, crops = trainer.fabric.global_rank, trainer.crops
+
+class Crops:
+    def __getitem__(self, number):
+        audio, problems = crops[number]
+        gone = rank == 1 and number >= 2 * recipe.data.batch_size
+        return audio, ["gone.wav"] * ATTEMPTS if gone else problems
+
+trainer.crops = Crops()
+try:
+    trainer.run()
+except AudioError as error:
+    Path(sys.argv[2], f"rank{rank}.txt").write_text(str(error))
+"""
+
 
 def free_port():
     with socket.socket() as probe:
@@ -56,7 +80,7 @@ def free_port():
         return str(probe.getsockname()[1])
 
 
-def train_on_two_ranks(values, folder):
+def run_two_ranks(script, values, folder):
     """What torchrun does: one process per rank, told by the environment."""
     folder.mkdir()
     shared = {
@@ -70,7 +94,7 @@ def train_on_two_ranks(values, folder):
     }
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", RANK, json.dumps(values), str(folder)],
+            [sys.executable, "-c", script, json.dumps(values), str(folder)],
             env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             stderr=subprocess.PIPE,
             text=True,
@@ -80,6 +104,10 @@ def train_on_two_ranks(values, folder):
     for process in processes:
         _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
+
+
+def train_on_two_ranks(values, folder):
+    run_two_ranks(RANK, values, folder)
     return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
 
 
@@ -145,3 +173,11 @@ def test_two_ranks_are_one_rank_with_the_doubled_batch(runs):
     assert (moved - moved_by_two).norm() < 0.1 * moved.norm()
     rows = [json.loads(line) for line in (folder / "two" / "log.jsonl").read_text().splitlines()]
     assert "generator" in rows[-1]
+
+
+def test_a_batch_unreadable_on_one_rank_ends_the_run_on_all(pack, tmp_path):
+    folder = tmp_path / "ranks"
+    run_two_ranks(UNREADABLE_ON_RANK_1, tiny_values(pack), folder)
+    first, second = ((folder / f"rank{rank}.txt").read_text() for rank in range(2))
+    assert first == "no file of a whole batch could be read, on another rank"
+    assert second == "no file of a whole batch could be read; the last: gone.wav"

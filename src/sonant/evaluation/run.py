@@ -125,7 +125,10 @@ def measure_excerpt(plan: Plan, excerpt: Excerpt) -> list[Row]:
             continue
         scores, skipped = _scores(excerpt, plan, reference, degraded, cache)
         per_second = rate / reference.shape[1] / 1000
-        coded = _entropy_coded_bits(codec, payload, cache)
+        try:
+            coded = _entropy_coded_bits(codec, payload, cache)
+        except Exception as error:
+            coded, skipped["entropy coding"] = None, _reason(error)
         rows.append(
             replace(
                 row,

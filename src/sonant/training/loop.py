@@ -110,10 +110,11 @@ class Trainer:
         done = 0.0
         try:
             for audio, problems in self._batches():
-                done = self._agreed_progress(time.monotonic() - started)
+                self._note(problems)
+                unreadable = len(problems) >= ATTEMPTS * len(audio)
+                done = self._agreed_progress(time.monotonic() - started, unreadable)
                 if done >= 1 or self._stop.made:
                     break
-                self._note(problems, len(audio))
                 values = self._train_step(audio, done)
                 self.step += 1
                 if progress and monitor:
@@ -153,29 +154,37 @@ class Trainer:
         if len(problems) >= ATTEMPTS:
             raise AudioError(f"no file could be read in {ATTEMPTS} attempts; the last: {problems[-1]}")
 
-    def _note(self, problems: list[str], crops: int) -> None:
+    def _note(self, problems: list[str]) -> None:
         for problem in problems:
             if problem not in self.problems:
                 print(f"left out: {problem}", file=sys.stderr, flush=True)
             self.problems[problem] = self.problems.get(problem, 0) + 1
-        if len(problems) >= ATTEMPTS * crops:
-            raise AudioError(f"no file of a whole batch could be read; the last: {problems[-1]}")
 
     def _report_problems(self) -> None:
         if self.problems and self.fabric.is_global_zero:
             times = sum(self.problems.values())
             print(f"{len(self.problems)} problems with files, met {times} times", file=sys.stderr)
 
-    def _agreed_progress(self, elapsed: float) -> float:
-        """The fraction of the run that is over, the same on all ranks; so is the wish to stop."""
+    def _agreed_progress(self, elapsed: float, unreadable: bool) -> float:
+        """The fraction of the run that is over, the same on all ranks; so is the wish to stop.
+
+        Args:
+            unreadable: no file of this rank's batch could be read.
+
+        Raises:
+            AudioError: on all ranks, if that is so on one.
+        """
         done = self.step / self.recipe.run.steps
         if self.time_limit:
             share = elapsed / self.time_limit
             done = max(done, self.done_before + (1 - self.done_before) * share)
-        state = torch.tensor([done, float(self._stop.made)], dtype=torch.float64)
+        state = torch.tensor([done, self._stop.made, unreadable], dtype=torch.float64)
         if self.fabric.world_size > 1:
             state = state.to(self.fabric.device)
             all_max(state)
+        if state[2] > 0:
+            where = f"; the last: {[*self.problems][-1]}" if unreadable else ", on another rank"
+            raise AudioError(f"no file of a whole batch could be read{where}")
         self._stop.made = bool(state[1] > 0)
         return float(state[0])
 
