@@ -46,10 +46,11 @@ def main() -> None:
     for (bitrate, name), pairs in scores.items():
         before, after = np.array(pairs).T
         change = after - before
+        worst = METRICS[name].better * (METRICS[name].better * change).min()
         spread = change.std() / np.sqrt(len(change))
         print(
             f"| {bitrate:g} | {name} | {before.mean():.3f} | {after.mean():.3f} |"
-            f" {change.mean():+.4f} ± {spread:.4f} | {change.min():+.3f} | {np.mean(equal[bitrate]):.3f} |"
+            f" {change.mean():+.4f} ± {spread:.4f} | {worst:+.3f} | {np.mean(equal[bitrate]):.3f} |"
         )
 
 

@@ -174,6 +174,36 @@ def test_an_external_codec_that_fails(speech_24: Audio, program: str, reason: st
         round_trip(codec, speech_24, RATE)
 
 
+def test_an_external_codec_may_say_what_it_likes(speech_24: Audio) -> None:
+    program = (
+        f"{sys.executable} -c 'import os,shutil,sys; os.write(1, bytes([255])); shutil.copy(*sys.argv[1:])'"
+    )
+    codec = ExternalCodec("loud", f"{program} {{in}} {{out}}", COPY, 384)
+    assert round_trip(codec, speech_24, 24_000)[0] == pytest.approx(speech_24, abs=1e-4)
+
+
+def test_an_external_codec_whose_script_changes_is_another(tmp_path: Path) -> None:
+    script = tmp_path / "codec.py"
+    identities = set()
+    for text in ("import a", "import b"):
+        script.write_text(text)
+        identities.add(ExternalCodec("x", f"{sys.executable} {script} {{in}} {{out}}", COPY, 6).identity)
+    assert len(identities) == 2
+
+
+@pytest.mark.parametrize("spec", ["opus:0", "opus:-6", "opus:nan", "opus:inf", "opus:fast", "opus"])
+def test_a_rate_is_a_number_above_0(spec: str) -> None:
+    with pytest.raises(ConfigError, match=f"{spec}: name a codec as family:kbps"):
+        make_codec(spec, CodecSources())
+
+
+def test_a_codec_counts_once_and_names_are_of_one() -> None:
+    made, missing = make_codecs(["reference", " reference", "opus:12 ", "opus:12"], CodecSources())
+    assert ([codec.name for codec in made], missing) == (["reference", "Opus 12"], {})
+    with pytest.raises(ConfigError, match="there is another codec called Opus 12"):
+        make_codecs(["opus:12", "opus:12.0"], CodecSources())
+
+
 def test_an_external_codec_must_be_there_and_take_files() -> None:
     with pytest.raises(MissingDependencyError, match="/no/such/enc: no such program"):
         ExternalCodec("x", "/no/such/enc {in} {out}", COPY, 6)

@@ -7,7 +7,10 @@ import pytest
 
 from sonant.cli import main
 from sonant.errors import ConfigError
-from sonant.evaluation.command import codec_sources, evaluation_set, metric_keys
+from sonant.evaluation.codecs import CodecSources
+from sonant.evaluation.command import Request, codec_sources, evaluate_set, evaluation_set, metric_keys
+
+from .conftest import RATE, Halving
 
 
 def call(*arguments: str | Path) -> int:
@@ -39,6 +42,9 @@ def test_a_first_table_of_a_folder(
         (["/no/such"], "no such folder or manifest"),
         ([".", "--codecs", "evs:9.6"], "holds no audio files"),
         ([".", "--metrics", "beauty"], "no metric"),
+        (["validation24"], "validation24 lists parts of the corpus: --root CORPUS"),
+        (["validation24", "--root", ".", "--quick", "--codecs", "reference"], "nothing could be measured"),
+        (["a.wav", "--metrics", "mel"], "name the folder it is in"),
     ],
 )
 def test_mistakes_are_one_sentence(
@@ -49,12 +55,24 @@ def test_mistakes_are_one_sentence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    if "--metrics" in arguments:
+    if "a.wav" in arguments or "beauty" in arguments:
         (tmp_path / "a.wav").write_bytes(b"")
     assert call(*arguments) == 2
     error = capsys.readouterr().err
     assert reason in error
     assert len(error.strip().split("\n")) == 1
+
+
+def test_a_codec_whose_speed_cannot_be_measured_does_not_end_the_rest(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [Halving("crash", crash=True), Halving("good")]
+    monkeypatch.setattr("sonant.evaluation.command.make_codecs", lambda *_: (made, {}))
+    excerpts = evaluation_set(folder, RATE, None, 1)
+    request = Request(excerpts, folder, (), CodecSources(), ("mel",), folder.parent / "c", speed=True)
+    results, _ = evaluate_set(request)
+    assert set(results.speed) == {"good"}
+    assert results.missing == {"speed of crash": "the decoder fell over (RuntimeError in decode)"}
 
 
 def test_names_of_models_and_sets() -> None:
@@ -63,5 +81,6 @@ def test_names_of_models_and_sets() -> None:
     assert sources.external == {"x": ("e", "d")}
     assert evaluation_set(Path("validation48"), 24_000, None, 1).channels == 2
     assert len(metric_keys("")) == 13
+    assert metric_keys("mel, si_snr,mel") == ("mel", "si_snr")
     with pytest.raises(ConfigError, match="NAME=MODEL"):
         codec_sources(1, ["x.safetensors"], None, None, None)

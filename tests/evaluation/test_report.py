@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sonant.evaluation.codecs import CodecSources, make_codecs
-from sonant.evaluation.report import markdown
+from sonant.evaluation.report import markdown, plots
 from sonant.evaluation.report.paper import TABLES
 from sonant.evaluation.report.write import write_report
 from sonant.evaluation.results import Results, Row
@@ -75,6 +77,53 @@ def test_rates_and_speed_have_tables() -> None:
     assert "| EnCodec 24 kHz | 9.8 | 10.4 | 1.6 | 1.6 | Sonant 6 | 6.00 | 4.10 | 30.0 / 29.5 |" in (
         markdown.paper_table(results, table_5) or ""
     )
+
+
+def test_curves_show_every_point_and_say_what_the_dotted_line_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib import pyplot
+
+    figures: list[Any] = []
+    monkeypatch.setattr(pyplot, "close", figures.append)
+    rows = [
+        Row("x", category, "Sonant 1.5", "Sonant", 1.5, 1.5, coded, {"si_snr": 1.0})
+        for category, coded in (("music", 0.5), ("speech $a_b$", 1.4))
+    ]
+    assert plots.curves(results_of(*rows), "si_snr", tmp_path / "x.png")
+    for axis in figures[0].axes:
+        low, high = axis.get_xlim()
+        assert all(low < x < high for line in axis.lines for x in line.get_xdata())
+    assert [text.get_text() for text in figures[0].legends[0].get_texts()] == ["Sonant", "entropy coded"]
+
+
+def test_sixty_systems_look_different_and_unknown_intervals_are_not_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib import pyplot
+
+    figures: list[Any] = []
+    monkeypatch.setattr(pyplot, "close", figures.append)
+    scores = {f"s{i}": {"music": (95.0, 10.0 if i else math.inf)} for i in range(60)}
+    plots.mushra_scores(scores, ["music"], tmp_path / "x.png")
+    (axis,) = figures[0].axes
+    bars = axis.containers
+    assert len({(bar.lines[0].get_color(), bar.lines[0].get_marker()) for bar in bars}) == 60
+    assert axis.get_ylim()[1] > 105
+    segments = [bar.lines[2][0].get_segments()[0] for bar in bars[:2]]
+    assert len(segments[0]) == 0 < len(segments[1])
+
+
+def test_categories_of_any_name_have_files_of_their_own(plan: Plan, tmp_path: Path) -> None:
+    excerpts = tuple(
+        replace(excerpt, category=category, name=f"{excerpt.name} $a_b$")
+        for excerpt, category in zip(plan.evaluation_set.excerpts, ("a/b", "a|b"), strict=True)
+    )
+    odd = replace(plan, evaluation_set=replace(plan.evaluation_set, excerpts=excerpts), metrics=("mel",))
+    write_report(run(odd), odd, "sonant evaluate x", tmp_path)
+    pictures = sorted(path.name for path in (tmp_path / "plots").glob("spectrograms*"))
+    assert pictures == ["spectrograms-a-b-1.png", "spectrograms-a-b.png"]
+    assert "<th>a|b</th>" in (tmp_path / "index.html").read_text()
 
 
 def test_gaps_are_named() -> None:

@@ -15,10 +15,11 @@ from sonant.errors import ConfigError
 from sonant.evaluation.codecs import CodecUnderTest, Original
 from sonant.evaluation.codecs.sonant import SonantCodec
 from sonant.evaluation.metrics import METRICS as ALL_METRICS
+from sonant.evaluation.report.markdown import cell
 from sonant.evaluation.results import Results, Row, read_results
 from sonant.evaluation.run import Plan, run
 from sonant.evaluation.sets import folder_set
-from sonant.evaluation.statistics import bootstrap_mean
+from sonant.evaluation.statistics import Mean, bootstrap_mean
 
 from .conftest import RATE, Halving
 
@@ -158,12 +159,25 @@ def test_means_over_categories_weigh_excerpts() -> None:
     assert results.mean("c", "mel", ["a"]).value == 1.5
 
 
-@given(st.lists(st.floats(-100, 100), min_size=1, max_size=20))
+@given(st.lists(st.floats(-100, 100), min_size=2, max_size=20))
 def test_the_interval_holds_the_mean(values: list[float]) -> None:
     mean = bootstrap_mean(values)
-    assert min(values) - 1e-9 <= mean.low <= mean.value + 1e-9
-    assert mean.value - 1e-9 <= mean.high <= max(values) + 1e-9
+    assert mean.low is not None and mean.high is not None
+    assert mean.low <= mean.value + 1e-9
+    assert mean.value - 1e-9 <= mean.high
     assert mean == bootstrap_mean(values)
+
+
+@pytest.mark.parametrize("count", [3, 4, 12])
+def test_95_of_100_intervals_of_a_few_values_hold_the_truth(count: int) -> None:
+    random = np.random.default_rng(2)
+    means = [bootstrap_mean(random.normal(1, 2, count).tolist()) for _ in range(400)]
+    assert 0.92 < np.mean([mean.low < 1 < mean.high for mean in means]) < 0.98
+
+
+def test_one_value_has_no_interval() -> None:
+    assert bootstrap_mean([2.0]) == Mean(2.0, None, None, 1)
+    assert cell(bootstrap_mean([2.0])) == "2.00"
 
 
 def test_the_interval_is_as_wide_as_theory_says() -> None:

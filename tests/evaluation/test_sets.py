@@ -133,8 +133,32 @@ def test_the_bundled_lists_hold_what_the_report_says() -> None:
     assert replace(mono.first(2), excerpts=mono.excerpts) == mono
 
 
-@pytest.mark.parametrize("text", ["{", json.dumps({"name": "x"}), json.dumps([1])])
-def test_a_bad_manifest_is_a_sentence(tmp_path: Path, text: str) -> None:
+def manifest(*rows: dict[str, object]) -> str:
+    excerpts = [
+        {"name": "a", "category": "c", "layers": [{"clips": [{"file": "a.wav"}]}]} | r for r in rows
+    ]
+    return json.dumps({"name": "x", "sample_rate": RATE, "excerpts": excerpts})
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", ""),
+        (json.dumps({"name": "x"}), "'excerpts'"),
+        (json.dumps([1]), ""),
+        (manifest({}, {"category": "d"}), "2 excerpts are called 'a'"),
+        (manifest({"layers": [{"clips": []}]}), "a layer without clips"),
+        (manifest({"layers": [{"clips": [{"file": "a", "start": "soon"}]}]}), "'soon'"),
+    ],
+)
+def test_a_bad_manifest_is_a_sentence(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "m.json").write_text(text)
-    with pytest.raises(ConfigError, match=r"m\.json: is not a list of excerpts"):
+    with pytest.raises(ConfigError, match=rf"m\.json: is not a list of excerpts .*{reason}"):
         read_manifest(tmp_path / "m.json")
+
+
+def test_a_set_of_the_folder_that_one_is_in_has_its_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    assert folder_set(Path(), RATE, 1).name == folder.name

@@ -57,6 +57,19 @@ def test_a_delay_within_ten_milliseconds_is_found_and_undone(delay: int) -> None
     assert score == SI_SNR_LIMIT
 
 
+def test_channels_in_opposition_are_aligned_too() -> None:
+    one = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
+    reference, late = np.stack([one, -one]), np.roll(np.stack([one, -one]), 30, axis=1)
+    assert best_lag(reference, reference, RATE) == 0
+    assert best_lag(reference, late, RATE) == 30
+    assert METRICS["si_snr"].measure(reference, reference, RATE) == 100
+
+
+def test_silence_is_not_moved() -> None:
+    one = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
+    assert best_lag(one, np.zeros_like(one), RATE) == 0
+
+
 def test_half_the_level_is_six_decibels() -> None:
     x = noise()
     six = 20 * np.log10(2)

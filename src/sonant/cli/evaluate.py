@@ -58,14 +58,21 @@ def evaluate(
     json: JsonFile = None,
 ) -> None:
     """Measure codecs on audio, beside those that people use."""
-    from sonant.evaluation.command import Request, codec_sources, evaluate_set, evaluation_set, metric_keys
+    from sonant.evaluation.command import (
+        Request,
+        codec_sources,
+        evaluate_set,
+        evaluation_set,
+        metric_keys,
+        root_of,
+    )
     from sonant.evaluation.report.markdown import quick_table
 
     chosen = evaluation_set(audio, sample_rate, noise, seed)
     defaults = STEREO_CODECS if chosen.channels == 2 else FULL_CODECS
     request = Request(
         evaluation_set=chosen.first(QUICK_EXCERPTS) if quick else chosen,
-        root=root or (audio if audio.is_dir() else audio.parent),
+        root=root_of(audio, root),
         codecs=tuple(codecs.split(",")) if codecs else QUICK_CODECS if quick else defaults,
         sources=codec_sources(chosen.channels, model or [], lyra, evs, external),
         metrics=metric_keys(metrics or (",".join(QUICK_METRICS) if quick else "")),

@@ -38,7 +38,7 @@ def prepare(
     from sonant.errors import ConfigError
     from sonant.evaluation.cache import default_cache
     from sonant.evaluation.codecs import make_codecs
-    from sonant.evaluation.command import codec_sources, evaluation_set
+    from sonant.evaluation.command import codec_sources, evaluation_set, root_of
     from sonant.evaluation.mushra.prepare import prepare as prepare_session
     from sonant.evaluation.run import Plan
 
@@ -47,8 +47,7 @@ def prepare(
     made, missing = make_codecs(codecs.split(","), sources)
     if missing:
         raise ConfigError("; ".join(missing.values()))
-    place = root or (audio if audio.is_dir() else audio.parent)
-    plan = Plan(chosen, place, tuple(made), (), cache or default_cache())
+    plan = Plan(chosen, root_of(audio, root), tuple(made), (), cache or default_cache())
     session = prepare_session(plan, folder, seed)
     typer.echo(f"{folder}: {len(session.trials)} excerpts; next: sonant mushra serve {folder}", err=True)
 

@@ -15,7 +15,7 @@ from sonant.evaluation.cache import default_cache
 from sonant.evaluation.codecs import CodecSources, make_codecs
 from sonant.evaluation.metrics import METRICS
 from sonant.evaluation.results import Results
-from sonant.evaluation.run import Plan, run
+from sonant.evaluation.run import Plan, reason, run
 from sonant.evaluation.sets import (
     AUDIO_SUFFIXES,
     EvaluationSet,
@@ -52,6 +52,8 @@ def evaluation_set(audio: Path, sample_rate: int, noise: Path | None, seed: int)
     """
     if str(audio) in BUNDLED and not audio.exists():
         return bundled_set(str(audio))
+    if audio.suffix.lower() in AUDIO_SUFFIXES and audio.is_file():
+        raise ConfigError(f"{audio}: is one file of audio; name the folder it is in")
     if audio.is_file():
         return read_manifest(audio)
     if not audio.is_dir():
@@ -65,6 +67,17 @@ def evaluation_set(audio: Path, sample_rate: int, noise: Path | None, seed: int)
     if not noises:
         raise ConfigError(f"{noise}: holds no audio files")
     return with_noise(found, noises, NOISE_SNRS, seed)
+
+
+def root_of(audio: Path, root: Path | None) -> Path:
+    """Where the paths of a set start from: `root`, the folder that is the set, or that of its manifest.
+
+    Raises:
+        ConfigError: if it is a bundled list and there is no root.
+    """
+    if root is None and str(audio) in BUNDLED and not audio.exists():
+        raise ConfigError(f"{audio} lists parts of the corpus: --root CORPUS (recipes/get_corpus.sh)")
+    return root or (audio if audio.is_dir() else audio.parent)
 
 
 def codec_sources(
@@ -89,12 +102,12 @@ def codec_sources(
 
 
 def metric_keys(text: str) -> tuple[str, ...]:
-    """Keys of metrics by comma; all if empty.
+    """Keys of metrics by comma, each once; all if empty.
 
     Raises:
         ConfigError: if one is unknown.
     """
-    keys = tuple(text.split(",")) if text else tuple(METRICS)
+    keys = tuple(dict.fromkeys(key.strip() for key in text.split(","))) if text else tuple(METRICS)
     if unknown := [key for key in keys if key not in METRICS]:
         raise ConfigError(f"no metric {unknown[0]!r}; there are {', '.join(METRICS)}")
     return keys
@@ -104,7 +117,7 @@ def evaluate_set(request: Request, jobs: int = 1) -> tuple[Results, Plan]:
     """Run it, with a progress bar on a terminal.
 
     Raises:
-        ConfigError: if none of the codecs can be had.
+        ConfigError: if none of the codecs can be had, or nothing could be coded.
     """
     codecs, missing = make_codecs(request.codecs, request.sources)
     if not codecs:
@@ -122,11 +135,15 @@ def evaluate_set(request: Request, jobs: int = 1) -> tuple[Results, Plan]:
     with bar:
         task = bar.add_task("excerpts", total=len(request.evaluation_set.excerpts))
         results = run(plan, jobs, lambda done, _, name: bar.update(task, completed=done, description=name))
-    speeds = _speeds(plan) if request.speed else {}
+    if not any(row.scores or row.kbps is not None for row in results.rows):
+        _, first = next(iter(results.skipped()))
+        raise ConfigError(f"nothing could be measured; the first reason: {first}")
+    speeds = _speeds(plan, missing) if request.speed else {}
     return replace(results, missing=missing, speed=speeds), plan
 
 
-def _speeds(plan: Plan) -> dict[str, tuple[float, float]]:
+def _speeds(plan: Plan, missing: dict[str, str]) -> dict[str, tuple[float, float]]:
+    """The speed of each codec; what cannot be measured goes to `missing`."""
     rate = plan.evaluation_set.sample_rate
     for excerpt in reversed(plan.evaluation_set.excerpts):
         try:
@@ -135,5 +152,14 @@ def _speeds(plan: Plan) -> dict[str, tuple[float, float]]:
             continue
         repeats = -(-SPEED_SECONDS * rate // audio.shape[1])
         audio = np.tile(audio, repeats)[:, : SPEED_SECONDS * rate]
-        return {codec.name: speed(codec, audio, rate) for codec in plan.codecs if codec.kbps}
-    return {}
+        break
+    else:
+        return {}
+    speeds = {}
+    for codec in plan.codecs:
+        if codec.kbps:
+            try:
+                speeds[codec.name] = speed(codec, audio, rate)
+            except Exception as error:
+                missing[f"speed of {codec.name}"] = reason(error)
+    return speeds

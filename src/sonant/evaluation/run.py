@@ -71,7 +71,7 @@ def _scores(
             try:
                 value = fresh[metric.identity] = metric.measure(reference, degraded, rate)
             except Exception as error:
-                skipped[name] = f"{metric.title}: {_reason(error)}"
+                skipped[name] = f"{metric.title}: {reason(error)}"
                 continue
         if np.isfinite(value):
             scores[name] = value
@@ -99,9 +99,9 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0] or type(error).__name__
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """The error in a line; one that we did not foresee with its type and place."""
-    if isinstance(error, SonantError):
+    if isinstance(error, (SonantError, OSError)):
         return _first_line(error)
     where = traceback.extract_tb(error.__traceback__)[-1]
     return f"{_first_line(error)} ({type(error).__name__} in {where.name})"
@@ -114,21 +114,21 @@ def measure_excerpt(plan: Plan, excerpt: Excerpt) -> list[Row]:
     blank = [Row(excerpt.name, excerpt.category, c.name, c.family, c.kbps) for c in plan.codecs]
     try:
         reference = plan.evaluation_set.render(excerpt, plan.root)
-    except (SonantError, OSError) as error:
-        return [replace(row, skipped={"audio": _first_line(error)}) for row in blank]
+    except Exception as error:
+        return [replace(row, skipped={"audio": reason(error)}) for row in blank]
     rows = []
     for codec, row in zip(plan.codecs, blank, strict=True):
         try:
             degraded, payload = decoded_audio(codec, reference, rate, cache)
         except Exception as error:
-            rows.append(replace(row, skipped={"codec": _reason(error)}))
+            rows.append(replace(row, skipped={"codec": reason(error)}))
             continue
         scores, skipped = _scores(excerpt, plan, reference, degraded, cache)
         per_second = rate / reference.shape[1] / 1000
         try:
             coded = _entropy_coded_bits(codec, payload, cache)
         except Exception as error:
-            coded, skipped["entropy coding"] = None, _reason(error)
+            coded, skipped["entropy coding"] = None, reason(error)
         rows.append(
             replace(
                 row,

@@ -10,6 +10,7 @@ relative to the root given by the user.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import resources
@@ -166,31 +167,41 @@ def _compact(value: Any) -> Any:
     return [_compact(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _layer(row: dict[str, Any]) -> Layer:
+    clips = tuple(
+        Clip(str(clip["file"]), float(clip.get("start", 0.0)), _number(clip.get("seconds")))
+        for clip in row["clips"]
+    )
+    if not clips:
+        raise ValueError("a layer without clips")
+    return Layer(clips, _number(row.get("snr")), bool(row.get("repeat", False)))
+
+
 def _parse(manifest: dict[str, Any]) -> EvaluationSet:
     excerpts = tuple(
         Excerpt(
             name=str(row["name"]),
             category=str(row["category"]),
             speech=bool(row.get("speech", False)),
-            layers=tuple(
-                Layer(
-                    tuple(Clip(**clip) for clip in layer["clips"]),
-                    layer.get("snr"),
-                    bool(layer.get("repeat", False)),
-                )
-                for layer in row["layers"]
-            ),
+            layers=tuple(_layer(layer) for layer in row["layers"]),
         )
         for row in manifest["excerpts"]
     )
+    counts = Counter(excerpt.name for excerpt in excerpts)
+    if several := [name for name, count in counts.items() if count > 1]:
+        raise ValueError(f"{counts[several[0]]} excerpts are called {several[0]!r}")
     return EvaluationSet(
         name=str(manifest["name"]),
         sample_rate=int(manifest["sample_rate"]),
         channels=int(manifest.get("channels", 1)),
         excerpts=excerpts,
-        seconds=manifest.get("seconds"),
+        seconds=_number(manifest.get("seconds")),
         level=bool(manifest.get("level", False)),
-        floor=manifest.get("floor"),
+        floor=_number(manifest.get("floor")),
     )
 
 
@@ -198,7 +209,7 @@ def read_manifest(path: Path) -> EvaluationSet:
     """Read a manifest.
 
     Raises:
-        ConfigError: if it is missing, no JSON, or lacks a field.
+        ConfigError: if it is missing, no JSON, lacks a field, or has two excerpts of one name.
     """
     try:
         return _parse(json.loads(path.read_text(encoding="utf-8")))
@@ -232,7 +243,7 @@ def folder_set(root: Path, sample_rate: int, channels: int) -> EvaluationSet:
         speech = any(word in category.lower() for word in ("speech", "voice"))
         layers = (Layer((Clip(relative.as_posix()),)),)
         excerpts.append(Excerpt(relative.as_posix(), category, speech, layers))
-    return EvaluationSet(root.name, sample_rate, channels, tuple(excerpts))
+    return EvaluationSet(root.resolve().name, sample_rate, channels, tuple(excerpts))
 
 
 def with_noise(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +43,7 @@ def make_codec(spec: str, sources: CodecSources) -> CodecUnderTest:
     """The codec of `family:kbps`, or `reference` for none.
 
     Raises:
-        ConfigError: if there is no such family, or the rate is no number.
+        ConfigError: if there is no such family, or the rate is no number above 0.
         SonantError: if the codec is not at hand, with what is missing.
     """
     if spec == Original.name:
@@ -51,7 +52,9 @@ def make_codec(spec: str, sources: CodecSources) -> CodecUnderTest:
     try:
         kbps = float(rate)
     except ValueError:
-        raise ConfigError(f"{spec}: name a codec as family:kbps, as in opus:12") from None
+        kbps = math.nan
+    if not 0 < kbps < math.inf:
+        raise ConfigError(f"{spec}: name a codec as family:kbps, as in opus:12")
     if family in sources.models:
         from sonant.evaluation.codecs.sonant import SonantCodec
 
@@ -79,11 +82,20 @@ def make_codec(spec: str, sources: CodecSources) -> CodecUnderTest:
 
 
 def make_codecs(specs: Sequence[str], sources: CodecSources) -> tuple[list[CodecUnderTest], dict[str, str]]:
-    """The codecs that can be had, and for each other spec the reason why not."""
-    codecs, missing = [], {}
-    for spec in specs:
+    """The codecs that can be had, and for each other spec the reason why not; each spec counts once.
+
+    Raises:
+        ConfigError: if two specs stand for codecs of one name.
+    """
+    codecs: dict[str, CodecUnderTest] = {}
+    missing = {}
+    for spec in dict.fromkeys(spec.strip() for spec in specs):
         try:
-            codecs.append(make_codec(spec, sources))
+            codec = make_codec(spec, sources)
         except SonantError as error:
             missing[spec] = str(error)
-    return codecs, missing
+            continue
+        if codec.name in codecs:
+            raise ConfigError(f"{spec}: there is another codec called {codec.name}")
+        codecs[codec.name] = codec
+    return [*codecs.values()], missing

@@ -20,23 +20,26 @@ from sonant.evaluation.codecs.base import Payload
 TIMEOUT_SECONDS = 600
 
 
-def _program_hash(program: str) -> str:
+def _program_hash(program: str, *arguments: str) -> str:
+    """Hash of a program and of the files among its arguments, such as a script or weights."""
     path = shutil.which(program)
     if path is None:
         raise MissingDependencyError(f"{program}: no such program")
-    return content_hash(Path(path).read_bytes())
+    files = [Path(path), *(Path(argument) for argument in arguments if Path(argument).is_file())]
+    return content_hash(*(file.read_bytes() for file in files))
 
 
 def _call(command: Sequence[str]) -> None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         raise AudioError(f"{command[0]} did not finish in {TIMEOUT_SECONDS} s") from None
     except OSError as error:
         raise AudioError(f"{command[0]}: cannot be run ({error.strerror})") from None
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").split("\n")[-1]
-        raise AudioError(f"{command[0]} failed with code {done.returncode}: {said}")
+        said = done.stderr.strip() or done.stdout.strip() or b"it said nothing"
+        last = said.decode(errors="replace").split("\n")[-1]
+        raise AudioError(f"{command[0]} failed with code {done.returncode}: {last}")
 
 
 class ExternalCodec:
@@ -57,7 +60,7 @@ class ExternalCodec:
         self.family = name
         self.name = f"{name} {kbps:g}"
         self.kbps = kbps
-        programs = content_hash(*(_program_hash(parts[0]) for parts in (self._encode, self._decode)))
+        programs = content_hash(*(_program_hash(*parts) for parts in (self._encode, self._decode)))
         self.identity = f"external {encode!r} {decode!r} {kbps} {programs}"
 
     def _fill(self, template: Sequence[str], source: Path, target: Path) -> list[str]:
@@ -107,7 +110,7 @@ class EvsCodec:
     def __init__(self, folder: Path | None, kbps: float) -> None:
         if folder is None:
             raise MissingDependencyError("EVS needs its reference programs: --evs FOLDER")
-        self._programs = [str(folder / name) for name in ("EVS_cod", "EVS_dec")]
+        self._programs = [str(folder.resolve() / name) for name in ("EVS_cod", "EVS_dec")]
         self.family = "EVS"
         self.name = f"EVS {kbps:g}"
         self.kbps = kbps

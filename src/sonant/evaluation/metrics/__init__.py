@@ -48,8 +48,7 @@ class Metric:
 
 
 def _aligned(reference: Audio, degraded: Audio, sample_rate: int) -> tuple[Audio, Audio]:
-    lag = signal.best_lag(reference.mean(axis=0), degraded.mean(axis=0), sample_rate)
-    return signal.shifted(reference, degraded, lag)
+    return signal.shifted(reference, degraded, signal.best_lag(reference, degraded, sample_rate))
 
 
 def _si_snr(reference: Audio, degraded: Audio, sample_rate: int) -> float:
@@ -83,16 +82,18 @@ def _bandwidth(reference: Audio, degraded: Audio, sample_rate: int) -> float:
 METRICS = {
     metric.key: metric
     for metric in (
-        Metric("si_snr", "SI-SNR", _si_snr, 1, "dB"),
+        Metric("si_snr", "SI-SNR", _si_snr, 1, "dB", revision=2),
         Metric("visqol_audio", "ViSQOL audio", _mono(perceptual.visqol_audio), 1, package="visqol-python"),
         Metric(
             "visqol_speech", "ViSQOL speech", _mono(perceptual.visqol_speech), 1, "", True, "visqol-python"
         ),
         Metric("pesq", "PESQ", _mono(perceptual.pesq_wideband), 1, "", True, "pesq"),
-        Metric("stoi", "STOI", _mono(perceptual.stoi), 1, "", True, "pystoi"),
-        Metric("mel", "mel distance", _spectral(signal.mel_distance), -1, "dB"),
-        Metric("stft", "STFT distance", _spectral(signal.stft_distance), -1),
-        Metric("lsd", "log-spectral distance", _spectral(signal.log_spectral_distance), -1, "dB"),
+        Metric("stoi", "STOI", _mono(perceptual.stoi), 1, "", True, "pystoi", revision=2),
+        Metric("mel", "mel distance", _spectral(signal.mel_distance), -1, "dB", revision=2),
+        Metric("stft", "STFT distance", _spectral(signal.stft_distance), -1, revision=2),
+        Metric(
+            "lsd", "log-spectral distance", _spectral(signal.log_spectral_distance), -1, "dB", revision=2
+        ),
         Metric("bandwidth", "bandwidth", _bandwidth, 0, "kHz"),
         Metric("loudness", "loudness difference", _loudness_difference, 0, "LU"),
         Metric("dnsmos", "DNSMOS", _mono(opinion.dnsmos), 1, "", True, "speechmos"),

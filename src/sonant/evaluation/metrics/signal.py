@@ -19,13 +19,17 @@ FLOOR = 1e-5
 
 
 def best_lag(reference: Samples, degraded: Samples, sample_rate: int) -> int:
-    """Samples by which `degraded` is late, within ±10 ms: the peak of the cross-correlation."""
+    """Samples by which `degraded` `[..., samples]` is late, within ±10 ms.
+
+    The peak of the cross-correlation, summed over channels; 0 where nothing correlates.
+    """
     span = int(MAX_LAG_SECONDS * sample_rate)
-    size = 1 << (len(reference) + len(degraded) - 1).bit_length()
+    size = 1 << (reference.shape[-1] + degraded.shape[-1] - 1).bit_length()
     spectrum = np.fft.rfft(degraded, size) * np.conj(np.fft.rfft(reference, size))
-    correlation = np.fft.irfft(spectrum, size)
+    correlation = np.fft.irfft(spectrum, size).reshape(-1, size).sum(axis=0)
     lags = np.arange(-span, span + 1)
-    return int(lags[np.argmax(correlation[lags])])
+    peak = int(lags[np.argmax(correlation[lags])])
+    return peak if correlation[peak] > 0 else 0
 
 
 def shifted(reference: Samples, degraded: Samples, lag: int) -> tuple[Samples, Samples]:

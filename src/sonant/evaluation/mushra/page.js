@@ -3,12 +3,30 @@
 
 const $ = (id) => document.getElementById(id);
 
-const rater = crypto.randomUUID ? crypto.randomUUID()
-  : Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, '0')).join('');
+const MEMORY = 'listening-test'; // {rater, session, number} of a test that is not finished, for this tab
+
+const rater = remembered().rater ?? newName();
 let player = null;
+let session = null;
 let trials = [];
 let number = 0;
 let trial = null; // {stimuli, started}
+
+function newName() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, '0')).join('');
+}
+
+/* A page that is loaded again goes on as the same rater, with the excerpt after the last one rated. */
+function remembered() {
+  try { return JSON.parse(sessionStorage.getItem(MEMORY)) ?? {}; } catch { return {}; }
+}
+
+function remember() {
+  try {
+    if (number < trials.length) sessionStorage.setItem(MEMORY, JSON.stringify({rater, session, number}));
+    else sessionStorage.removeItem(MEMORY);
+  } catch { /* a browser that keeps nothing: every load is a new rater */ }
+}
 
 function show() {
   $('play').setAttribute('aria-pressed', String(player.playing));
@@ -52,7 +70,7 @@ function draw() {
 function row(index) {
   const item = document.createElement('li');
   item.className = 'untouched';
-  item.innerHTML = `<button type="button" class="listen" aria-pressed="false"><kbd>${index}</kbd> Play</button>
+  item.innerHTML = `<button type="button" class="listen" aria-pressed="false">${index < 10 ? `<kbd>${index}</kbd>` : index} Play</button>
     <input type="range" min="0" max="100" value="50" step="1" aria-label="Score of version ${index}">
     <output>–</output>`;
   item.querySelector('button').onclick = () => select(index);
@@ -73,9 +91,17 @@ async function present() {
   $('progress').textContent = `Excerpt ${number + 1} of ${trials.length}`;
   $('message').textContent = 'Loading …';
   $('next').disabled = true;
+  $('retry').hidden = true;
   $('stimuli').replaceChildren(...stimuli.map((_, i) => row(i + 1)));
   const names = [reference, ...stimuli];
-  const buffers = await Promise.all(names.map((name) => decoded(player.context, `audio/${name}`)));
+  let buffers;
+  try {
+    buffers = await Promise.all(names.map((name) => decoded(player.context, `audio/${name}`)));
+  } catch (error) {
+    $('message').textContent = `The excerpt could not be loaded (${error.message}).`;
+    $('retry').hidden = false;
+    return;
+  }
   buffers.forEach((buffer) => player.add(buffer));
   trial = {stimuli, started: Date.now()};
   show();
@@ -104,6 +130,7 @@ async function next() {
   player.clear();
   trial = null;
   number += 1;
+  remember();
   if (number < trials.length) return present();
   $('trial').hidden = true;
   $('end').hidden = false;
@@ -120,11 +147,13 @@ $('start').onclick = async () => {
 $('play').onclick = () => { player.toggle(); show(); };
 $('reference').onclick = () => select(0);
 $('next').onclick = next;
+$('retry').onclick = present;
 $('from').oninput = () => { player.loop((player.duration * $('from').value) / 100, player.to); show(); };
 $('to').oninput = () => { player.loop(player.from, (player.duration * $('to').value) / 100); show(); };
 
 document.addEventListener('keydown', (event) => {
   if (!trial || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === 'Enter' && event.target.closest?.('button')) return;
   if (playerKey(player, event.key)) show();
   else if (event.key >= '0' && event.key <= '9') select(Number(event.key));
   else if (event.key === 'Enter') next();
@@ -132,9 +161,22 @@ document.addEventListener('keydown', (event) => {
   event.preventDefault();
 });
 
-fetch(`trials?rater=${rater}`).then((r) => r.json()).then((session) => {
-  trials = session.trials;
-  $('progress').textContent = `${trials.length} excerpts`;
+async function welcome() {
+  const before = remembered();
+  try {
+    const answer = await fetch(`trials?rater=${rater}`);
+    if (!answer.ok) throw new Error(await answer.text());
+    ({id: session, trials} = await answer.json());
+  } catch (error) {
+    $('progress').textContent = `The test could not be loaded (${error.message}). Load the page again.`;
+    return;
+  }
+  if (before.session === session) ({number} = before);
+  remember();
+  $('progress').textContent = number ? `${trials.length - number} of ${trials.length} excerpts left`
+    : `${trials.length} excerpts`;
   $('start').disabled = false;
   $('start').focus();
-});
+}
+
+welcome();

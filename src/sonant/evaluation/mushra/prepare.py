@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from sonant.errors import AudioError, ConfigError
 from sonant.evaluation.cache import Cache, content_hash
 from sonant.evaluation.metrics.loudness import loudness
 from sonant.evaluation.mushra.session import ANCHOR, REFERENCE, Session, Trial
-from sonant.evaluation.run import Plan, decoded_audio
+from sonant.evaluation.run import Plan, decoded_audio, reason
 
 ANCHOR_HZ = 3500.0
 _TRANSITION_HZ = 200.0
@@ -53,20 +54,35 @@ def _equally_loud(versions: dict[str, Audio], sample_rate: int) -> dict[str, Aud
 def prepare(plan: Plan, folder: Path, seed: int) -> Session:
     """Write a session with every excerpt of the plan's set and every codec of the plan.
 
+    Nothing is left of a session that cannot be finished.
+
     Raises:
         ConfigError: if the folder holds something already.
         SonantError: if an excerpt cannot be read or coded: a listening test has no gaps.
     """
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder}: is not empty; name a new folder")
-    (folder / "audio").mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as unfinished:
+        session = _write_session(plan, Path(unfinished), seed)
+        folder.mkdir(exist_ok=True)
+        for part in Path(unfinished).iterdir():
+            part.rename(folder / part.name)
+    return session
+
+
+def _write_session(plan: Plan, folder: Path, seed: int) -> Session:
+    (folder / "audio").mkdir()
     rate = plan.evaluation_set.sample_rate
     trials = []
     for excerpt in plan.evaluation_set.excerpts:
         reference = plan.evaluation_set.render(excerpt, plan.root)
         versions = {REFERENCE: reference, ANCHOR: low_anchor(reference, rate)}
         for codec in plan.codecs:
-            versions[codec.name] = decoded_audio(codec, reference, rate, Cache(plan.cache))[0]
+            try:
+                versions[codec.name] = decoded_audio(codec, reference, rate, Cache(plan.cache))[0]
+            except Exception as error:
+                raise AudioError(f"{excerpt.name} through {codec.name}: {reason(error)}") from error
         matched = _equally_loud(versions, rate)
         names = {}
         for system in ("open", *matched):

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ ANCHOR_CEILING, ANCHOR_SHARE = 80.0, 0.5
 
 @dataclass(frozen=True)
 class Score:
-    """Mean of `count` ratings and the half width of its 95 % confidence interval (Student's t)."""
+    """Mean over `count` raters and the half width of its 95 % confidence interval (Student's t)."""
 
     mean: float
     half_width: float
@@ -47,7 +48,7 @@ def rejected_raters(ratings: Sequence[Rating]) -> dict[str, str]:
 
 
 def mean_score(scores: Sequence[float]) -> Score:
-    """Mean and 95 % interval; the interval of a single rating is not known (infinite)."""
+    """Mean and 95 % interval; the interval of a single value is not known (infinite)."""
     from scipy.stats import t
 
     count = len(scores)
@@ -76,7 +77,7 @@ class MushraReport:
         lines = [
             f"# Listening test {self.session}",
             "",
-            f"MUSHRA, mean ± 95 % confidence interval; {len(self.kept)} raters kept, "
+            f"MUSHRA, mean ± 95 % confidence interval over raters; {len(self.kept)} kept, "
             f"{len(self.rejected)} left out.",
             "",
             table(["system", "all", *self.categories], rows),
@@ -92,8 +93,16 @@ def _cell(score: Score | None) -> str:
     return f"{score.mean:.1f}" + (f"±{score.half_width:.1f}" if math.isfinite(score.half_width) else "")
 
 
+def _raters_means(ratings: Sequence[Rating]) -> list[float]:
+    own = [[r.score for r in ratings if r.rater == rater] for rater in raters_of(ratings)]
+    return [float(np.mean(scores)) for scores in own]
+
+
 def summarise(session: Session, ratings: Sequence[Rating]) -> MushraReport:
-    """Leave out raters as the paper does, and average what is left."""
+    """Leave out raters as the paper does, and average what is left.
+
+    Ratings of one rater are alike: a mean is that of raters' means, and so is its interval.
+    """
     rejected = rejected_raters(ratings)
     kept = [rating for rating in ratings if rating.rater not in rejected]
     category_of = {trial.id: trial.category for trial in session.trials}
@@ -101,10 +110,10 @@ def summarise(session: Session, ratings: Sequence[Rating]) -> MushraReport:
     scores: dict[str, dict[str, Score]] = {}
     for system in dict.fromkeys(s for trial in session.trials for s in trial.stimuli.values()):
         own = [rating for rating in kept if rating.system == system]
-        groups = {"all": [r.score for r in own]}
+        groups = {"all": _raters_means(own)}
         for category in categories:
-            groups[category] = [r.score for r in own if category_of.get(r.trial) == category]
-        scores[system] = {group: mean_score(values) for group, values in groups.items() if values}
+            groups[category] = _raters_means([r for r in own if category_of.get(r.trial) == category])
+        scores[system] = {group: mean_score(means) for group, means in groups.items() if means}
     ordered = sorted(scores, key=lambda system: -scores[system]["all"].mean if scores[system] else 1)
     kept_raters = tuple(rater for rater in raters_of(ratings) if rater not in rejected)
     return MushraReport(session.id, kept_raters, rejected, categories, {s: scores[s] for s in ordered})
@@ -122,5 +131,12 @@ def write_mushra_report(report: MushraReport, folder: Path) -> None:
         mushra_scores(plotted, report.categories, folder / "mushra.png")
         text += "\n![Means and 95 % confidence intervals](mushra.png)\n"
     (folder / "mushra.md").write_text(text, encoding="utf-8")
-    finite = json.dumps(asdict(report), indent=1, ensure_ascii=False).replace("Infinity", "null")
-    (folder / "mushra.json").write_text(finite + "\n", encoding="utf-8")
+    text = json.dumps(_as_json(asdict(report)), indent=1, ensure_ascii=False)
+    (folder / "mushra.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _as_json(value: Any) -> Any:
+    """The same with null for what is not finite, as JSON has no word for it."""
+    if isinstance(value, dict):
+        return {key: _as_json(v) for key, v in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

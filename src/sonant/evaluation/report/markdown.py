@@ -22,7 +22,8 @@ def cell(mean: Mean | None, interval: bool = True) -> str:
     """`value [low, high]` to two decimals."""
     if mean is None:
         return NOTHING
-    return f"{mean.value:.2f}" + (f" [{mean.low:.2f}, {mean.high:.2f}]" if interval else "")
+    known = interval and mean.low is not None
+    return f"{mean.value:.2f}" + (f" [{mean.low:.2f}, {mean.high:.2f}]" if known else "")
 
 
 def _rate(results: Results, codec: str, quantity: str = RATE) -> str:
@@ -76,12 +77,6 @@ def _speed(results: Results, codec: str) -> str:
 
 def _speed_rows(results: Results) -> list[list[str]]:
     return [[codec, f"{pair[0]:.1f}", f"{pair[1]:.1f}"] for codec, pair in results.speed.items()]
-
-
-def _measured(results: Results, codec: str, key: str, categories: Sequence[str]) -> str:
-    if key == "speed":
-        return _speed(results, codec)
-    return cell(results.mean(codec, key, categories), interval=False)
 
 
 def paper_table(results: Results, paper: PaperTable) -> str | None:
@@ -141,11 +136,11 @@ def report(results: Results, command: str, pictures: Sequence[tuple[str, str]]) 
         category: len({row.excerpt for row in results.rows if row.category == category})
         for category in results.categories
     }
-    stereo = "stereo" if results.channels == 2 else "mono"
+    layout = {1: "mono", 2: "stereo"}.get(results.channels, f"{results.channels} channels")
     lines = [
         f"# Evaluation on {results.set_name}",
         "",
-        f"{results.sample_rate // 1000} kHz {stereo}; excerpts: "
+        f"{results.sample_rate / 1000:g} kHz {layout}; excerpts: "
         + ", ".join(f"{count} {category}" for category, count in counts.items())
         + ". Rates are measured (payload bits over duration). In brackets: 95 % confidence interval of the "
         "mean, by bootstrap over excerpts.",

@@ -24,7 +24,8 @@ def _inline(text: str) -> str:
 
 
 def _table(lines: Sequence[str]) -> str:
-    rows = [[part.strip() for part in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    parted = (re.split(r"(?<!\\)\|", line)[1:-1] for line in lines)
+    rows = [[part.strip().replace("\\|", "|") for part in parts] for parts in parted]
     head, body = rows[0], rows[2:]
     cells = ["<tr>" + "".join(f"<th>{_inline(c)}</th>" for c in head) + "</tr>"]
     cells += ["<tr>" + "".join(f"<td>{_inline(c)}</td>" for c in row) + "</tr>" for row in body]

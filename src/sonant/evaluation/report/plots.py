@@ -16,7 +16,8 @@ from sonant.evaluation.results import ENTROPY_CODED_RATE, RATE, Results
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 MARKERS = "osD^vP*X"
-TICKS = (1.5, 3, 6, 12, 24, 48, 96)
+TICKS = (0.75, 1.5, 3, 6, 12, 24, 48, 96, 192, 384)
+ENTROPY_CODED = {"linestyle": ":", "markerfacecolor": "none", "markersize": 4}
 
 
 def _pyplot() -> Any:
@@ -35,9 +36,16 @@ def _pyplot() -> Any:
             "legend.frameon": False,
             "savefig.dpi": 110,
             "savefig.bbox": "tight",
+            "text.parse_math": False,
         }
     )
     return pyplot
+
+
+def _style(place: int) -> dict[str, str]:
+    """Colour and marker of the line with a number; 64 differ."""
+    turn, colour = divmod(place, len(COLOURS))
+    return {"color": COLOURS[colour], "marker": MARKERS[(colour + turn) % len(MARKERS)]}
 
 
 def _families(results: Results) -> dict[str, list[str]]:
@@ -53,7 +61,8 @@ def _families(results: Results) -> dict[str, list[str]]:
 def curves(results: Results, key: str, path: Path) -> bool:
     """Mean and 95 % band over the measured rate, a panel per category; False if there is nothing to show.
 
-    Where a language model was run, an open marker shows the same quality at its entropy-coded rate.
+    Where a language model was run, an open marker on a dotted line shows the same quality at its
+    entropy-coded rate.
     """
     panels = [
         category
@@ -69,19 +78,23 @@ def curves(results: Results, key: str, path: Path) -> bool:
     )
     for axis, category in zip(axes[0], panels, strict=True):
         for place, (family, codecs) in enumerate(families.items()):
-            style = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
-            _curve(axis, results, key, category, codecs, family, style)
+            _curve(axis, results, key, category, codecs, family, _style(place))
         axis.set_xscale("log")
         axis.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
         axis.minorticks_off()
         axis.set(title=category, xlabel="kbit/s, measured")
         _limit(axis, results)
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    if any(results.mean(codec, ENTROPY_CODED_RATE) for codec in results.codecs):
+        handles.append(pyplot.Line2D([], [], color="#555555", marker="o", **ENTROPY_CODED))
+        labels.append("entropy coded")
     metric = METRICS[key]
     axes[0][0].set_ylabel(metric.title + (f" ({metric.unit})" if metric.unit else ""))
     figure.legend(
-        *axes[0][0].get_legend_handles_labels(),
+        handles,
+        labels,
         loc="upper center",
-        ncols=min(8, len(families)),
+        ncols=min(8, len(labels)),
         bbox_to_anchor=(0.5, -0.02),
     )
     figure.savefig(path)
@@ -91,7 +104,11 @@ def curves(results: Results, key: str, path: Path) -> bool:
 
 def _limit(axis: Any, results: Results) -> None:
     rates = [
-        mean.value for codec in results.codecs if (mean := results.mean(codec, RATE)) and mean.value > 0
+        mean.value
+        for codec in results.codecs
+        for category in results.categories
+        for quantity in (RATE, ENTROPY_CODED_RATE)
+        if (mean := results.mean(codec, quantity, [category])) and mean.value > 0
     ]
     axis.set_xlim(min(rates) / 1.6, max(rates) * 1.3)
 
@@ -109,7 +126,8 @@ def _curve(
     for codec in codecs:
         rate, mean = results.mean(codec, RATE, [category]), results.mean(codec, key, [category])
         if rate is not None and mean is not None:
-            points.append((rate.value, mean.value, mean.low, mean.high))
+            low, high = (mean.value if end is None else end for end in (mean.low, mean.high))
+            points.append((rate.value, mean.value, low, high))
             if smaller := results.mean(codec, ENTROPY_CODED_RATE, [category]):
                 coded.append((smaller.value, mean.value))
     if not points:
@@ -118,18 +136,16 @@ def _curve(
     rates, values, lows, highs = zip(*sorted(points), strict=True)
     axis.plot(rates, values, label=family, markersize=4, linewidth=1.4, **style)
     axis.fill_between(rates, lows, highs, color=style["color"], alpha=0.15, linewidth=0)
-    if len(points) == 1:
+    if len(points) == 1 and lows != highs:
         axis.errorbar(
             rates, values, [[values[0] - lows[0]], [highs[0] - values[0]]], color=style["color"], capsize=2
         )
     if coded:
-        axis.plot(
-            *zip(*sorted(coded), strict=True), linestyle=":", markerfacecolor="none", markersize=4, **style
-        )
+        axis.plot(*zip(*sorted(coded), strict=True), **ENTROPY_CODED, **style)
 
 
 def spectrograms(strips: Sequence[tuple[str, Audio]], sample_rate: int, title: str, path: Path) -> None:
-    """Log spectrograms, 0 to −90 dB, of the same excerpt through several codecs, one above the other."""
+    """Log spectrograms, −10 to −90 dB, of the same excerpt through several codecs, in two columns."""
     pyplot = _pyplot()
     rows = -(-len(strips) // 2)
     figure, axes = pyplot.subplots(
@@ -137,6 +153,9 @@ def spectrograms(strips: Sequence[tuple[str, Audio]], sample_rate: int, title: s
     )
     for axis in axes.flat[len(strips) :]:
         axis.set_axis_off()
+    for axis in axes.flat[max(0, len(strips) - 2) : len(strips)]:
+        axis.tick_params(labelbottom=True)
+        axis.set_xlabel("s")
     for axis, (name, audio) in zip(axes.flat, strips, strict=False):
         mono = audio.mean(axis=0)
         levels = 20 * np.log10(magnitudes(mono, 1024).T + FLOOR)
@@ -155,8 +174,6 @@ def spectrograms(strips: Sequence[tuple[str, Audio]], sample_rate: int, title: s
         )
     for axis in axes[:, 0]:
         axis.set_ylabel("kHz")
-    for axis in axes[-1]:
-        axis.set_xlabel("s")
     figure.suptitle(title, y=0.995, fontsize=10)
     figure.tight_layout(pad=0.4)
     figure.savefig(path, dpi=70)
@@ -192,12 +209,14 @@ def codebook_use(codes: Mapping[str, NDArray[np.int16]], bins: int, path: Path) 
 def mushra_scores(
     scores: Mapping[str, Mapping[str, tuple[float, float]]], categories: Sequence[str], path: Path
 ) -> None:
-    """Mean and half width of the interval of each system, a group of points per category."""
+    """Mean and half width of the interval of each system, a group of points per category.
+
+    A half width that is not finite is not drawn.
+    """
     pyplot = _pyplot()
     figure, axis = pyplot.subplots(figsize=(1.6 + 1.1 * len(categories) * max(1, len(scores) / 6), 3.4))
     width = 0.8 / max(1, len(scores))
     for place, (system, by_category) in enumerate(scores.items()):
-        style = {"color": COLOURS[place % len(COLOURS)], "fmt": MARKERS[place % len(MARKERS)]}
         points = [
             (index - 0.4 + width * (place + 0.5), *by_category[category])
             for index, category in enumerate(categories)
@@ -205,9 +224,9 @@ def mushra_scores(
         ]
         if points:
             x, means, halves = (np.array(values) for values in zip(*points, strict=True))
-            finite = np.where(np.isfinite(halves), halves, 0)
-            axis.errorbar(x, means, finite, capsize=3, markersize=5, label=system, **style)
-    axis.set(ylim=(0, 102), ylabel="MUSHRA")
+            known = np.where(np.isfinite(halves), halves, np.nan)
+            axis.errorbar(x, means, known, capsize=3, markersize=5, label=system, ls="", **_style(place))
+    axis.set(ylim=(min(0, axis.get_ylim()[0]), max(102, axis.get_ylim()[1])), ylabel="MUSHRA")
     axis.set_xticks(range(len(categories)), categories)
     axis.set_yticks(range(0, 101, 20))
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,6 @@ from sonant.evaluation.report.page import page
 from sonant.evaluation.results import Results
 from sonant.evaluation.run import Plan, decoded_audio
 from sonant.evaluation.sets import Excerpt
-
-Pictures = list[tuple[str, str]]
-STRIPS = 8
 
 
 def write_report(results: Results, plan: Plan, command: str, out: Path, players: int = 1) -> None:
@@ -66,11 +64,23 @@ def _curves(results: Results, out: Path) -> Iterator[tuple[str, str]]:
             yield f"{METRICS[key].title} over the rate", relative
 
 
+def _file_names(kind: str, names: Sequence[str]) -> dict[str, str]:
+    """A path under the report's folder for each name, all different."""
+    paths: dict[str, str] = {}
+    for name in names:
+        path = stem = f"plots/{kind}-" + re.sub(r"[^\w.-]+", "-", name)
+        while path in paths.values():
+            path = f"{stem}-{len(paths)}"
+        paths[name] = path
+    return {name: f"{path}.png" for name, path in paths.items()}
+
+
 def _spectrograms(plan: Plan, out: Path) -> Iterator[tuple[str, str]]:
+    paths = _file_names("spectrograms", plan.evaluation_set.categories)
     for excerpt in plan.evaluation_set.first(1).excerpts:
         strips = list(_systems(plan, excerpt).items())
         if strips:
-            relative = f"plots/spectrograms-{excerpt.category.replace(' ', '-')}.png"
+            relative = paths[excerpt.category]
             title = f"Spectrograms, {excerpt.category}"
             plots.spectrograms(strips, plan.evaluation_set.sample_rate, excerpt.name, out / relative)
             yield title, relative
@@ -82,6 +92,7 @@ def _codebooks(plan: Plan, out: Path) -> Iterator[tuple[str, str]]:
     for codec in plan.codecs:
         if isinstance(codec, SonantCodec) and codec.kbps >= highest.get(codec.family, codec).kbps:
             highest[codec.family] = codec
+    paths = _file_names("codebooks", [*highest])
     for family, codec in highest.items():
         codes: dict[str, list[NDArray[np.int16]]] = {}
         for excerpt in plan.evaluation_set.excerpts:
@@ -94,7 +105,6 @@ def _codebooks(plan: Plan, out: Path) -> Iterator[tuple[str, str]]:
                 continue
             codes.setdefault(excerpt.category, []).append(read_codes(payload).values)
         if codes:
-            relative = f"plots/codebooks-{family.replace(' ', '-')}.png"
             joined = {category: np.concatenate(parts, axis=1) for category, parts in codes.items()}
-            plots.codebook_use(joined, codec.bins, out / relative)
-            yield f"Use of the codebooks, {codec.name}", relative
+            plots.codebook_use(joined, codec.bins, out / paths[family])
+            yield f"Use of the codebooks, {codec.name}", paths[family]
