@@ -12,7 +12,7 @@ from conftest import load_golden
 from sonant.audio import Audio
 from sonant.codec import Codec
 from sonant.codes import Codes, join
-from sonant.errors import AudioError, FormatError
+from sonant.errors import AudioError, ConfigError, FormatError
 from sonant.stepping import DecodeStep, EncodeStep
 from sonant.streams import finish_all, push_all
 
@@ -102,15 +102,27 @@ def test_many_more_recordings_than_fit_a_batch_keep_their_order() -> None:
     assert codec.encode_batch([]) == []
 
 
+def test_streams_pushed_together_are_different_ones_of_one_codec() -> None:
+    one, other = CODECS["bundled"], CODECS["24khz"]
+    stream, wav = one.encoder(), noise(one, 640, 0)
+    with pytest.raises(ConfigError, match="there twice"):
+        push_all([stream, stream], [wav, wav])
+    with pytest.raises(ConfigError, match="different codecs"):
+        push_all([stream, other.encoder()], [wav, wav])
+    with pytest.raises(ConfigError, match="there twice"):
+        finish_all([stream, stream])
+    assert_equal([stream.push(wav)], [one.encoder().push(wav)])
+
+
 def test_what_is_wrong_with_one_is_an_error_before_any_is_coded() -> None:
     codec = CODECS["bundled"]
     good, bad = np.zeros((1, 640), np.float32), np.full((1, 640), np.inf, np.float32)
-    with pytest.raises(AudioError, match="NaN or infinity"):
+    with pytest.raises(AudioError, match="NaN, infinity or more"):
         codec.encode_batch([good, bad])
     with pytest.raises(AudioError, match="a length of 641 for a recording of 640 samples"):
         codec.encode_batch([good, good], [640, 641])
     streams = [codec.encoder(), codec.encoder()]
-    with pytest.raises(AudioError, match="NaN or infinity"):
+    with pytest.raises(AudioError, match="NaN, infinity or more"):
         push_all(streams, [good, bad])
     assert streams[0].push(good).frames == 2
     decoders = [codec.decoder(), codec.decoder()]

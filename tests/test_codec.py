@@ -165,6 +165,48 @@ def test_misuse_is_a_sentence(codec: Codec) -> None:
         codec.decode(Codes(np.zeros((8, 3), np.int16), 320))
 
 
+@pytest.mark.parametrize("last", [False, True])
+def test_reflect_padding_takes_another_rate_among_its_first_frames(last: bool) -> None:
+    codec = STREAMED["24khz"]
+    coded = codec.encode(noise(codec, 12 * codec.config.hop_length), bitrate=6.0)
+    hop = codec.config.hop_length
+    first, then = coded.part(0, 4, 4 * hop).with_codebooks(2), coded.part(4, 12, 8 * hop)
+    exact, early = codec.decoder(), codec.decoder(low_latency=True)
+    parts = [exact.push(first)]
+    assert parts[0].shape[1] == 0
+    parts += [exact.push(then), exact.finish()] if not last else [exact.push(then.part(0, 1, hop))]
+    wanted = [early.push(first), early.push(then), early.finish()]
+    got = np.concatenate(parts, axis=1)
+    assert got.shape[1] == (5 if last else 12) * hop
+    np.testing.assert_allclose(got, np.concatenate(wanted, axis=1)[:, : got.shape[1]], atol=1e-6)
+
+
+def test_samples_are_floats_and_channels_come_first(codec: Codec) -> None:
+    whole_numbers = np.full((1, 640), 2000, np.int16)
+    for take in (codec.encode, codec.encoder().push):
+        with pytest.raises(AudioError, match=r"floats in .*, not int16"):
+            take(whole_numbers)
+    with pytest.raises(AudioError, match=r"\[channels, samples\], not of shape \(24000, 2\)"):
+        codec.encode(np.zeros((24_000, 2)))
+
+
+@pytest.mark.parametrize(("level", "dtype"), [(1e39, np.float64), (1e38, np.float32)])
+def test_a_sample_too_large_for_the_network_leaves_the_stream_as_it_was(
+    codec: Codec, speech: Audio, level: float, dtype: type
+) -> None:
+    stream, untouched = codec.encoder(), codec.encoder()
+    stream.push(speech[:, :3200])
+    untouched.push(speech[:, :3200])
+    with pytest.raises(AudioError, match=r"infinity or more than 1e\+12"):
+        stream.push(np.full((1, 320), level, dtype))
+    assert_same_codes(stream.push(speech[:, 3200:6400]), untouched.push(speech[:, 3200:6400]))
+    loud = stream.push(np.full((1, 320), 1e12, np.float32))
+    assert loud.frames == 1
+    quiet = codec.encoder(latents=True)
+    quiet.push(np.full((1, 320), 1e12, np.float32))
+    assert np.isfinite(quiet.push(speech[:, :640]).latents).all()
+
+
 def test_importing_sonant_does_not_import_torch() -> None:
     import subprocess
     import sys

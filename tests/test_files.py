@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import soundfile
 
 import sonant
 from sonant.codec import Codec
-from sonant.errors import SonantError
+from sonant.errors import ConfigError, SonantError
 from sonant.files import compress, decompress, join_files
 
 
@@ -91,6 +92,23 @@ def test_directories_and_missing_files_are_named(codec: Codec, tmp_path: Path) -
         decompress(tmp_path / "no.ecdc", tmp_path / "a.wav")
     with pytest.raises(SonantError, match="is a directory"):
         decompress(tmp_path, tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"chunk": 0}, "a chunk lasts some seconds"),
+        ({"chunk": float("nan")}, "a chunk lasts some seconds"),
+        ({"bitrate": 6.0, "abr": 6.0}, "not both"),
+        ({"version": 0, "tags": {"title": "a"}}, "no tags"),
+    ],
+)
+def test_options_that_cannot_be_leave_nothing(
+    codec: Codec, speech_file: Path, tmp_path: Path, options: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        compress(speech_file, tmp_path / "a.ecdc", model=codec, **options)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_unwritable_output_leaves_nothing(codec: Codec, speech_file: Path, tmp_path: Path) -> None:

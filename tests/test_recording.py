@@ -11,7 +11,7 @@ import sonant
 from sonant.audio import read_audio
 from sonant.codec import Codec
 from sonant.container.index import find_index
-from sonant.errors import FormatError, WeightsError
+from sonant.errors import ConfigError, FormatError, WeightsError
 from sonant.files import compress, decompress
 from sonant.recording import Recording
 
@@ -58,6 +58,14 @@ def test_a_part_is_what_the_whole_has_there(
     if len(part):
         error = np.square(part - expected).mean() / np.square(expected).mean()
         assert error < 1e-3
+
+
+@pytest.mark.parametrize(("start", "duration"), [(-0.5, 1.0), (float("nan"), None), (0.0, -1.0)])
+def test_a_part_begins_in_the_recording(
+    codec: Codec, coded: tuple[Path, np.ndarray], start: float, duration: float | None
+) -> None:
+    with sonant.open(coded[0], codec) as recording, pytest.raises(ConfigError, match="0 s or more"):
+        next(recording.blocks(start, duration))
 
 
 def test_start_and_duration_of_a_file(codec: Codec, coded: tuple[Path, np.ndarray], tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_finished_streams_say_so(name: str) -> None:
         (lambda wav: np.concatenate([wav, wav]), r"samples, not \["),
         (lambda wav: wav[0], r"samples, not \["),
         (lambda wav: wav * np.float32("nan"), "NaN"),
-        (lambda wav: wav + np.float32("inf"), "NaN or infinity"),
+        (lambda wav: wav + np.float32("inf"), "NaN, infinity"),
     ],
 )
 def test_wrong_samples_are_refused_and_leave_the_stream_as_it_was(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sonant.audio import Audio, mix_channels, resample
+from sonant.audio import Audio, floats, mix_channels, resample
 from sonant.codes import Codes, join
 from sonant.config import CodecConfig
 from sonant.engine.backend import Backend
@@ -17,6 +17,8 @@ from sonant.errors import AudioError, ConfigError
 from sonant.segments import SegmentDecoder, SegmentEncoder
 from sonant.stepping import Job, run_together
 from sonant.streams import BLOCK_FRAMES, DecoderStream, EncoderStream, FrameDecoder, FrameEncoder
+
+MOST_CHANNELS = 255
 
 
 class Codec:
@@ -90,12 +92,12 @@ class Codec:
         """Code a recording.
 
         Args:
-            wav: float32 `[channels, samples]` or `[samples]` in [-1, 1], any number of channels.
+            wav: float `[channels, samples]` or `[samples]` in [-1, 1], up to 255 channels.
             sample_rate: of `wav` in Hz; the model's own if not given. Other rates are resampled.
             bitrate: kbit/s, one of `config.bandwidths`.
 
         Raises:
-            AudioError: on samples that are not finite, or another shape.
+            AudioError: on samples that are not finite or no floats, or another shape.
             ConfigError: if the model has no such bitrate.
         """
         return self.encode_batch([wav], None, sample_rate, bitrate)[0]
@@ -157,10 +159,10 @@ class Codec:
         return [samples[:, : piece.length] for samples, piece in zip(audio, codes, strict=True)]
 
     def _prepared(self, wav: Audio, sample_rate: int | None) -> Audio:
-        wav = np.asarray(wav, dtype=np.float32)
+        wav = floats(wav).astype(np.float32)
         if wav.ndim == 1:
             wav = wav[None]
-        if wav.ndim != 2 or not wav.shape[0]:
+        if wav.ndim != 2 or not 0 < len(wav) <= MOST_CHANNELS:
             raise AudioError(f"audio must be [channels, samples], not of shape {wav.shape}")
         wav = mix_channels(wav, self.config.channels)
         if sample_rate is not None and sample_rate != self.config.sample_rate:
@@ -174,7 +176,7 @@ def check_beam(beam: int) -> int:
     Raises:
         ConfigError: if it is less than 1.
     """
-    if beam < 1:
+    if beam < 1 or beam != int(beam):
         raise ConfigError(f"a search keeps at least 1 beginning, not {beam}")
     return beam
 

@@ -87,6 +87,10 @@ class CodecConfig(JsonConfig):
             raise ConfigError(f"unknown norm {self.norm!r}")
         if self.segment is None and (not self.causal or self.norm == "time_group_norm"):
             raise ConfigError("a model that is not causal needs segments")
+        if self.normalize and self.segment is None:
+            raise ConfigError("a model that normalises needs segments")
+        if min(map(self.codebooks_for, self.bandwidths), default=1) < 1:
+            raise ConfigError(f"{min(self.bandwidths)} kbps are less than one codebook")
         if max(map(self.codebooks_for, self.bandwidths), default=0) > self.n_q:
             raise ConfigError(f"{max(self.bandwidths)} kbps need more than {self.n_q} codebooks")
 

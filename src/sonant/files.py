@@ -42,7 +42,7 @@ def compress(
     target: str | Path,
     *,
     model: str | Path | Codec = DEFAULT_MODEL,
-    bitrate: float = BITRATE,
+    bitrate: float | None = None,
     lm: bool | None = None,
     version: int = 1,
     tags: dict[str, str] | None = None,
@@ -59,7 +59,7 @@ def compress(
         source: wav, flac, ogg, opus, mp3, …, or `-` for WAV on standard input.
         target: the .ecdc file, or `-` for standard output.
         model: a name, path or hub id as for `sonant.load`, or a loaded codec.
-        bitrate: kbit/s, one of the model's.
+        bitrate: kbit/s, one of the model's; 6 by default.
         lm: code with the language model; by default if the codec has one.
         version: of the file format; 0 for the official tool.
         tags: title, artist, …, for a version 1 file.
@@ -83,9 +83,15 @@ def compress(
     if version not in (0, 1):
         raise ConfigError(f"there is no .ecdc version {version}; choose 0 or 1")
     network = language_model(codec) if version == 1 and lm is not False else None
+    if version == 0 and tags:
+        raise ConfigError("a version 0 file has no tags")
+    if not chunk > 0:
+        raise ConfigError(f"a chunk lasts some seconds, not {chunk:g}")
+    if abr is not None and bitrate is not None:
+        raise ConfigError("give a bitrate or an average bitrate, not both")
     if lm and version == 1 and network is None:
         raise WeightsError(f"{codec.name} has no language model; leave out --lm")
-    choice = code_choice(codec, network, bitrate, abr, rdo, beam)
+    choice = code_choice(codec, network, BITRATE if bitrate is None else bitrate, abr, rdo, beam)
     stream = choice.encoder(codec)
     _check_target(source, target, overwrite)
     audio = WavPipeSource(sys.stdin.buffer) if str(source) == PIPE else open_source(Path(source))

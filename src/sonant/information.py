@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sonant.config import CodecConfig
 from sonant.container import version0, version1
 from sonant.container.probe import probe
 from sonant.container.reader import ChunkReader, Damage
@@ -12,8 +13,6 @@ from sonant.container.streams import PIECE, Reader, Rewindable
 from sonant.errors import FormatError, WeightsError
 from sonant.files import open_ecdc
 from sonant.models.registry import known_config
-
-BITS_PER_CODE = 10
 
 Facts = dict[str, Any]
 
@@ -49,6 +48,14 @@ class _Counted:
         return data
 
 
+def _config(model: str) -> CodecConfig | None:
+    """That of a model that is known by its name."""
+    try:
+        return known_config(model)
+    except WeightsError:
+        return None
+
+
 def _version0(header: version0.Header, size: int) -> Facts:
     values: Facts = {
         "version": 0,
@@ -58,9 +65,8 @@ def _version0(header: version0.Header, size: int) -> Facts:
         "language_model": header.lm,
         "bytes": size,
     }
-    try:
-        config = known_config(header.model)
-    except WeightsError:
+    config = _config(header.model)
+    if config is None:
         return values
     seconds = header.length / config.sample_rate
     return values | {
@@ -98,13 +104,14 @@ def _version1(header: version1.Header, stream: Rewindable, counted: _Counted, me
         "sample_rate": header.sample_rate,
         "channels": header.channels,
         "seconds": round(seconds, 3),
-        "nominal_kbps": round(codes * BITS_PER_CODE / 1000 / seconds, 3) if seconds else 0.0,
         "actual_kbps": round(size * 8 / 1000 / seconds, 3) if seconds else 0.0,
         "chunks": chunks,
         "chunks_with_language_model": coded,
         "payload_bytes": payload,
         "index": reader.index is not None,
     }
+    if (config := _config(header.model)) and seconds:
+        values["nominal_kbps"] = round(codes * config.bits_per_code / 1000 / seconds, 3)
     if header.source_rate:
         values["original_sample_rate"] = header.source_rate
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from sonant.container.reader import LANES, ChunkReader, Damage, decoded, read_ch
 from sonant.container.streams import Reader, Rewindable
 from sonant.container.version1 import HASH_DIGITS, Chunk
 from sonant.entropy.integer_lm import IntegerLanguageModel
-from sonant.errors import FormatError, WeightsError
+from sonant.errors import ConfigError, FormatError, WeightsError
 from sonant.language_models import language_model, official_language_model
 from sonant.loading import load, load_named
 
@@ -119,8 +120,11 @@ class Recording:
         Damage is filled with a fade into silence and told in `damages`.
 
         Raises:
+            ConfigError: if `start` or `duration` is negative or no number.
             FormatError: if the file is damaged beyond that, or at all with `strict`.
         """
+        if not all(0 <= seconds < math.inf for seconds in (start, duration or 0.0)):
+            raise ConfigError(f"a part begins and lasts 0 s or more, not {start} and {duration}")
         first = round(start * self.sample_rate)
         stop = None if duration is None else first + round(duration * self.sample_rate)
         origin, pieces = self._pieces(first)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Generic, TypeVar
 
 import numpy as np
 
-from sonant.audio import Audio
+from sonant.audio import Audio, floats
 from sonant.codes import Codes, join
 from sonant.config import CodecConfig
 from sonant.engine.runtime import Engine, State
-from sonant.errors import AudioError, FormatError
+from sonant.errors import AudioError, ConfigError, FormatError
 from sonant.stepping import DecodeStep, EncodeStep, Job, run_together
 
 BLOCK_FRAMES = 60
 EXACT_START_FRAMES = 8
+LOUDEST = 1e12
+"""Sums of squares of samples, and what networks make of them, stay finite in float32 up to here."""
 
 Piece = TypeVar("Piece")
 Ready = TypeVar("Ready")
@@ -34,8 +37,8 @@ class Stream(ABC, Generic[Piece, Ready]):
         codes; a decoder takes codes and gives audio `[channels, samples]`.
 
         Raises:
-            AudioError: from an encoder, on a wrong number of channels, samples that are not finite,
-                or after `finish`.
+            AudioError: from an encoder, on a wrong number of channels, samples that are no floats, not
+                finite or beyond 10^12, or after `finish`.
             FormatError: from a decoder, on codes of another model, or after `finish`.
         """
         self.check(piece)
@@ -68,8 +71,10 @@ def push_all(streams: Sequence[Stream[Piece, Ready]], pieces: Sequence[Piece]) -
     What is ready is what pushing one by one gives; the networks run on many streams as one batch.
 
     Raises:
-        SonantError: what `push` raises for any of them; no stream has then taken anything.
+        SonantError: what `push` raises for any of them, or if they are of two codecs or one is there
+            twice; no stream has then taken anything.
     """
+    _check_together(streams)
     for stream, piece in zip(streams, pieces, strict=True):
         stream.check(piece)
     jobs = [stream.pushing(piece) for stream, piece in zip(streams, pieces, strict=True)]
@@ -77,8 +82,20 @@ def push_all(streams: Sequence[Stream[Piece, Ready]], pieces: Sequence[Piece]) -
 
 
 def finish_all(streams: Sequence[Stream[Piece, Ready]]) -> list[Ready]:
-    """Finish many streams of one codec at once."""
+    """Finish many streams of one codec at once.
+
+    Raises:
+        SonantError: if they are of two codecs or one is there twice.
+    """
+    _check_together(streams)
     return run_together(streams[0].engine, [stream.finishing() for stream in streams]) if streams else []
+
+
+def _check_together(streams: Sequence[Stream[Piece, Ready]]) -> None:
+    if len({id(stream) for stream in streams}) < len(streams):
+        raise ConfigError("a stream is there twice; push its pieces one after the other")
+    if len({id(stream.engine) for stream in streams}) > 1:
+        raise ConfigError("the streams are of different codecs; push those of one codec together")
 
 
 class SampleBuffer:
@@ -92,11 +109,13 @@ class SampleBuffer:
         """Raise AudioError unless these samples can be added."""
         if self.finished:
             raise AudioError("the stream is finished; begin a new one for more audio")
-        shape = np.shape(samples)
+        shape = floats(samples).shape
         if len(shape) != 2 or shape[0] != len(self.samples):
             raise AudioError(f"this stream takes [{len(self.samples)}, n] samples, not {list(shape)}")
-        if not np.isfinite(samples).all():
-            raise AudioError("the samples hold NaN or infinity; audio must be finite numbers")
+        if not np.abs(samples).max(initial=0) <= LOUDEST:
+            raise AudioError(
+                f"the samples hold NaN, infinity or more than {LOUDEST:g}; audio is in [-1, 1]"
+            )
 
     def append(self, samples: Audio | None) -> None:
         """Add samples `[channels, n]`, if there are any."""
@@ -171,7 +190,8 @@ class FrameDecoder(DecoderStream):
     """Decoder stream of a causal model.
 
     With constant padding a frame's audio is out as soon as its codes are in. With reflect padding
-    the exact stream starts after 8 frames.
+    the exact stream starts after 8 frames, or with the first of another number of codebooks, and then
+    as with `low_latency`.
     """
 
     def __init__(self, engine: Engine, *, low_latency: bool = False) -> None:
@@ -189,7 +209,7 @@ class FrameDecoder(DecoderStream):
 
     def pushing(self, piece: Codes) -> Job[Audio]:
         """See `Stream.pushing`."""
-        self._waiting.append(piece)
+        self._wait_for(piece)
         frames = sum(waiting.frames for waiting in self._waiting)
         if self._state is None and frames < EXACT_START_FRAMES:
             return self._decoding([])
@@ -199,20 +219,28 @@ class FrameDecoder(DecoderStream):
     def finishing(self, piece: Codes | None = None) -> Job[Audio]:
         """See `Stream.finishing`."""
         self._finished = True
+        if piece is not None:
+            self._wait_for(piece)
         waiting, self._waiting = self._waiting, []
-        return self._decoding([*waiting, piece] if piece is not None else waiting, last=True)
+        return self._decoding(waiting, last=True)
+
+    def _wait_for(self, piece: Codes) -> None:
+        """Keep a piece until it is decoded; codes that begin together are of one number of codebooks."""
+        if piece.frames:
+            if self._state is None and self._waiting and self._waiting[0].n_q != piece.n_q:
+                self._state = self.engine.decoder_start
+            self._waiting.append(piece)
 
     def _decoding(self, pieces: list[Codes], last: bool = False) -> Job[Audio]:
         parts = [np.zeros((self.engine.config.channels, 0), np.float32)]
-        if not pieces:
-            return parts[0]
-        codes = join(pieces)
-        for start in range(0, codes.frames, BLOCK_FRAMES):
-            block = codes.values[:, start : start + BLOCK_FRAMES]
-            ends = last and start + BLOCK_FRAMES >= codes.frames
-            audio, self._state = yield DecodeStep(block, self._state, ends)
-            parts.append(audio.T)
-        return np.concatenate(parts, axis=1)[:, : codes.length]
+        alike = [join([*group]) for _, group in groupby(pieces, lambda piece: piece.n_q)]
+        for codes in alike:
+            for start in range(0, codes.frames, BLOCK_FRAMES):
+                block = codes.values[:, start : start + BLOCK_FRAMES]
+                ends = last and codes is alike[-1] and start + BLOCK_FRAMES >= codes.frames
+                audio, self._state = yield DecodeStep(block, self._state, ends)
+                parts.append(audio.T)
+        return np.concatenate(parts, axis=1)[:, : sum(codes.length for codes in alike)]
 
 
 def check_codes(codes: Codes, config: CodecConfig) -> None:

@@ -169,6 +169,17 @@ def test_a_wav_pipe_gives_what_the_file_gives(subtype: str, kind: str) -> None:
     np.testing.assert_allclose(np.concatenate(list(source.blocks()), axis=1).T, wanted, atol=1e-7)
 
 
+def test_a_wav_pipe_may_have_a_picture_before_its_samples() -> None:
+    wav = tone(24_000)
+    file = io.BytesIO()
+    soundfile.write(file, wav.T, 24_000, "PCM_16", format="WAV")
+    data, cover = file.getvalue(), b"id3 " + (2_000_001).to_bytes(4, "little") + bytes(2_000_002)
+    source = WavPipeSource(io.BytesIO(data[:12] + cover + data[12:]))
+    np.testing.assert_allclose(np.concatenate(list(source.blocks()), axis=1), wav, atol=1e-4)
+    with pytest.raises(AudioError, match="ends before any audio"):
+        WavPipeSource(io.BytesIO(data[:12] + cover[:1000]))
+
+
 @settings(max_examples=200)
 @given(st.binary(max_size=200), st.booleans())
 def test_any_bytes_on_a_wav_pipe_end_in_a_sentence(data: bytes, like_wav: bool) -> None:
@@ -191,6 +202,24 @@ def test_a_written_pipe_can_be_read(known: bool) -> None:
     sink.close()
     back = np.concatenate(list(WavPipeSource(io.BytesIO(out.getvalue())).blocks()), axis=1)
     np.testing.assert_allclose(back, wav, atol=1e-4)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are any bytes on Linux")
+def test_a_name_that_is_no_utf_8_is_written_and_read(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.flac")
+    sink = FileSink(path, path, 24_000, 1)
+    sink.write(tone(24_000))
+    sink.close()
+    np.testing.assert_allclose(read_audio(path, 24_000, 1)[0], tone(24_000), atol=1e-4)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+@pytest.mark.parametrize("ending", [".wav", ".flac", ".ogg"])
+def test_a_full_disk_is_a_sentence(ending: str) -> None:
+    with pytest.raises(AudioError, match=rf"a\{ending}: cannot be written"):
+        sink = FileSink(Path("/dev/full"), Path(f"a{ending}"), 24_000, 1)
+        for _ in range(100):
+            sink.write(tone(24_000))
 
 
 def test_loud_audio_is_clipped_and_does_not_wrap(tmp_path: Path) -> None:

@@ -16,6 +16,15 @@ def test_a_device_that_is_not_there_is_refused_with_what_to_install(
         Backend(device="cuda")
 
 
+@pytest.mark.parametrize(
+    "given", [{"precision": "float16"}, {"device": "gpu"}, {"threads": 0}, {"threads": -1}]
+)
+def test_what_there_is_not_is_a_sentence(given: dict) -> None:
+    (name,) = given
+    with pytest.raises(ConfigError, match=f"{name} is "):
+        Backend(**given)
+
+
 def test_a_device_comes_before_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     there = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: there)

@@ -30,6 +30,15 @@ def test_the_graphs_give_the_codecs_codes_and_audio(
     np.testing.assert_allclose(decoded[:, :20_000], golden_codec.decode(codes), atol=1e-5)
 
 
+def test_the_readme_says_what_the_graphs_leave_to_do(golden: Golden, tmp_path: Path) -> None:
+    export_onnx(golden.config, golden.weights, tmp_path)
+    text = (tmp_path / "README.md").read_text("utf-8")
+    config = golden.config
+    assert ("multiplied by it" in text) == config.normalize
+    assert ("mirrors the start" in text) == (config.causal and config.pad_mode == "reflect")
+    assert ("not those of the frame filled up" in text) == config.causal
+
+
 def test_the_quantisers_search_as_widely_as_the_codec(
     codec: Codec, speech: np.ndarray, tmp_path: Path
 ) -> None:

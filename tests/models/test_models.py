@@ -57,9 +57,19 @@ def test_facts_of_the_published_models() -> None:
 
 
 def test_impossible_configs_are_sentences() -> None:
-    for change in ({"bins": 1000}, {"norm": "batch"}, {"causal": False}, {"n_q": 4}, {"pad_mode": "wrap"}):
+    for change in (
+        {"bins": 1000},
+        {"norm": "batch"},
+        {"causal": False},
+        {"n_q": 4},
+        {"pad_mode": "wrap"},
+        {"normalize": True},
+        {"bandwidths": (0.5, 6.0)},
+    ):
         with pytest.raises(ConfigError):
             replace(ENCODEC_24KHZ, **change)
+    with pytest.raises(ConfigError, match="trim_right_ratio of 1"):
+        config_from_transformers({"sampling_rate": 24_000, "trim_right_ratio": 0.5}, "a")
     with pytest.raises(ConfigError, match="unknown key"):
         CodecConfig.from_dict({"name": "a", "sample_rate": 1, "colour": "blue"})
 

@@ -96,6 +96,70 @@ def test_a_run_that_stopped_goes_on(corpus: Path, tmp_path: Path, monkeypatch: p
     assert rows_of(out) == rows_of(whole)
 
 
+def test_an_interrupted_parquet_run_keeps_what_it_has(corpus: Path, tmp_path: Path) -> None:
+    def stop(done: int, total: int, summary: run.Summary) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tokenize([corpus], tmp_path, kind="parquet", progress=stop)
+    assert tokenize([corpus], tmp_path, kind="parquet").before == 2
+    assert {row["codes"] for row in rows_of(tmp_path)} == {"codes-00000.parquet", "codes-00001.parquet"}
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\r"])
+def test_names_may_hold_what_ends_a_line_elsewhere(corpus: Path, tmp_path: Path, separator: str) -> None:
+    name = f"a{separator}b.wav"
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / name).write_bytes((corpus / "a.wav").read_bytes())
+    listed = tmp_path / "list.jsonl"
+    listed.write_text(json.dumps({"path": f"in/{name}"}, ensure_ascii=False), "utf-8")
+    for before in (0, 1):
+        assert tokenize([listed], tmp_path / "codes").before == before
+    (row,) = map(json.loads, (tmp_path / "codes" / "manifest.jsonl").read_text("utf-8").split("\n")[:-1])
+    assert row["path"] == str(tmp_path / "in" / name)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are any bytes on Linux")
+@pytest.mark.parametrize("kind", ["npy", "parquet"])
+def test_a_name_that_is_no_utf_8_fails_alone(corpus: Path, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "in").mkdir()
+    for name in (b"caf\xe9.wav", b"z.wav"):
+        (tmp_path / "in" / os.fsdecode(name)).write_bytes((corpus / "a.wav").read_bytes())
+    summary = tokenize([tmp_path / "in"], tmp_path / "codes", kind=kind)
+    assert summary.coded == 1
+    assert [failure.endswith("not in UTF-8; give it another") for failure in summary.failures] == [True]
+
+
+def test_a_recording_is_the_same_however_its_path_is_written(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(corpus)
+    assert tokenize([Path("b")], tmp_path, kind="parquet").coded == 1
+    assert tokenize([corpus / "b"], tmp_path, kind="parquet").before == 1
+
+
+def test_no_jobs_are_all_cores_and_fewer_a_sentence(corpus: Path, tmp_path: Path) -> None:
+    assert tokenize([corpus / "a.wav"], tmp_path / "codes", jobs=0).coded == 1
+    with pytest.raises(SonantError, match="jobs is 0 or more"):
+        tokenize([corpus / "a.wav"], tmp_path / "other", jobs=-1)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b'{"path": null}\n', "line 1 is no JSON with a path"), (b'{"path": "caf\xe9.wav"}', "in UTF-8")],
+)
+def test_a_bad_manifest_is_a_sentence(tmp_path: Path, content: bytes, reason: str) -> None:
+    (tmp_path / "list.jsonl").write_bytes(content)
+    with pytest.raises(SonantError, match=f"list.jsonl: .*{reason}"):
+        find_items([tmp_path / "list.jsonl"])
+
+
+def test_a_manifest_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfa.wav\r\n")
+    assert [item.name for item in find_items([tmp_path / "list.txt"])] == ["a.wav"]
+
+
 def test_a_folder_of_other_codes_is_refused(corpus: Path, tmp_path: Path) -> None:
     tokenize([corpus / "a.wav"], tmp_path / "codes")
     with pytest.raises(SonantError, match="other settings"):

@@ -1,6 +1,6 @@
 """Audio files and pipes in blocks, resampling, channel mixing."""
 
-from sonant.audio.convert import Audio, mix_channels, resample, resampled
+from sonant.audio.convert import Audio, floats, mix_channels, resample, resampled
 from sonant.audio.sinks import FileSink, PipeSink, Sink, check_ending
 from sonant.audio.sources import PyAVSource, Source, model_blocks, open_source, read_audio
 from sonant.audio.wav_pipe import WavPipeSource
@@ -14,6 +14,7 @@ __all__ = [
     "Source",
     "WavPipeSource",
     "check_ending",
+    "floats",
     "mix_channels",
     "model_blocks",
     "open_source",

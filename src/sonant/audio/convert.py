@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import soxr
@@ -11,6 +12,18 @@ from numpy.typing import NDArray
 from sonant.errors import AudioError
 
 Audio = NDArray[np.float32]
+
+
+def floats(samples: Any) -> NDArray[np.floating]:
+    """Samples as an array, if they are floats: whole numbers are of some other full scale than 1.
+
+    Raises:
+        AudioError: if they are not.
+    """
+    array = np.asarray(samples)
+    if array.dtype.kind != "f":
+        raise AudioError(f"samples are floats in [-1, 1], not {array.dtype}; divide by full scale first")
+    return array
 
 
 def mix_channels(audio: Audio, channels: int) -> Audio:

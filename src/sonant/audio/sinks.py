@@ -10,6 +10,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from sonant.audio.convert import Audio
+from sonant.audio.libsndfile import file_name
 from sonant.audio.wav_pipe import wav_header
 from sonant.errors import AudioError
 
@@ -37,14 +38,24 @@ class FileSink:
         check_ending(name)
         kind, subtype = FORMATS[name.suffix.lower()]
         try:
-            self._file = soundfile.SoundFile(path, "w", sample_rate, channels, subtype, format=kind)
+            self._file = soundfile.SoundFile(
+                file_name(path), "w", sample_rate, channels, subtype, format=kind
+            )
         except soundfile.LibsndfileError as error:
             raise AudioError(f"{name}: cannot be written ({error.error_string})") from None
-        self._whole_numbers = subtype == "PCM_16"
+        self._name, self._whole_numbers = name, subtype == "PCM_16"
 
     def write(self, audio: Audio) -> None:
-        """See `Sink.write`."""
-        self._file.write(sixteen_bits(audio) if self._whole_numbers else np.clip(audio, -1, 1).T)
+        """See `Sink.write`.
+
+        Raises:
+            AudioError: if there is no room for it.
+        """
+        samples = sixteen_bits(audio) if self._whole_numbers else np.clip(audio, -1, 1).T
+        try:
+            self._file.write(samples)
+        except soundfile.LibsndfileError as error:
+            raise AudioError(f"{self._name}: cannot be written ({error.error_string})") from None
 
     def close(self) -> None:
         """See `Sink.close`."""

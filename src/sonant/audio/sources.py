@@ -11,6 +11,7 @@ import numpy as np
 import soundfile
 
 from sonant.audio.convert import Audio, mix_channels, resampled
+from sonant.audio.libsndfile import file_name
 from sonant.errors import AudioError, MissingDependencyError
 
 BLOCK_SECONDS = 1.0
@@ -33,7 +34,8 @@ class SoundfileSource:
     """What libsndfile reads: wav, flac, ogg, opus, mp3, aiff and more."""
 
     def __init__(self, file: str | Path | BinaryIO) -> None:
-        self._name, self._file = file, soundfile.SoundFile(file)
+        self._name = file
+        self._file = soundfile.SoundFile(file_name(file) if isinstance(file, str | Path) else file)
         self.sample_rate: int = self._file.samplerate
         self.channels: int = self._file.channels
 

@@ -15,7 +15,7 @@ from sonant.errors import AudioError
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 UNKNOWN_SIZE = 0xFFFFFFFF
 BLOCK_SECONDS = 0.1
-MAX_HEADER_CHUNK = 1 << 20
+LARGEST_LAYOUT = PIECE = 1 << 16
 
 
 class WavPipeSource:
@@ -38,11 +38,10 @@ class WavPipeSource:
             kind, size = struct.unpack("<4sI", self._exactly(8))
             if kind == b"data":
                 break
-            if size > MAX_HEADER_CHUNK:
-                raise AudioError("standard input: has a damaged WAV header")
-            body = self._exactly(size + size % 2)
-            if kind == b"fmt " and size >= 16:
-                layout = body
+            if kind == b"fmt " and 16 <= size <= LARGEST_LAYOUT:
+                layout = self._exactly(size + size % 2)
+            else:
+                self._skip(size + size % 2)
         if layout is None:
             raise AudioError("standard input: has a WAV header without a format")
         code, self.channels, self.sample_rate, _, _, bits = struct.unpack("<HHIIHH", layout[:16])
@@ -80,6 +79,10 @@ class WavPipeSource:
             parts.append(part)
             size -= len(part)
         return b"".join(parts)
+
+    def _skip(self, size: int) -> None:
+        for start in range(0, size, PIECE):
+            self._exactly(min(PIECE, size - start))
 
     def _exactly(self, size: int) -> bytes:
         data = self._read(size)

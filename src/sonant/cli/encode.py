@@ -86,9 +86,8 @@ def encode(
     codec = loading()
     if bitrate is not None and abr is not None:
         raise ConfigError("choose either --bitrate or --abr")
-    bitrate = BITRATE if bitrate is None else bitrate
     if abr is None:
-        codec.config.check_bitrate(bitrate)
+        codec.config.check_bitrate(BITRATE if bitrate is None else bitrate)
 
     tags = {name: text for name, _, text in (entry.partition("=") for entry in tag or [])}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import onnxruntime as ort
 
@@ -25,7 +25,8 @@ class Backend:
         device: the processor, or the first CUDA device of ONNX Runtime's build for it.
 
     Raises:
-        ConfigError: if this ONNX Runtime has not the device.
+        ConfigError: if there is no such precision, device or number of threads, or this ONNX Runtime has
+            not the device.
     """
 
     threads: int = 1
@@ -33,6 +34,14 @@ class Backend:
     device: Device = "cpu"
 
     def __post_init__(self) -> None:
+        for name, value, known in (
+            ("precision", self.precision, get_args(Precision)),
+            ("device", self.device, get_args(Device)),
+        ):
+            if value not in known:
+                raise ConfigError(f"{name} is one of {', '.join(known)}, not {value!r}")
+        if self.threads < 1:
+            raise ConfigError(f"threads is 1 or more, not {self.threads}")
         if not set(self.providers) <= set(ort.get_available_providers()):
             raise ConfigError(
                 f"device {self.device}: this ONNX Runtime has no {self.providers[0]}; install "

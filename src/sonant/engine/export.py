@@ -29,12 +29,21 @@ STREAMS = """| `encoder_stream.onnx` | `audio` and `state_0` … | `latents`, `n
 | `decoder_stream.onnx` | `entries` and `state_0` … | `audio`, `next_0` … |
 
 The stream graphs take blocks of whole frames and begin with zeros in every `state_N`; what comes out
-as `next_N` goes in as `state_N` with the next block.
+as `next_N` goes in as `state_N` with the next block. A last frame that is not whole has to go with the
+frames before it through `encoder.onnx`, whose codes of it are not those of the frame filled up with zeros.
+"""
+
+MIRRORED = """
+The model mirrors the start of the audio. Streams that begin with zeros give other codes and audio in their
+first 12 frames than `encoder.onnx` and `decoder.onnx`.
 """
 
 SEGMENTS = """
-Audio is cut into segments of {segment} s, one every {stride} samples, each divided by the root mean
-square of its channels' mean; decoded segments are overlapped with triangular weights."""
+Audio is cut into segments of {segment} s, one every {stride} samples; decoded segments are overlapped with
+triangular weights."""
+
+VOLUMES = """ Each segment is divided by its volume, the root of 10⁻⁸ plus the mean square of its channels'
+mean, before it is coded, and multiplied by it after it is decoded."""
 
 
 def export_onnx(config: CodecConfig, weights: Weights, folder: Path, beam: int = 1) -> None:
@@ -68,6 +77,9 @@ def _readme(config: CodecConfig, beam: int) -> str:
     segments = ""
     if config.segment is not None:
         segments = SEGMENTS.format(segment=config.segment, stride=config.segment_stride)
+        segments += VOLUMES if config.normalize else ""
+    streams = STREAMS if config.causal else ""
+    streams += MIRRORED if config.causal and config.pad_mode == "reflect" else ""
     return README.format(
         name=config.name,
         opset=OPSET,
@@ -76,6 +88,6 @@ def _readme(config: CodecConfig, beam: int) -> str:
         bins=config.bins,
         search=f", a beam of {beam}" if beam > 1 else "",
         hop=config.hop_length,
-        streams=STREAMS.format(hop=config.hop_length) if config.causal else "",
+        streams=streams,
         segments=segments,
     )

@@ -14,7 +14,10 @@ from sonant.models.official import config_to_transformers
 
 
 def export_transformers(config: CodecConfig, weights: Weights, folder: Path) -> None:
-    """Write a folder that `transformers.EncodecModel.from_pretrained` loads (float32)."""
+    """Write a folder that `transformers.EncodecModel.from_pretrained` loads (float32).
+
+    Of a model with segments it codes the last one filled up with zeros, where `Codec` codes it as it is.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config_to_transformers(config), indent=2) + "\n")
     tensors = {key: np.ascontiguousarray(v) for key, v in to_transformers(weights, config).items()}

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from sonant.config import CodecConfig
-from sonant.errors import WeightsError
+from sonant.errors import ConfigError, WeightsError
 from sonant.models.layouts import Array
 
 ENCODEC_24KHZ = CodecConfig("encodec_24khz", 24_000, pad_mode="reflect")
@@ -71,7 +71,13 @@ TRANSFORMERS_KEYS = {
 
 
 def config_from_transformers(values: Mapping[str, Any], name: str) -> CodecConfig:
-    """The config in a `config.json` of `transformers.EncodecModel`."""
+    """The config in a `config.json` of `transformers.EncodecModel`.
+
+    Raises:
+        ConfigError: if it is of a model that cannot be built here.
+    """
+    if values.get("use_causal_conv", True) and values.get("trim_right_ratio", 1.0) != 1.0:
+        raise ConfigError("a causal model has a trim_right_ratio of 1")
     ours: dict[str, Any] = {new: values[old] for old, new in TRANSFORMERS_KEYS.items() if old in values}
     ours["true_skip"] = not values.get("use_conv_shortcut", True)
     ours["bandwidths"] = tuple(ours.get("bandwidths", ENCODEC_24KHZ.bandwidths))

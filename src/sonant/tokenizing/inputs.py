@@ -76,7 +76,11 @@ def _inside(path: Path) -> str:
 
 
 def _lines(manifest: Path) -> Iterator[str]:
-    for number, line in enumerate(manifest.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = manifest.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError:
+        raise SonantError(f"{manifest}: is no text in UTF-8") from None
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         if manifest.suffix.lower() == ".txt":
@@ -84,6 +88,9 @@ def _lines(manifest: Path) -> Iterator[str]:
             continue
         try:
             values = json.loads(line)
-            yield values["path"] if "path" in values else values["file"]
+            path = values["path"] if "path" in values else values["file"]
         except (ValueError, KeyError, TypeError):
-            raise SonantError(f"{manifest}: line {number} is no JSON with a path") from None
+            path = None
+        if not isinstance(path, str):
+            raise SonantError(f"{manifest}: line {number} is no JSON with a path")
+        yield path

@@ -13,10 +13,11 @@ from typing import TextIO
 from sonant.codes import Codes
 from sonant.errors import SonantError
 from sonant.loading import load
-from sonant.parallel import in_order
+from sonant.parallel import cores, in_order
 from sonant.tokenizing.inputs import Item, find_items
 from sonant.tokenizing.work import Settings, Tokenizer, row_of
 from sonant.tokenizing.writers import Row, make_writer
+from sonant.whole_files import replacing_output
 
 MANIFEST, SETTINGS, FAILED = "manifest.jsonl", "settings.json", "failed.jsonl"
 
@@ -55,14 +56,17 @@ def tokenize(
         folder: for the codes, `manifest.jsonl` and `settings.json`.
         model, bitrate: as for `sonant.load` and `Codec.encode`.
         kind: `npy` or `safetensors`, a file for each recording, or `parquet`, files of many.
-        jobs: processes, or with Ray actors.
+        jobs: processes, or with Ray actors; 0 for one on each core.
         engine: `local`, or `ray` for a Ray cluster.
         progress: called with the recordings done, their number, and the summary so far.
 
     Raises:
         SonantError: if the folder holds codes made with other settings, or of other recordings under the
-            same names, inputs cannot be found, or there is no such format.
+            same names, inputs cannot be found, or there is no such format or number of jobs.
     """
+    if jobs < 0:
+        raise SonantError(f"jobs is 0 or more, not {jobs}")
+    jobs = jobs or cores()
     items = find_items(inputs)
     codec = load(model)
     codec.config.check_bitrate(bitrate)
@@ -72,28 +76,31 @@ def tokenize(
     chosen: dict[str, object] = {**asdict(settings), "format": kind}
     done = _resume(folder, chosen)
     writer = make_writer(folder, kind, done)
-    coded_before = {row["path"] for row in done}
-    missing = [item for item in items if item.path not in coded_before]
+    coded_before = {os.path.realpath(row["path"]) for row in done}
+    missing = [item for item in items if os.path.realpath(item.path) not in coded_before]
     for item in missing:
         writer.check(item)
     if not (folder / SETTINGS).exists():
-        (folder / SETTINGS).write_text(json.dumps(chosen) + "\n", encoding="utf-8")
+        with replacing_output(folder / SETTINGS) as temporary:
+            temporary.write_text(json.dumps(chosen) + "\n", encoding="utf-8")
     summary = Summary(before=len(items) - len(missing))
     failures: list[str] = []
     (folder / FAILED).unlink(missing_ok=True)
     with open(folder / MANIFEST, "a", encoding="utf-8") as manifest:
-        for number, (item, result) in enumerate(results(settings, missing, jobs), 1):
-            if isinstance(result, SonantError):
-                failures.append(str(result))
-                _append(folder / FAILED, {"path": item.path, "error": str(result)})
-            else:
-                row = row_of(item, result, settings, codec.config.sample_rate)
-                _write(manifest, writer.add(item.name, row, result))
-                summary.coded += 1
-                summary.seconds += row["seconds"]
-            if progress:
-                progress(summary.before + number, len(items), summary)
-        _write(manifest, writer.finish())
+        try:
+            for number, (item, result) in enumerate(results(settings, missing, jobs), 1):
+                if isinstance(result, SonantError):
+                    failures.append(str(result))
+                    _append(folder / FAILED, {"path": item.path, "error": str(result)})
+                else:
+                    row = row_of(item, result, settings, codec.config.sample_rate)
+                    _write(manifest, writer.add(item.name, row, result))
+                    summary.coded += 1
+                    summary.seconds += row["seconds"]
+                if progress:
+                    progress(summary.before + number, len(items), summary)
+        finally:
+            _write(manifest, writer.finish())
     summary.failures = tuple(failures)
     return summary
 
@@ -127,15 +134,21 @@ def _resume(folder: Path, settings: dict[str, object]) -> list[Row]:
     whole = data[: data.rfind(b"\n") + 1]
     if len(whole) < len(data):
         os.truncate(manifest, len(whole))
-    return [json.loads(line) for line in whole.decode("utf-8").splitlines()]
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def _write(manifest: TextIO, rows: list[Row]) -> None:
     if rows:
-        manifest.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        manifest.write("".join(_line(row) for row in rows))
         manifest.flush()
 
 
 def _append(path: Path, row: Row) -> None:
     with open(path, "a", encoding="utf-8") as file:
-        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        file.write(_line(row))
+
+
+def _line(row: Row) -> str:
+    """A row of a manifest; names that UTF-8 has no bytes for are escaped."""
+    text = json.dumps(row, ensure_ascii=False)
+    return (text if text.isprintable() else json.dumps(row)) + "\n"

@@ -38,8 +38,12 @@ class Tokenizer:
         """The codes of a recording.
 
         Raises:
-            AudioError: if it cannot be read or holds no samples.
+            AudioError: if it cannot be read, holds no samples, or a manifest could not tell its name.
         """
+        try:
+            item.path.encode()
+        except UnicodeEncodeError:
+            raise AudioError(f"{item.path}: its name is not in UTF-8; give it another") from None
         config = self._codec.config
         source = open_source(Path(item.path))
         stream = self._codec.encoder(self._bitrate)

@@ -1,0 +1,11 @@
+"""What libsndfile needs to be told."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def file_name(path: str | Path) -> str | bytes:
+    """A path as its bytes, of which some are no UTF-8; on Windows, where all are text, as text."""
+    return os.fspath(path) if os.name == "nt" else os.fsencode(path)
