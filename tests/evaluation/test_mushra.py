@@ -333,10 +333,16 @@ def test_a_page_that_is_loaded_again_goes_on_as_the_same_rater(session: Path) ->
         page.wait("trial && number === 0")
         page.press("1", "2", "3", "4")
         page.run("document.querySelectorAll('#stimuli input').forEach((x) => x.onchange())")
-        page.run("document.querySelector('#reference').focus()")
-        page.press("Enter")
-        page.wait("player.active === 0")
-        assert page.run("return number") == 0, "Enter on a button is for that button"
+        for key in ("Enter", "Space"):
+            page.press("2")
+            page.run("document.querySelector('#reference').focus()")
+            page.press(key)
+            page.wait("player.active === 0 && player.playing")
+            assert page.run("return number") == 0, "a key on a button is for that button"
+        words = "[...document.querySelectorAll('.scale span')].map((s) => s.getBoundingClientRect())"
+        track = "const t = document.querySelector('#stimuli input').getBoundingClientRect()"
+        places = page.run(f"{track}; return {words}.map((b) => (b.left + b.width / 2 - t.left) / t.width)")
+        assert places == pytest.approx([0.1, 0.3, 0.5, 0.7, 0.9], abs=0.02)
         page.click("#next")
         page.wait("trial && number === 1")
         page.open(base)

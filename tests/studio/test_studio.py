@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -25,6 +30,7 @@ import sonant
 from conftest import AUDIO
 from sonant.cli import app
 from sonant.errors import AudioError, WeightsError
+from sonant.models.store import save_weights
 from sonant.studio.desk import Desk, Version
 from sonant.studio.server import studio_server
 from webdriver import Browser, browser, browser_is_here
@@ -35,7 +41,13 @@ SPEECH = AUDIO / "speech_en.flac"
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A studio that takes two seconds of a recording."""
-    server = studio_server(Desk(tmp_path_factory.mktemp("desk"), ["24khz", "48khz"], 2.0))
+    with served(Desk(tmp_path_factory.mktemp("desk"), ["24khz", "48khz"], 2.0)) as address:
+        yield address
+
+
+@contextmanager
+def served(desk: Desk) -> Iterator[str]:
+    server = studio_server(desk)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -153,12 +165,86 @@ def test_what_is_not_there(base: str) -> None:
         assert (status, sentence in answer.decode()) == (400, True), answer
 
 
-def test_what_was_handed_in_does_not_stay(tmp_path: Path) -> None:
+def wav_of(samples: np.ndarray, rate: int = 24_000) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format="WAV", subtype="FLOAT")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"this is no audio" * 9, ""),
+        (wav_of(np.zeros(0)), "holds no samples"),
+        (wav_of(np.full(2400, np.nan)), "holds NaN"),
+        (wav_of(np.zeros((2400, 16))), "cannot be written"),
+    ],
+)
+def test_what_was_handed_in_does_not_stay(tmp_path: Path, data: bytes, reason: str) -> None:
     desk = Desk(tmp_path, ["24khz"], 2.0)
     desk.hand_in("speech.flac", SPEECH.read_bytes())
-    with pytest.raises(AudioError, match=r"^junk\.wav: "):
-        desk.hand_in("junk.wav", b"this is no audio" * 9)
-    assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["original.flac"]
+    with pytest.raises(AudioError, match=rf"^junk\.wav: .*{reason}"):
+        desk.hand_in("junk.wav", data)
+    assert [file.name for file in tmp_path.rglob("*")][1:] == ["original.flac"]
+
+
+def test_files_of_the_page_s_own_models_are_decoded(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.safetensors"
+    bundled = sonant.load("24khz")
+    save_weights(mine, bundled.weights, replace(bundled.config, name="mine"))
+    sonant.compress(SPEECH, tmp_path / "a.ecdc", model=mine)
+    take = Desk(tmp_path / "desk", [str(mine)], 2.0).hand_in("a.ecdc", (tmp_path / "a.ecdc").read_bytes())
+    assert take.coded is not None and take.coded["model"] == "mine"
+
+
+@contextmanager
+def connection(base: str) -> Iterator[socket.socket]:
+    host, port = base.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as raw:
+        yield raw
+
+
+def everything(raw: socket.socket) -> bytes:
+    return b"".join(iter(lambda: raw.recv(1 << 16), b""))
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"), [("http://evil.example", 403), ("null", 403), ("", 200), (None, 200)]
+)
+def test_pages_of_other_servers_hand_in_nothing(base: str, origin: str | None, status: int) -> None:
+    headers = {} if origin is None else {"Origin": origin or base}
+    request = urllib.request.Request(f"{base}/takes?name=a.flac", SPEECH.read_bytes(), headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert answer.status == status
+    except urllib.error.HTTPError as error:
+        assert error.code == status
+
+
+def test_what_is_not_read_is_no_request(base: str) -> None:
+    hidden = b"GET /models HTTP/1.1\r\nHost: x\r\n\r\n"
+    head = f"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: {len(hidden)}\r\n\r\n".encode()
+    with connection(base) as raw:
+        raw.sendall(head + hidden)
+        answer = everything(raw)
+    assert answer.startswith(b"HTTP/1.1 404 ") and answer.count(b"HTTP/1.1") == 1
+
+
+def test_a_recording_that_is_cut_off_is_none(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """And the terminal is not told of browsers that go away."""
+    with served(Desk(tmp_path, [], 2.0)) as base:
+        data = SPEECH.read_bytes()
+        head = f"POST /takes?name=a.flac HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
+        with connection(base) as raw:
+            raw.sendall(head.encode() + data[:-1000])
+            raw.shutdown(socket.SHUT_WR)
+            assert b"1 byte to 200 MB" in everything(raw)
+        with connection(base) as raw:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raw.sendall(head.encode() + data[:1000])
+        assert call(base, "/models")[0] == 200
+    assert not list(tmp_path.iterdir())
+    assert capfd.readouterr().err == ""
 
 
 def test_the_ending_tells_the_reader_what_it_is(tmp_path: Path) -> None:
@@ -202,7 +288,8 @@ def hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def test_the_command(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
+def test_the_command(tmp_path: Path, stop: signal.Signals, code: int) -> None:
     """It says where the page is, and leaves nothing behind when it is stopped."""
     command = [sys.executable, "-c", "from sonant.cli import main; main()", "studio"]
     with subprocess.Popen(
@@ -218,8 +305,8 @@ def test_the_command(tmp_path: Path) -> None:
             assert [model["name"] for model in json.loads(call(address, "/models")[1])] == ["24khz"]
             handed_in(address, "speech.flac", SPEECH.read_bytes())
             assert list(tmp_path.rglob("original.flac"))
-            process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=30) == 0
+            process.send_signal(stop)
+            assert process.wait(timeout=30) == code
         finally:
             process.kill()
     assert not list(tmp_path.glob("sonant-*"))
@@ -280,3 +367,44 @@ def test_the_page_in_a_browser(base: str, tmp_path: Path, mobile: bool) -> None:
         (tmp_path / "junk.wav").write_bytes(b"no audio")
         page.choose_file("#file", tmp_path / "junk.wav")
         page.wait("document.querySelector('#message').textContent.startsWith('junk.wav: ')")
+
+
+@pytest.mark.skipif(not browser_is_here(), reason="needs chromium and chromedriver")
+def test_what_is_pressed_last_counts(base: str) -> None:
+    """Two recordings at once, keys on buttons, a new recording and a new model, two presses of Record."""
+    with browser() as page:
+        page.open(base)
+        page.wait("models.length")
+        slow = "const real = post; post = async (url, body) => "
+        slow += "(url.includes('slow') && await new Promise((r) => setTimeout(r, 1500)), real(url, body))"
+        page.run(f"window.eval({json.dumps(slow)})")
+        sound = base64.b64encode(wav_of(np.full(12_000, 0.1))).decode()
+        file = f"new Blob([Uint8Array.from(atob('{sound}'), (c) => c.charCodeAt(0))])"
+        page.run(f"handIn({file}, 'slow.wav').then(() => {{ window.over = true; }})")
+        page.run(f"handIn({file}, 'quick.wav')")
+        page.wait("window.over")
+        all_ready(page, 5)
+        assert page.run("return document.querySelector('#title').textContent") == "quick.wav"
+
+        page.run("document.querySelector('#versions li:nth-child(3) button').focus()")
+        page.press("Space")
+        assert page.run("return [player.active, player.playing]") == [2, False]
+        page.run("player.loop(0.1, 0.4); player.play()")
+        page.run("const m = document.querySelector('#model'); m.selectedIndex = 1; m.onchange()")
+        all_ready(page, 4)
+        assert page.run("return [player.playing, player.from, player.to]") == [True, 0.1, 0.4]
+        page.run(f"handIn({file}, 'new.wav')")
+        page.wait("document.querySelector('#title').textContent === 'new.wav'")
+        all_ready(page, 4)
+        assert page.run("return [player.playing, player.from, player.position]") == [False, 0, 0]
+
+        listening = "const get = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);"
+        listening += "window.streams = []; navigator.mediaDevices.getUserMedia = async (wish) => "
+        listening += "{ const stream = await get(wish); window.streams.push(stream); return stream; }"
+        page.run(listening)
+        page.run("for (let i = 0; i < 2; i++) document.querySelector('#record').click()")
+        page.wait("microphone && microphone.blocks.length > 100")
+        page.run("document.querySelector('#record').click()")
+        page.wait("document.querySelector('#title').textContent === 'recording.wav'")
+        states = "window.streams.flatMap((s) => s.getTracks()).map((t) => t.readyState)"
+        assert page.run(f"return {states}") == ["ended"]

@@ -5,6 +5,7 @@ The modules of the commands import what they need when they run, so that `sonant
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Annotated
 
@@ -63,6 +64,7 @@ def _sonant(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors the user can mend are one line on standard error, exit code 2."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         app(arguments)
     except SonantError as error:
@@ -74,6 +76,11 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         typer.echo(f"sonant: {_sentence(error)}", err=True)
         sys.exit(2)
+
+
+def _terminate(number: int, _: object) -> None:
+    """End by an exception, so that nothing half written stays."""
+    sys.exit(128 + number)
 
 
 def _sentence(error: OSError) -> str:

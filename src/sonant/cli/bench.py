@@ -24,12 +24,16 @@ def bench(
 ) -> None:
     """Measure speed, latency, start-up and memory on this machine."""
     import json
+    import math
     import platform
 
     import sonant
     from sonant.benchmark.processes import SONANT, pipe_megabytes, wall_seconds
     from sonant.benchmark.speed import frame_milliseconds, percentiles, speeds
+    from sonant.errors import ConfigError
 
+    if not all(0 < length < math.inf for length in memory or []):
+        raise ConfigError("memory is measured at some seconds of audio, more than 0")
     codec = sonant.load(model, threads=threads, precision=precision, device=device)
     config = codec.config
     config.check_bitrate(bitrate)

@@ -40,7 +40,9 @@ def pack(
         Form,
         typer.Option(help="Opus shards, flat 16-bit samples, or only an index of files left in place."),
     ] = Form.OPUS,
-    kbps: Annotated[float, typer.Option(help="Bitrate of Opus shards, per channel.")] = 96.0,
+    kbps: Annotated[
+        float, typer.Option(min=6, max=256, help="Bitrate of Opus shards, per channel.")
+    ] = 96.0,
     jobs: Jobs = 0,
 ) -> None:
     """Decode, normalise and pack recordings, with their licences, durations and a validation list."""

@@ -14,7 +14,9 @@ def studio(
         list[str] | None,
         typer.Option("-m", "--model", help="Name, file, folder or hub id; may be repeated."),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=1.0, help="How much of a recording is taken.")] = 120.0,
+    seconds: Annotated[
+        float, typer.Option(min=1.0, max=86_400, help="How much of a recording is taken.")
+    ] = 120.0,
     host: Host = "127.0.0.1",
     port: Port = 8090,
     browser: Annotated[bool, typer.Option(help="Show the page in a browser.")] = True,

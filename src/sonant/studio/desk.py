@@ -8,17 +8,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import rmtree
 from threading import Lock
 from time import perf_counter
 from typing import Any
 
-from sonant.audio import FileSink, open_source, read_audio
+from sonant.audio import FileSink, model_blocks, open_source, read_audio
+from sonant.codec import Codec
 from sonant.container.version1 import MAGIC
 from sonant.errors import AudioError, SonantError, WeightsError
 from sonant.evaluation.metrics import METRICS
 from sonant.files import compress, decompress
 from sonant.information import describe
-from sonant.loading import load
+from sonant.loading import load, load_named
 
 ORIGINAL = "original.flac"
 
@@ -108,16 +110,20 @@ class Desk:
         """Keep a recording: audio of any kind that can be read, or an .ecdc file.
 
         Raises:
-            SonantError: one sentence on what is wrong with the file of this name.
+            SonantError: one sentence on what is wrong with the file of this name; nothing of it stays.
         """
-        number = secrets.token_hex(8)
+        number, name = secrets.token_hex(8), Path(name).name or "recording"
         folder = self._folder / number
         folder.mkdir(parents=True)
-        with _as_file(folder, Path(name).name or "recording", data) as file:
-            keep = self._decode if data.startswith(MAGIC) else self._copy
-            seconds, coded = keep(file, folder / ORIGINAL)
-            with closing(open_source(folder / ORIGINAL)) as source:
-                rate, channels = source.sample_rate, source.channels
+        try:
+            with _as_file(folder, name, data) as file, _errors_naming(str(folder / ORIGINAL), name):
+                keep = self._decode if data.startswith(MAGIC) else self._copy
+                seconds, coded = keep(file, folder / ORIGINAL)
+                with closing(open_source(folder / ORIGINAL)) as source:
+                    rate, channels = source.sample_rate, source.channels
+        except BaseException:
+            rmtree(folder)
+            raise
         kept = min(seconds, self._seconds)
         self._takes[number] = Take(number, kept, rate, channels, seconds > kept, coded)
         return self._takes[number]
@@ -141,7 +147,7 @@ class Desk:
             rate = source.sample_rate
             limit = round(self._seconds * rate)
             with closing(FileSink(original, original, rate, source.channels)) as sink:
-                for block in source.blocks():
+                for block in model_blocks(source, str(file), rate, source.channels):
                     sink.write(block[:, : max(0, limit - done)])
                     done += block.shape[1]
                     if done > limit:
@@ -151,9 +157,14 @@ class Desk:
         return done / rate, None
 
     def _decode(self, file: Path, original: Path) -> tuple[float, Facts]:
-        decompress(file, original, duration=self._seconds)
+        decompress(file, original, duration=self._seconds, loader=self._named)
         facts = describe(file)
         return facts["seconds"], facts
+
+    def _named(self, model: str | Path) -> Codec:
+        """One of the page's models by the name that its files have, or one that any file may name."""
+        ours = (codec for codec in self._codecs.values() if codec.name == str(model))
+        return next(ours, None) or load_named(model)
 
     def _make(self, take: Take, model: str, bitrate: float) -> Version:
         if model not in self._codecs:

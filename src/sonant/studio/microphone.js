@@ -10,24 +10,34 @@ const TAP = `registerProcessor('tap', class extends AudioWorkletProcessor {
 
 class Microphone {
   async start() {
+    if (!navigator.mediaDevices) throw new Error('browsers allow it only on https and on localhost');
     this.stream = await navigator.mediaDevices.getUserMedia(
       {audio: {echoCancellation: false, noiseSuppression: false, autoGainControl: false}});
     this.context = new AudioContext();
     const module = URL.createObjectURL(new Blob([TAP], {type: 'text/javascript'}));
-    await this.context.audioWorklet.addModule(module);
-    URL.revokeObjectURL(module);
-    this.blocks = [];
-    const tap = new AudioWorkletNode(this.context, 'tap', {numberOfOutputs: 0});
-    tap.port.onmessage = ({data}) => this.blocks.push(data);
-    this.context.createMediaStreamSource(this.stream).connect(tap);
+    try {
+      await this.context.audioWorklet.addModule(module);
+      this.blocks = [];
+      const tap = new AudioWorkletNode(this.context, 'tap', {numberOfOutputs: 0});
+      tap.port.onmessage = ({data}) => this.blocks.push(data);
+      this.context.createMediaStreamSource(this.stream).connect(tap);
+    } catch (error) {
+      await this.close();
+      throw error;
+    } finally {
+      URL.revokeObjectURL(module);
+    }
   }
 
   /* What was recorded, a WAV file. */
   async stop() {
+    await this.close();
+    return wav(this.blocks, this.context.sampleRate);
+  }
+
+  async close() {
     this.stream.getTracks().forEach((track) => track.stop());
-    const {sampleRate} = this.context;
     await this.context.close();
-    return wav(this.blocks, sampleRate);
   }
 }
 

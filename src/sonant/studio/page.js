@@ -8,6 +8,7 @@ let models = [];
 let player = null;
 let microphone = null;
 let current = null; // {name, facts, images, round}: `round` changes with every list of versions
+let latest = null; // the recording that was handed in last
 let dragged = null;
 
 const TICK_HZ = 4000;
@@ -80,11 +81,10 @@ function figures(item, version, bitrate) {
   }));
 }
 
-/* The original and, one after the other, the model's bitrates. */
-async function present() {
+/* The original and, one after the other, the model's bitrates; playing goes on as it was. */
+async function present({position, from, to, playing} = {}) {
   const {facts} = current;
   const round = (current.round = Symbol('round'));
-  const position = player.position;
   player.clear();
   current.images = [];
   $('versions').replaceChildren();
@@ -96,8 +96,10 @@ async function present() {
   const rows = bitrates.map((bitrate) => row(`${bitrate} kbit/s`, 'waiting'));
   await ready(first, `takes/${facts.id}/original.flac`, round);
   if (current.round !== round) return;
-  player.seek(position);
+  if (to) player.loop(from, to);
+  player.seek(position ?? 0);
   hear(first);
+  if (playing) player.play();
   for (const [i, bitrate] of bitrates.entries()) {
     const item = rows[i];
     item.querySelector('.figures').textContent = 'coding …';
@@ -118,8 +120,10 @@ async function handIn(file, name) {
   player ??= new Player(new AudioContext());
   player.pause();
   say(`Reading ${name} …`);
+  const mine = (latest = Symbol(name));
   try {
     const facts = await post(`takes?${new URLSearchParams({name})}`, file);
+    if (latest !== mine) return;
     current = {name, facts, images: []};
     say(facts.cut ? `Only the first ${facts.seconds.toFixed(0)} s are taken; sonant studio --seconds takes more.` : '');
     const kind = {1: 'mono', 2: 'stereo'}[facts.channels] ?? `${facts.channels} channels`;
@@ -128,18 +132,21 @@ async function handIn(file, name) {
     $('take').hidden = false;
     await present();
   } catch (error) {
-    say(error.message);
+    if (latest === mine) say(error.message);
   }
 }
 
 async function record() {
+  $('record').disabled = true;
   try {
     if (microphone) {
       const recorder = microphone;
       microphone = null;
       $('record').textContent = 'Record';
       $('record').setAttribute('aria-pressed', 'false');
-      await handIn(await recorder.stop(), 'recording.wav');
+      const recording = await recorder.stop();
+      $('record').disabled = false;
+      await handIn(recording, 'recording.wav');
     } else {
       const recorder = new Microphone();
       await recorder.start();
@@ -149,6 +156,8 @@ async function record() {
     }
   } catch (error) {
     say(`The microphone cannot be used (${error.message}).`);
+  } finally {
+    $('record').disabled = false;
   }
 }
 
@@ -177,10 +186,11 @@ function draw() {
   $('time').textContent = `${clock(player.position)} of ${clock(player.duration)}`;
   canvas.setAttribute('aria-valuemax', player.duration.toFixed(1));
   canvas.setAttribute('aria-valuenow', player.position.toFixed(1));
+  canvas.setAttribute('aria-valuetext', clock(player.position));
   $('play').textContent = player.playing ? 'Pause' : 'Play';
   const looping = player.from > 0 || player.to < player.duration;
-  $('loop').disabled = !looping;
-  $('loop').textContent = looping ? 'Play the whole again' : 'Drag over the picture to loop a part';
+  $('loop').hidden = !looping;
+  $('hint').hidden = looping;
 }
 
 const timeAt = (event) => {
@@ -202,13 +212,16 @@ $('spectrogram').onpointerup = (event) => {
 $('play').onclick = () => player.toggle();
 $('loop').onclick = () => player.whilePaused(() => Object.assign(player, {from: 0, to: player.duration}));
 $('record').onclick = record;
-$('model').onchange = () => current && present();
+$('model').onchange = () => {
+  const {position, from, to, playing} = player ?? {};
+  if (current) present({position, from, to, playing});
+};
 $('file').onchange = () => {
   const [file] = $('file').files;
   if (file) handIn(file, file.name);
   $('file').value = '';
 };
-$('choose').onkeydown = (event) => { if (event.key === 'Enter' || event.key === ' ') $('file').click(); };
+$('choose').onclick = () => $('file').click();
 
 document.addEventListener('dragover', (event) => { event.preventDefault(); $('hand-in').classList.add('over'); });
 document.addEventListener('dragleave', () => $('hand-in').classList.remove('over'));
@@ -219,17 +232,23 @@ document.addEventListener('drop', (event) => {
   if (file) handIn(file, file.name);
 });
 document.addEventListener('keydown', (event) => {
-  if (!current || event.ctrlKey || event.metaKey || event.altKey || event.target.matches('select, label')) return;
+  if (!current || event.ctrlKey || event.metaKey || event.altKey || keyOfElement(event)) return;
   if (event.key >= '0' && event.key <= '9') hear($('versions').children[Number(event.key)]);
   else if (event.key === 'ArrowLeft') player.seek(player.position - 1);
   else if (event.key === 'ArrowRight') player.seek(player.position + 1);
+  else if (event.key === 'Home') player.seek(player.from);
+  else if (event.key === 'End') player.seek(player.to);
   else if (!playerKey(player, event.key)) return;
   event.preventDefault();
 });
 
-fetch('models').then((answer) => answer.json()).then((found) => {
-  models = found;
+async function begin() {
+  const answer = await fetch('models');
+  if (!answer.ok) throw new Error(await answer.text());
+  models = await answer.json();
   $('model').replaceChildren(...models.map(({name, channels}) =>
     new Option(`${name} (${channels === 1 ? 'mono' : 'stereo'})`)));
   requestAnimationFrame(draw);
-});
+}
+
+begin().catch((error) => say(`The models could not be had (${error.message}). Load the page again.`));

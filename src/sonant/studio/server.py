@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from functools import partial
-from http.server import ThreadingHTTPServer
 from typing import Any
 
 from sonant.errors import SonantError
 from sonant.studio.desk import Desk, Take
-from sonant.web.server import PageHandler
+from sonant.web.server import PageHandler, PageServer
 
 LARGEST = 200 << 20
 
@@ -70,6 +69,6 @@ class _Handler(PageHandler):
         return None, ""
 
 
-def studio_server(desk: Desk, host: str = "127.0.0.1", port: int = 0) -> ThreadingHTTPServer:
+def studio_server(desk: Desk, host: str = "127.0.0.1", port: int = 0) -> PageServer:
     """A server for a desk, bound but not yet running."""
-    return ThreadingHTTPServer((host, port), partial(_Handler, desk))
+    return PageServer((host, port), partial(_Handler, desk))

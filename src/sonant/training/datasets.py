@@ -153,8 +153,16 @@ def tar_archive(path: Path, kind: str = "general") -> Iterator[Recording]:
 
 
 def path_list(path: Path, kind: str = "general") -> Iterator[Recording]:
-    """A text file: on each line a path, and after tabs, if wanted, kind and split."""
-    for line in path.read_text("utf-8").splitlines():
+    """A text file: on each line a path, and after tabs, if wanted, kind and split.
+
+    Raises:
+        ConfigError: if it is no text in UTF-8.
+    """
+    try:
+        lines = path.read_text("utf-8").split("\n")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is no list; name a folder, a tar, a list or a manifest") from None
+    for line in lines:
         name, *rest = line.strip().split("\t")
         if not name or name.startswith("#"):
             continue

@@ -93,6 +93,16 @@ class Player {
   }
 }
 
+/* Whether a key is for the element that has the focus, not for the page. */
+function keyOfElement(event) {
+  return event.target.matches('select') || (' Enter'.includes(event.key) && event.target.closest('button, a') !== null);
+}
+
+/* After a press of a pointer the keys are the page's again. */
+document.addEventListener('click', (event) => {
+  if (event.detail) event.target.closest('button')?.blur();
+});
+
 /* The keys that all pages share; false if it was none of them. */
 function playerKey(player, key) {
   if (key === ' ') player.toggle();

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
@@ -18,6 +19,15 @@ KINDS = {
     ".ecdc": "application/octet-stream",
 }
 PAGE_KINDS = (".html", ".css", ".js")
+
+
+class PageServer(ThreadingHTTPServer):
+    """Answers each request in a thread of its own."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say what went wrong, unless it is that the browser went away."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class PageHandler(BaseHTTPRequestHandler):
@@ -35,13 +45,25 @@ class PageHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """A file of the page, or what the page asks for."""
+        self._expect_body()
         path = urlsplit(self.path).path
         if not self._send_page(path):
             self.get(path)
 
     def do_POST(self) -> None:
-        """What the page hands in."""
-        self.post(urlsplit(self.path).path)
+        """What the page hands in; pages of others may not."""
+        self._expect_body()
+        origin = self.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc != self.headers.get("Host"):
+            self.send_problem("this comes from the page of another server", HTTPStatus.FORBIDDEN)
+        else:
+            self.post(urlsplit(self.path).path)
+
+    def _expect_body(self) -> None:
+        """What is sent with a request and not read would be taken for the next request."""
+        self._keep = not self.close_connection
+        announced = "Transfer-Encoding" in self.headers or self.headers.get("Content-Length", "0") != "0"
+        self.close_connection = announced or self.close_connection
 
     def get(self, path: str) -> None:
         """Answer a page that asks for what is no file of it."""
@@ -83,17 +105,22 @@ class PageHandler(BaseHTTPRequestHandler):
         self.send_problem("there is nothing here", HTTPStatus.NOT_FOUND)
 
     def body(self, largest: int) -> bytes | None:
-        """What was sent, up to so many bytes; None if it is nothing or more, and the connection ends."""
+        """What was sent, up to so many bytes; None if it is nothing, more, or was cut off."""
         length = self.headers.get("Content-Length") or ""
         if not length.isdecimal() or not 0 < int(length) <= largest:
-            self.close_connection = True
             return None
-        return self.rfile.read(int(length))
+        data = self.rfile.read(int(length))
+        if len(data) < int(length):
+            return None
+        self.close_connection = not self._keep
+        return data
 
     def _send(self, data: bytes, kind: str, status: HTTPStatus) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
         self.send_header("Cache-Control", "no-store")
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(data)

@@ -82,6 +82,7 @@ function row(index) {
   };
   slider.oninput = rate;
   slider.onchange = rate;
+  slider.onpointerup = rate;
   slider.onpointerdown = () => { if (player.active !== index) select(index); };
   return item;
 }
@@ -152,8 +153,7 @@ $('from').oninput = () => { player.loop((player.duration * $('from').value) / 10
 $('to').oninput = () => { player.loop(player.from, (player.duration * $('to').value) / 100); show(); };
 
 document.addEventListener('keydown', (event) => {
-  if (!trial || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === 'Enter' && event.target.closest?.('button')) return;
+  if (!trial || event.ctrlKey || event.metaKey || event.altKey || keyOfElement(event)) return;
   if (playerKey(player, event.key)) show();
   else if (event.key >= '0' && event.key <= '9') select(Number(event.key));
   else if (event.key === 'Enter') next();

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from sonant.evaluation.mushra.results import RatingError, RatingsFile
 from sonant.evaluation.mushra.session import Session, read_session
-from sonant.web.server import PageHandler
+from sonant.web.server import PageHandler, PageServer
 
 RESULTS = "results.csv"
 _MAX_BODY = 1 << 20
@@ -57,7 +56,7 @@ def _blinded(session: Session, rater: str) -> dict[str, Any]:
     }
 
 
-def mushra_server(folder: Path, host: str = "127.0.0.1", port: int = 0) -> ThreadingHTTPServer:
+def mushra_server(folder: Path, host: str = "127.0.0.1", port: int = 0) -> PageServer:
     """A server for a session folder, bound but not yet running; ratings go to `results.csv` in it.
 
     Raises:
@@ -65,4 +64,4 @@ def mushra_server(folder: Path, host: str = "127.0.0.1", port: int = 0) -> Threa
     """
     session = read_session(folder)
     ratings = RatingsFile(session, folder / RESULTS)
-    return ThreadingHTTPServer((host, port), partial(_Handler, session, folder, ratings))
+    return PageServer((host, port), partial(_Handler, session, folder, ratings))
