@@ -15,14 +15,17 @@ class CodecNetwork(nn.Module):
     Args:
         config: of the model.
         beam: how many beginnings `forward` keeps while it searches for codes.
+        codebook_decay: of the moving averages that are the codebooks.
     """
 
-    def __init__(self, config: CodecConfig, beam: int = 1) -> None:
+    def __init__(self, config: CodecConfig, beam: int = 1, codebook_decay: float = 0.99) -> None:
         super().__init__()
         self.config = config
         self.encoder = SEANetEncoder(config)
         self.decoder = SEANetDecoder(config)
-        self.quantizer = ResidualVectorQuantizer(config.dimension, config.n_q, config.bins, beam=beam)
+        self.quantizer = ResidualVectorQuantizer(
+            config.dimension, config.n_q, config.bins, codebook_decay, beam=beam
+        )
 
     def forward(self, audio: Tensor, n_q: int) -> tuple[Tensor, Quantized]:
         """Code and decode `audio`; `n_q` = 0 leaves the latents as they are."""

@@ -35,7 +35,7 @@ def build_codec(recipe: Recipe) -> CodecNetwork:
         WeightsError: if the weights cannot be read or are of another model.
     """
     model = recipe.model
-    network = CodecNetwork(model, recipe.beam)
+    network = CodecNetwork(model, recipe.beam, recipe.codebook_decay)
     initialise(network)
     if recipe.start:
         _start_from(network, recipe.start, frames_per_batch(recipe))

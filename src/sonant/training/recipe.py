@@ -195,6 +195,8 @@ class Recipe:
         start: weights to begin from.
         codebooks: the n_q drawn.
         beam: how many beginnings the search for codes keeps, 1 for the nearest entries as in the paper.
+        codebook_decay: of the moving averages that are the codebooks. An entry is then the mean of about
+            frames in a batch / (bins · (1 − decay)) vectors: the fewer, the noisier.
         decoder_only: encoder and codebooks stay as they are, and so do the codes of any audio.
     """
 
@@ -204,6 +206,7 @@ class Recipe:
     codebooks: tuple[int, ...] = ()
     quantizer: str = "rvq"
     beam: int = 1
+    codebook_decay: float = 0.99
     decoder_only: bool = False
     loss: LossRecipe = field(default_factory=LossRecipe)
     discriminator: DiscriminatorRecipe = field(default_factory=DiscriminatorRecipe)
@@ -328,6 +331,7 @@ def _check_crops(recipe: Recipe) -> None:
 
 RANGES: Ranges = {
     "beam": POSITIVE,
+    "codebook_decay": DECAY,
     "model.sample_rate": POSITIVE,
     "model.channels": POSITIVE,
     "model.dimension": POSITIVE,
