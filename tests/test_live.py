@@ -16,9 +16,10 @@ from sonant.audio import Audio
 from sonant.codec import Codec
 from sonant.codes import Codes, join
 from sonant.concealment import FADE_FRAMES, ConcealingDecoder
+from sonant.entropy.packing import packed_size
 from sonant.errors import ConfigError
 from sonant.evaluation.metrics.signal import si_snr
-from sonant.live import FARTHEST_FRAMES, JitterBuffer, Packet
+from sonant.live import FARTHEST_FRAMES, HEAD, JitterBuffer, Packet
 
 HOP = 320
 
@@ -244,3 +245,49 @@ def test_over_udp(example: ModuleType, codec: Codec, speech: Audio) -> None:
         assert dropped
         kept.append(si_snr(whole[0, : heard.shape[1]], heard[0]))
     assert kept == sorted(kept, reverse=True)
+
+
+@pytest.mark.parametrize(("count", "n_q"), [(0, 1), (1, 0), (1, 255)])
+def test_packets_that_no_codec_sent_are_none(codec: Codec, count: int, n_q: int) -> None:
+    data = HEAD.pack(0, count, n_q) + bytes(packed_size(count * n_q, codec.config.bits_per_code))
+    assert Packet.from_bytes(data, codec.config) is None
+
+
+def test_numbers_begin_at_zero_again(codec: Codec) -> None:
+    packet = Packet.from_bytes(Packet(2**32 + 5, coded(1)).to_bytes(codec.config), codec.config)
+    assert packet is not None and packet.first == 5
+
+
+def test_a_deep_buffer_waits_for_what_is_within_its_depth() -> None:
+    assert played(JitterBuffer(1000), frames(0, 8), frames(500, 508), frames(8, 16)) == [
+        *range(16),
+        *[-1] * 484,
+        *range(500, 508),
+    ]
+
+
+def test_a_lost_frame_is_the_first_code_of_the_last_and_every_loss_fades_anew(
+    codec: Codec, speech: Audio
+) -> None:
+    codes = codec.encode(speech[:, : 12 * HOP])
+    decoder, stream = ConcealingDecoder(codec), codec.decoder()
+    for start in (0, 6):
+        part = Codes(codes.values[:, start : start + 6], 6 * HOP)
+        decoder.push(part)
+        stream.push(part)
+        level = 1.0
+        for number in (1, 2):
+            plain = stream.push(Codes(part.values[:1, -1:], HOP))
+            ramp = np.linspace(level, 1 - number / FADE_FRAMES, HOP + 1)[1:]
+            np.testing.assert_allclose(decoder.lose(1), plain * ramp, atol=1e-5)
+            level = ramp[-1]
+
+
+def test_after_a_long_loss_the_decoder_begins_afresh(codec: Codec, speech: Audio) -> None:
+    codes = codec.encode(speech[:, : 12 * HOP])
+    first, second = (Codes(codes.values[:, n : n + 6], 6 * HOP) for n in (0, 6))
+    decoder = ConcealingDecoder(codec)
+    decoder.push(first)
+    decoder.lose(FADE_FRAMES + 1)
+    fresh = codec.decoder(low_latency=True).push(second)
+    np.testing.assert_allclose(decoder.push(second)[:, HOP:], fresh[:, HOP:], atol=1e-5)

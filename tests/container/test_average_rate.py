@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 import sonant
 from lm_files import MONO, STEREO, random_codes, small_model
 from sonant.codec import Codec
+from sonant.codes import Codes
 from sonant.config import CodecConfig
 from sonant.container import version1
 from sonant.container.average_rate import AverageRate
 from sonant.container.probe import probe
 from sonant.container.reader import ChunkReader, Damage, decoded
+from sonant.container.version1 import CHUNK_FIXED, Chunk
 from sonant.container.writer import FileWriter
 from sonant.errors import ConfigError
 from sonant.files import compress
@@ -130,3 +132,24 @@ def test_what_cannot_be_kept_to_is_refused(
     with pytest.raises(ConfigError, match="average bitrate"):
         compress(speech_file, tmp_path / "a.ecdc", model=codec, **{"abr": 4.0, **settings})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("left", "extra"), [(80, 2), (-40, -4)])
+def test_a_quarter_of_what_is_left_over_and_all_of_what_is_lacking(
+    monkeypatch: pytest.MonkeyPatch, left: int, extra: int
+) -> None:
+    """A codebook takes 10 bytes, a chunk's share is 100 bytes beside its head."""
+    monkeypatch.setattr(
+        "sonant.container.average_rate.bits_of_books", lambda lm, values: np.full(len(values), 80.0)
+    )
+    samples = 24_000
+    average = AverageRate((CHUNK_FIXED + 100) * 8 / 1000, samples, None)  # type: ignore[arg-type]
+    average._saved = left
+
+    def coded(codes: Codes) -> Chunk:
+        return Chunk(0, codes.frames, codes.length, codes.n_q, 1, bytes(10 * codes.n_q))
+
+    chunk = average(Codes(np.zeros((32, 75), np.int16), samples), coded)
+    assert chunk.n_q == 10 + extra
+    assert average._saved == pytest.approx(left - 10 * extra)
+    assert average._ratio == pytest.approx(1.0)

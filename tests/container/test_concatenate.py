@@ -77,3 +77,10 @@ def test_files_by_name(tmp_path: Path) -> None:
         join_files([one, two], out, overwrite=True)
     with out.open("rb") as file:
         assert find_index(file) == index
+
+
+def test_a_file_whose_header_had_to_be_mended_is_not_joined() -> None:
+    data = bytearray(file_of(random_codes(MONO, 4, 32_000), MONO).getvalue())
+    data[20] ^= 1
+    with pytest.raises(FormatError, match="a: is damaged"):
+        concatenate([("a", io.BytesIO(bytes(data)))], io.BytesIO())

@@ -251,3 +251,22 @@ def test_round_trip_of_any_length(n_q: int, length: int, random) -> None:
     np.testing.assert_array_equal(again.values, codes.values)
     np.testing.assert_array_equal(again.scales, codes.scales)
     assert again.length == length
+
+
+def test_a_volume_that_is_no_number() -> None:
+    config = config_of("48khz")
+    codes = Codes(np.zeros((2, config.frames_for(640)), np.int16), 640, np.array([np.nan], np.float32))
+    out = io.BytesIO()
+    version0.write(out, config, codes, "encodec_48khz")
+    source = io.BytesIO(out.getvalue())
+    with pytest.raises(FormatError, match="not a number"):
+        version0.read(source, version0.read_header(source), config)
+
+
+def test_a_language_model_of_fewer_codebooks() -> None:
+    class Small:
+        n_q = 1
+
+    header = version0.Header("encodec_24khz", 320, 2, True)
+    with pytest.raises(FormatError, match="language model has 1"):
+        version0.read(io.BytesIO(bytes(99)), header, config_of("24khz"), Small())  # type: ignore[arg-type]

@@ -1,6 +1,8 @@
 """Version 1 files: round trips, damage, cuts, seeking."""
 
 import io
+import tracemalloc
+import zlib
 from collections.abc import Iterator
 from functools import cache
 
@@ -288,7 +290,10 @@ def test_memory_stays_with_the_data() -> None:
             return next(self._bytes, b"")
 
     header, stream, _ = probe(Dripping())
+    tracemalloc.start()
     items = list(ChunkReader(stream, header))  # type: ignore[arg-type]
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
     assert len(items) == 1 and isinstance(items[0], Damage)
 
 
@@ -297,3 +302,97 @@ def test_tags_that_no_reader_would_take_are_not_written(tags: dict[str, str]) ->
     header = version1.Header("a", "0" * 16, 24_000, 1, 320, tags=tags)
     with pytest.raises(ConfigError, match="tags"):
         header.to_bytes()
+
+
+def test_a_chunk_may_begin_days_after_the_start() -> None:
+    chunk = version1.Chunk(5 << 32 | 7, 2, 640, 1, version1.PACKED, b"abc")
+    assert version1.parse_chunk(chunk.to_bytes(320), 320) == chunk
+
+
+@pytest.mark.parametrize(
+    "change", [{"start": 1 << 48}, {"frames": 1 << 16}, {"samples": 1}, {"payload": bytes(1 << 16)}]
+)
+def test_a_chunk_beyond_the_format_is_refused(change: dict) -> None:
+    values = {"start": 0, "frames": 300, "samples": 96_000, "n_q": 1, "coding": 0, "payload": b""}
+    with pytest.raises(FormatError, match="too big"):
+        version1.Chunk(**{**values, **change}).to_bytes(320)
+
+
+@pytest.mark.parametrize("numbers", [b"\x05\x80", b"\x05\x01", b"\x05\x01" + b"\xff" * 9 + b"\x01"])
+def test_an_index_of_good_checksum_that_makes_no_sense(numbers: bytes) -> None:
+    """A number that is cut, one number too few, and one beyond 63 bits."""
+    body = version1.INDEX_HEAD.pack(version1.INDEX_SYNC, len(numbers)) + numbers
+    size = len(body) + version1.INDEX_TAIL.size
+    with pytest.raises(FormatError, match="makes no sense"):
+        parse_index(body, version1.INDEX_TAIL.pack(zlib.crc32(body), size, version1.INDEX_END))
+
+
+def test_a_chunk_that_comes_twice_is_played_once() -> None:
+    data, codes = sample_file()
+    index = find_index(io.BytesIO(data))
+    assert index
+    offset, size = index.places()[1][0], index.sizes[1]
+    items = read(data[: offset + size] + data[offset:], MONO)
+    assert any(isinstance(item, Damage) for item in items)
+    assert kept(items, codes) == codes.frames
+
+
+def test_a_chunk_whose_frames_do_not_fit_its_samples() -> None:
+    chunk = version1.Chunk(0, 20, 19 * 320, 4, version1.PACKED, bytes(100)).to_bytes(320)
+    head = header_of(MONO).to_bytes()
+    (item,) = read(head + chunk + Index(len(head), (len(chunk),), (19 * 320,)).to_bytes(), MONO)
+    assert isinstance(item, Damage)
+
+
+@pytest.mark.parametrize("volume", [np.nan, np.inf])
+def test_a_volume_that_is_no_number(volume: float) -> None:
+    codes = random_codes(STEREO, 2, 40_000)
+    assert codes.scales is not None
+    codes.scales[0] = volume
+    (item,) = read(written(STEREO, [codes]), STEREO)
+    assert isinstance(item, Damage)
+
+
+def test_a_chunk_that_is_elsewhere_than_the_index_says() -> None:
+    chunk = version1.Chunk(320, 1, 320, 8, 0, bytes(10)).to_bytes(320)
+    index = Index(0, (len(chunk),), (320,))
+    item = read_chunk_at(io.BytesIO(chunk), index, 0, header_of(MONO))
+    assert item == Damage(0, 320, "data that does not match its checksum")
+
+
+@pytest.mark.parametrize("junk", [1, 38, 39, 40, 79])
+def test_the_next_chunk_is_found_wherever_it_begins(junk: int) -> None:
+    """Even where its two sync bytes are read in two pieces."""
+    data, codes = sample_file()
+    first = len(header_of(MONO).to_bytes())
+    assert kept(read(data[:first] + bytes(junk) + data[first:], MONO), codes) == codes.frames
+
+
+def test_a_last_chunk_that_is_missing_is_told_by_the_index() -> None:
+    data, _ = sample_file()
+    index = find_index(io.BytesIO(data))
+    assert index
+    offset, start = index.places()[-1]
+    (damage,) = [
+        item
+        for item in read(data[:offset] + data[offset + index.sizes[-1] :], MONO)
+        if isinstance(item, Damage)
+    ]
+    assert (damage.start, damage.samples) == (start, index.samples[-1])
+
+
+def test_a_later_version_and_a_boundless_header_are_a_sentence() -> None:
+    with pytest.raises(FormatError, match="version 2, which is newer"):
+        probe(io.BytesIO(b"ECDC\x02" + bytes(40)))
+    for version, size in ((0, 1 << 17), (1, 1 << 21)):
+        with pytest.raises(FormatError, match="too long"):
+            probe(io.BytesIO(version1.PREFIX.pack(b"ECDC", version, size) + bytes(40)))
+
+
+@pytest.mark.parametrize(
+    "change", [{"sample_rate": 0}, {"hop_length": 0}, {"channels": 0}, {"sample_rate": 1 << 31}]
+)
+def test_a_header_of_good_checksum_that_makes_no_sense(change: dict) -> None:
+    values = {"model": "a", "weights": "0" * 16, "sample_rate": 24_000, "channels": 1, "hop_length": 320}
+    with pytest.raises(FormatError, match="makes no sense"):
+        version1.read_header(io.BytesIO(version1.Header(**{**values, **change}).to_bytes()))

@@ -13,6 +13,8 @@ from sonant.codec import Codec
 from sonant.codes import Codes, join
 from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.entropy.lm_coder import encode_chunk
+from sonant.entropy.lm_store import load_language_model
+from sonant.entropy.range_coder import TOTAL
 from sonant.entropy.rate_distortion import RateDistortionSearch
 from sonant.errors import ConfigError
 from sonant.evaluation.metrics import METRICS
@@ -106,3 +108,73 @@ def test_where_no_language_model_codes_there_is_no_search(
 def test_what_is_no_share_is_refused(codec: Codec, speech_file: Path, tmp_path: Path, rdo: float) -> None:
     with pytest.raises(ConfigError, match="from 0 to 1"):
         compress(speech_file, tmp_path / "a.ecdc", model=codec, rdo=rdo)
+
+
+BOOKS, BINS = 3, 4
+LM = Path("tests/data/lm/small.lm.safetensors")
+
+
+class Tables:
+    """A language model of tables: what a code costs hangs on the codes before it in its step."""
+
+    def __init__(self, seed: int) -> None:
+        self.tables = (
+            np.random.default_rng(seed).normal(0, 2, (BOOKS, BINS**BOOKS, BINS)).astype(np.float32)
+        )
+
+    def before_steps(self, values: np.ndarray) -> np.ndarray:
+        return np.zeros((values.shape[1], 1), np.int64)
+
+    def logits(self, before: np.ndarray, book: int) -> np.ndarray:
+        return self.tables[book][before[:, 0]].copy()
+
+    def with_code(self, before: np.ndarray, book: int, codes: np.ndarray) -> np.ndarray:
+        return BINS * before + codes[:, None] + 1
+
+    def nats(self, codes: tuple[int, ...]) -> float:
+        total, before = 0.0, np.zeros((1, 1), np.int64)
+        for book, code in enumerate(codes):
+            logits = self.logits(before, book)[0].astype(float)
+            total += np.log(np.exp(logits).sum()) - logits[code]
+            before = self.with_code(before, book, np.array([code]))
+        return total
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
+def test_the_search_is_that_of_the_formula_by_hand(strength: float) -> None:
+    """The best 3 beginnings by ‖x − Σe‖² + λ · nats, λ being strength · ‖x − nearest‖² / log(bins)."""
+    random = np.random.default_rng(1)
+    books = random.normal(0, 1, (BOOKS, BINS, 4)).astype(np.float32)
+    latents = random.normal(0, 1, (40, 4)).astype(np.float32)
+    nearest, rest = np.empty((BOOKS, 40), np.int16), latents.copy()
+    for k in range(BOOKS):
+        nearest[k] = np.square(rest[:, None] - books[k]).sum(2).argmin(1)
+        rest -= books[k][nearest[k]]
+    lm = Tables(2)
+    found = RateDistortionSearch(lm, books, strength, 3)(nearest, latents)  # type: ignore[arg-type]
+    for x, left, codes in zip(latents, rest, found.T, strict=True):
+        price = strength * np.square(left).sum() / np.log(BINS)
+
+        def cost(codes: tuple[int, ...], x: np.ndarray = x, price: float = price) -> float:
+            error = x - sum(books[k][code] for k, code in enumerate(codes))
+            return float(np.square(error).sum() + price * lm.nats(codes))
+
+        beginnings: list[tuple[int, ...]] = [()]
+        for _ in range(BOOKS):
+            beginnings = sorted(((*b, c) for b in beginnings for c in range(BINS)), key=cost)[:3]
+        assert cost(tuple(codes.tolist())) == pytest.approx(cost(beginnings[0]), abs=1e-4)
+
+
+def test_logits_are_the_logarithms_of_the_frequencies() -> None:
+    lm = load_language_model(LM)
+    before = lm.before_steps(np.random.default_rng(0).integers(0, 200, (4, 20)).astype(np.int16))
+    logits = lm.logits(before, 0).astype(float)
+    nats = (
+        np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1, keepdims=True))
+        + logits.max(1, keepdims=True)
+        - logits
+    )
+    widths = np.diff(lm.cumulative(before, 0)) / TOTAL
+    often = widths > 2e-4
+    assert often.sum() > 100
+    np.testing.assert_allclose(nats[often], -np.log(widths[often]), atol=0.1)

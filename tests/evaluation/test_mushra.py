@@ -18,15 +18,14 @@ from sonant.cli import main
 from sonant.errors import AudioError, ConfigError
 from sonant.evaluation.metrics.loudness import loudness
 from sonant.evaluation.metrics.signal import bandwidth
-from sonant.evaluation.mushra.prepare import prepare
+from sonant.evaluation.mushra.prepare import _at_loudness, _equally_loud, low_anchor, prepare
 from sonant.evaluation.mushra.report import (
-    Rating,
     mean_score,
     rejected_raters,
     summarise,
     write_mushra_report,
 )
-from sonant.evaluation.mushra.results import COLUMNS, read_ratings
+from sonant.evaluation.mushra.results import COLUMNS, Rating, RatingError, RatingsFile, read_ratings
 from sonant.evaluation.mushra.server import RESULTS, mushra_server
 from sonant.evaluation.mushra.session import ANCHOR, REFERENCE, Session, Trial, read_session
 from sonant.evaluation.run import Plan
@@ -387,3 +386,73 @@ def _loops(page: Any) -> None:
     assert page.run("return [player.from, player.to]") == [0, page.run("return player.duration")]
     page.press("Space")
     assert not page.run("return player.playing")
+
+
+TRIALS = tuple(
+    Trial(str(n), category, f"open{n}", {f"a{n}": REFERENCE, f"b{n}": ANCHOR, f"c{n}": "x", f"d{n}": "y"})
+    for n, category in enumerate(("music", "music", "speech"))
+)
+
+
+def tone(seconds: float, level: float = 0.1) -> np.ndarray:
+    return (level * np.sin(2 * np.pi * 997 * np.arange(int(seconds * RATE)) / RATE)).astype(np.float32)
+
+
+def test_the_anchor_is_whole_up_to_3_5_khz_and_nothing_from_3_7_on() -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, (2, RATE)).astype(np.float32)
+    before, after = (np.abs(np.fft.rfft(audio, axis=1)) for audio in (noise, low_anchor(noise, RATE)))
+    np.testing.assert_allclose(after[:, :3500], before[:, :3500], rtol=1e-2, atol=1e-3)
+    assert after[:, 3701:].max() < 1e-2
+    assert after[:, 3600].mean() > 0.1 * before[:, 3600].mean()
+
+
+def test_quiet_parts_that_pass_the_gate_once_louder_are_counted() -> None:
+    """At first the second half lies under the gate at −70 LUFS."""
+    audio = np.concatenate([tone(4, 10 ** (-60 / 20)), tone(4, 10 ** (-69 / 20))])[None]
+    assert loudness(_at_loudness(audio, -23.0, RATE), RATE) == pytest.approx(-23, abs=0.05)
+
+
+def test_versions_have_the_loudness_of_the_reference_and_none_clips() -> None:
+    quiet = tone(2, 0.05)[None]
+    matched = _equally_loud({REFERENCE: quiet, "x": 0.3 * quiet}, RATE)
+    for audio in matched.values():
+        assert loudness(audio, RATE) == pytest.approx(loudness(quiet, RATE), abs=0.02)
+    clicks = np.zeros_like(quiet)
+    clicks[0, ::2400] = 0.5
+    matched = _equally_loud({REFERENCE: quiet, "x": clicks}, RATE)
+    assert np.abs(matched["x"]).max() == pytest.approx(0.98, abs=1e-3)
+    assert loudness(matched["x"], RATE) == pytest.approx(loudness(matched[REFERENCE], RATE), abs=0.02)
+
+
+def test_a_sound_rated_twice_at_once_is_refused_and_later_replaces(tmp_path: Path) -> None:
+    session = Session("s", 1, TRIALS)
+    ratings, path = RatingsFile(session, tmp_path / "r.csv"), tmp_path / "r.csv"
+    given = [{"stimulus": name, "score": 50} for name in TRIALS[0].stimuli]
+    with pytest.raises(RatingError, match="one rating for each"):
+        ratings.add({"rater": "r", "trial": "0", "ratings": [*given, given[0]]})
+    for score in (50, 60):
+        ratings.add({"rater": "r", "trial": "0", "ratings": [{**r, "score": score} for r in given]})
+    assert [rating.score for rating in read_ratings(path, session)] == [60] * 4
+
+
+def test_categories_have_means_of_their_own() -> None:
+    scores = {"0": 80.0, "1": 90.0, "2": 40.0}
+    ratings = [
+        Rating("r", trial, system, 95.0 if system == REFERENCE else score)
+        for trial, score in scores.items()
+        for system in (REFERENCE, "x")
+    ]
+    found = summarise(Session("s", 1, TRIALS), ratings).scores["x"]
+    assert {group: (score.mean, score.count) for group, score in found.items()} == {
+        "all": (70.0, 1),
+        "music": (85.0, 1),
+        "speech": (40.0, 1),
+    }
+
+
+def test_orders_of_sounds_differ_between_raters_and_between_seeds() -> None:
+    sessions = [Session("s", seed, TRIALS) for seed in range(8)]
+    of_seeds = {str(session.order("r")) for session in sessions}
+    of_raters = {str(sorted(map(str, sessions[0].order(f"r{n}")))) for n in range(8)}
+    assert len(of_seeds) > 4
+    assert len(of_raters) > 4

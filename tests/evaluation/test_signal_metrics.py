@@ -120,3 +120,68 @@ def test_identical_is_best_and_noise_worsens_step_by_step(key: str, music_24: Au
     scores = [metric.better * metric.measure(music_24, music_24 + level * hiss, RATE) for level in levels]
     assert scores == sorted(scores, reverse=True)
     assert len(set(scores)) == len(levels)
+
+
+SINE = np.sin(2 * np.pi * 997 * np.arange(48_000 * 4) / 48_000)
+
+
+def low_passed(edge: int) -> np.ndarray:
+    spectrum = np.fft.rfft(noise())
+    spectrum[np.fft.rfftfreq(2 * RATE, 1 / RATE) > edge] = 0
+    return np.fft.irfft(spectrum)
+
+
+@pytest.mark.parametrize(
+    ("below", "expected"), [(15, -3.01), (8, -3.01 + 10 * np.log10((1 + 10**-0.8) / 2))]
+)
+def test_loudness_leaves_out_what_is_10_lu_below(below: float, expected: float) -> None:
+    both = np.concatenate([SINE, SINE * 10 ** (-below / 20)])
+    assert loudness(both[None], 48_000) == pytest.approx(expected, abs=0.25)
+
+
+def test_the_absolute_gate_is_at_minus_70() -> None:
+    assert loudness(SINE[None] * 10 ** (-66 / 20), 48_000) == pytest.approx(-69.01, abs=0.01)
+    assert loudness(SINE[None] * 10 ** (-68 / 20), 48_000) == float("-inf")
+
+
+def test_loudness_is_that_of_blocks_of_400_ms_every_100_ms() -> None:
+    tone = np.pad(SINE[: int(0.4 * 48_000)], int(0.2 * 48_000))
+    expected = -3.01 + 10 * np.log10((0.5 + 0.75 + 1 + 0.75 + 0.5) / 5)
+    assert loudness(tone[None], 48_000) == pytest.approx(expected, abs=0.1)
+
+
+def test_a_louder_version_has_a_loudness_difference_above_zero() -> None:
+    x = noise()[None].astype(np.float32)
+    assert METRICS["loudness"].measure(x, 2 * x, RATE) == pytest.approx(6.02, abs=0.05)
+
+
+def test_the_bandwidth_of_stereo_is_that_of_its_wider_channel() -> None:
+    for channels in ((3500, 8000), (8000, 3500)):
+        audio = np.stack([low_passed(edge) for edge in channels])
+        assert METRICS["bandwidth"].measure(audio, audio, RATE) == pytest.approx(8, abs=0.12)
+
+
+def test_a_tone_that_begins_at_once_is_no_wider() -> None:
+    tone = np.cos(2 * np.pi * 1000 * np.arange(RATE // 4) / RATE)
+    assert bandwidth(tone, RATE) < 1.3
+
+
+def test_si_snr_takes_all_channels_as_one_signal() -> None:
+    loud, quiet = noise(), 0.01 * noise(seed=1)
+    wanted = np.stack([loud, quiet]).astype(np.float32)
+    got = wanted + np.stack([0.1 * noise(seed=2), 0.1 * noise(seed=3)]).astype(np.float32)
+    score = METRICS["si_snr"].measure(wanted, got, RATE)
+    assert score == pytest.approx(si_snr(wanted.ravel(), got.ravel()), abs=1e-3)
+    assert score == pytest.approx(10 * np.log10(1 / 0.02), abs=0.2)
+
+
+def test_the_log_spectral_distance_is_a_mean_over_time() -> None:
+    """Half of the time 0 dB, half of it 6: a root of the mean over all would be 4.3."""
+    x = noise(4.0)
+    got = np.concatenate([x[: len(x) // 2], x[len(x) // 2 :] / 2])
+    assert log_spectral_distance(x, got, RATE) == pytest.approx(10 * np.log10(2), rel=0.05)
+
+
+def test_a_delay_beyond_ten_milliseconds_is_not_undone() -> None:
+    whole = noise(0.3)
+    assert abs(best_lag(whole[600:], whole[:-600], RATE)) <= 240

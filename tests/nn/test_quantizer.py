@@ -206,3 +206,45 @@ def test_gumbel_softmax_learns_codes_that_say_something():
 def test_the_penalty_ends_at_the_target():
     assert bandwidth_penalty(torch.tensor(30.0), 20) == 1.5
     assert bandwidth_penalty(torch.tensor(20.0), 20) == 0
+
+
+def test_a_step_of_the_moving_averages_by_hand():
+    """Two stages of two entries; the second learns from what the first left over."""
+    quantizer = ResidualVectorQuantizer(1, 2, 2, decay=0.75)
+    quantizer.adopt_codebooks(torch.tensor([[[0.0], [10.0]], [[-1.0], [1.0]]]), frames_per_batch=4)
+    codes = quantizer(torch.tensor([[[1.4], [-0.8], [0.6], [11.4]]]), 2).codes
+    assert codes[0].tolist() == [[0, 0, 0, 1], [1, 0, 1, 1]]
+    torch.testing.assert_close(quantizer.usage, torch.tensor([[2.25, 1.75], [1.75, 2.25]]))
+    sums = torch.tensor([[0.3, 17.85], [-1.7, 2.35]])
+    torch.testing.assert_close(quantizer.sums[..., 0], sums)
+    torch.testing.assert_close(quantizer.codebooks[..., 0], sums / quantizer.usage, rtol=1e-4, atol=1e-4)
+
+
+def test_dead_entries_become_what_their_stage_has_to_code():
+    quantizer = ResidualVectorQuantizer(1, 2, 4, decay=0.0)
+    books = torch.tensor([[10.0, -10.0, 1000.0, 1001.0], [1.0, -1.0, 1000.0, 1001.0]])
+    quantizer.adopt_codebooks(books[..., None], frames_per_batch=400)
+    torch.manual_seed(0)
+    signs = torch.randint(2, (2, 1, 400, 1)) * 2.0 - 1
+    quantizer(10 * signs[0] + signs[1], 2)
+    first, second = quantizer.codebooks.abs()
+    assert first.min() > 8.9 and first.max() < 11.1
+    assert second.min() > 0.9 and second.max() < 1.1
+    torch.testing.assert_close(quantizer.usage[:, 2:], torch.full((2, 2), 100.0))
+
+
+def test_a_second_stage_starts_from_what_the_first_leaves_over():
+    torch.manual_seed(0)
+    quantizer = ResidualVectorQuantizer(1, 2, 2)
+    signs = torch.randint(2, (2, 1, 400, 1)) * 2.0 - 1
+    quantizer(10 * signs[0] + signs[1], 2)
+    assert quantizer.codebooks[0].abs().min() > 9
+    assert quantizer.codebooks[1].abs().max() < 1.5
+
+
+def test_a_start_with_empty_clusters_counts_every_vector_once():
+    torch.manual_seed(0)
+    quantizer = ResidualVectorQuantizer(1, 1, 8)
+    vectors = torch.tensor([[[-1.0], [1.0]]]).repeat(1, 50, 1)
+    quantizer(vectors, 1)
+    torch.testing.assert_close(quantizer.usage.sum(), torch.tensor(100.0))

@@ -10,10 +10,12 @@ import pytest
 import soundfile
 
 from sonant.errors import AudioError, ConfigError
-from sonant.training.access import SampleReader
+from sonant.training import datasets
+from sonant.training.access import SampleReader, TarMember
 from sonant.training.corpus import Corpus, neighbours_joined, with_channels
 from sonant.training.datasets import list_recordings
 from sonant.training.manifest import (
+    MANIFEST_NAME,
     Recording,
     hours_by_kind,
     read_manifest,
@@ -305,9 +307,8 @@ def test_a_short_recording_ends_in_zeros(pack):
     assert not crop[-RATE:].any()
 
 
-def test_full_band_recordings_can_be_asked_for(pack):
+def test_without_recordings_of_a_high_rate_any_will_do(pack):
     corpus, random = Corpus([pack], RATE, 1), np.random.default_rng(0)
-    assert corpus.crop("train-music", 100, random, full_band=True).any()
     assert corpus.crop("train-speech", 100, random, full_band=True).shape == (100, 1)
 
 
@@ -320,3 +321,50 @@ def test_channels():
 def test_a_file_that_vanishes_is_an_audio_error(tmp_path):
     with pytest.raises(AudioError, match=r"gone.flac"):
         SampleReader().read(Recording(str(tmp_path / "gone.flac"), "speech"), 0, 10)
+
+
+def test_rooms_of_dns_are_there_to_train_with(tmp_path):
+    """`MixedCrops` looks for `train-rir`."""
+    write(tmp_path / "clean_fullband" / "read_speech" / "b.wav")
+    write(tmp_path / "impulse_responses" / "SLR26" / "d.wav")
+    _, counts = found(tmp_path)
+    assert counts["rir", "train"] == 1
+
+
+def test_the_splits_are_those_of_the_paper():
+    def shares(train, each):
+        return {"train": train, "validation": each, "test": each}
+
+    assert shares(0.98, 0.01) == datasets.DNS_SPLIT
+    assert shares(0.995, 0.0025) == datasets.COMMON_VOICE_SPLIT
+    assert shares(0.96, 0.02) == datasets.JAMENDO_SPLIT
+
+
+def test_flat_files_hold_32768ths(tmp_path):
+    np.array([-32768, 16384, 1], "<i2").tofile(tmp_path / "a.pcm")
+    recording = Recording(str(tmp_path / "a.pcm"), "speech", channels=1, length=3)
+    assert SampleReader().read(recording, 0, 3)[:, 0].tolist() == [-1, 0.5, 2**-15]
+
+
+def test_a_member_of_a_tar_ends_where_the_next_begins(tmp_path):
+    (tmp_path / "a").write_bytes(b"beforeinsideafter")
+    member = TarMember(str(tmp_path / "a"), 6, 6)
+    assert member.read(100) == b"inside"
+    assert member.seek(-2, io.SEEK_END) == 4
+    assert member.read(100) == b"de"
+    assert member.read(1) == b""
+
+
+def test_full_band_means_recordings_of_a_high_rate_alone(tmp_path):
+    recordings = []
+    for name, level, native in (("high", 0.5, 48_000), ("low", -0.5, 16_000)):
+        np.full(9 * RATE, level * 32768, "<i2").tofile(tmp_path / f"{name}.pcm")
+        recordings.append(
+            Recording(
+                f"{name}.pcm", "speech", length=9 * RATE, sample_rate=RATE, channels=1, native_rate=native
+            )
+        )
+    write_manifest(tmp_path / MANIFEST_NAME, recordings)
+    corpus, random = Corpus([tmp_path], RATE, 1), np.random.default_rng(0)
+    for full_band, expected in ((True, {0.5}), (False, {0.5, -0.5})):
+        assert {corpus.crop("train-speech", 9, random, full_band)[0, 0] for _ in range(20)} == expected

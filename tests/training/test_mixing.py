@@ -198,3 +198,71 @@ def test_workers_read_what_one_process_reads(tmp_path):
         assert not problems
         for place in range(4):
             assert torch.equal(audio[place], alone[4 * number + place][0])
+
+
+PLAIN = {"reverberation": 0.0, "gain_db": (0, 0)}
+
+
+def level(value):
+    return np.full((2400, 1), value, np.float32)
+
+
+def test_sources_are_added(pack, monkeypatch):
+    levels = {"train-speech": 0.3, "train-noise": 0.1}
+    data = crops(pack, strategies=({"weight": 1, "kinds": ["speech", "noise"]},), **PLAIN)
+    monkeypatch.setattr(data.corpus, "crop", lambda kind, *_: level(levels[kind]))
+    np.testing.assert_allclose(data[0][0].numpy(), 0.4, atol=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_full_band_is_asked_for_at_its_share_and_for_speech_alone(pack, monkeypatch, share):
+    asked = {}
+    strategies = ({"weight": 1, "kinds": ["speech", "music"]},)
+    data = crops(pack, full_band_share=share, strategies=strategies, **PLAIN)
+    monkeypatch.setattr(
+        data.corpus,
+        "crop",
+        lambda kind, length, random, full_band: asked.update({kind: full_band}) or level(0.1),
+    )
+    data[0]
+    assert asked == {"train-speech": share == 1, "train-music": False}
+
+
+def test_the_quietest_mix_has_an_rms_of_3_thousandths(pack, monkeypatch):
+    data = crops(pack, strategies=({"weight": 1, "kinds": ["speech"]},), **PLAIN)
+    levels = iter([0.0029, 0.0031])
+    monkeypatch.setattr(data.corpus, "crop", lambda *_: level(next(levels)))
+    assert data[0][0].max().item() == pytest.approx(0.0031)
+
+
+def test_what_clips_at_every_attempt_is_cut_to_full_scale(pack, monkeypatch):
+    data = crops(pack, strategies=({"weight": 1, "kinds": ["speech"]},), **PLAIN)
+    monkeypatch.setattr(data.corpus, "crop", lambda *_: level(5.0))
+    assert data[0][0].max() == 1
+
+
+def test_a_drawn_room_begins_with_direct_sound_and_silence_and_falls_by_60_db():
+    random = np.random.default_rng(0)
+    responses = np.stack([synthesise_response(0.5, RATE, random) for _ in range(40)])
+    assert (responses[:, 0] == 1).all()
+    assert not responses[:, 1 : int(0.002 * RATE)].any()
+    power = np.square(responses[:, int(0.1 * RATE) :].astype(np.float64)).mean(0)
+    slope = np.polyfit(np.arange(len(power)) / RATE, 10 * np.log10(power), 1)[0]
+    assert -60 / slope == pytest.approx(0.5, rel=0.03)
+
+
+def test_reverberation_time_is_that_of_the_fall_from_5_to_25_db():
+    """What fell fast before, or falls slowly after, does not matter."""
+    time = np.arange(2 * RATE) / RATE
+    falling = np.interp(time, [0, 0.001, 0.3, 0.65, 2], [0, -1, -4.9, -32.9, -60])
+    energy = -np.diff(10 ** (falling / 10))
+    assert measured_rt60(np.sqrt(energy).astype(np.float32), RATE) == pytest.approx(60 / 80, rel=0.05)
+
+
+def test_a_room_that_was_measured_late_delays_nothing():
+    dry = np.zeros((RATE // 4, 1), np.float32)
+    dry[1000] = 0.5
+    response = np.zeros(2000, np.float32)
+    response[[500, 900]] = 1, 0.3
+    wet = reverberate(dry, response)
+    assert np.flatnonzero(np.abs(wet[:, 0]) > 0.01).tolist() == [1000, 1400]

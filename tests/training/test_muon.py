@@ -86,3 +86,16 @@ def test_kernels_of_discriminators_are_matrices_too():
     assert {p.dim() for p in muon.param_groups[0]["params"]} == {4}
     assert len(muon.param_groups[0]["params"]) == 5
     assert all(min(len(p), p[0].numel()) < 8 for p in adam.param_groups[0]["params"])
+
+
+def test_a_step_follows_nesterovs_momentum():
+    """Gradients e1, e2 at momentum 0.9: the second step is along 0.081 e1 + 0.19 e2."""
+    weight = nn.Parameter(torch.zeros(1, 4))
+    optimizer = Muon([weight], lr=0.1)
+    for number in range(2):
+        before = weight.detach().clone()
+        weight.grad = torch.eye(4)[number][None]
+        optimizer.step()
+    step = (weight.detach() - before)[0]
+    assert (step[0] / step[1]).item() == pytest.approx(0.081 / 0.19, rel=0.06)
+    assert step[0] < 0
