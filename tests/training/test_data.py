@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import sys
 import tarfile
 from collections import Counter
 
@@ -246,6 +248,16 @@ def test_nothing_usable_is_an_error(tmp_path):
 def test_opus_shards_need_a_rate_of_opus(tmp_path):
     with pytest.raises(ConfigError, match="22050"):
         list(pack_recordings([Recording("a", "speech")], tmp_path, 22_050, 1))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are any bytes on Linux")
+@pytest.mark.parametrize("form", ["pcm", "index"])
+def test_names_that_are_no_utf_8_are_packed(tmp_path, form):
+    write(tmp_path / "in" / "a.wav", tone(440, 2)).rename(tmp_path / "in" / os.fsdecode(b"caf\xe9.wav"))
+    assert list(pack_recordings(list_recordings(tmp_path / "in"), tmp_path / "out", RATE, 1, form)) == []
+    (recording,) = read_manifest(tmp_path / "out")
+    assert os.fsencode(recording.title or recording.file).endswith(b"caf\xe9.wav")
+    assert SampleReader().read(recording, 0, 100).shape == (100, 1)
 
 
 @pytest.mark.parametrize("form", ["pcm", "opus", "index"])

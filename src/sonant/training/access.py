@@ -13,6 +13,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from sonant.audio.libsndfile import file_name
 from sonant.errors import AudioError
 from sonant.training.manifest import Recording
 
@@ -138,6 +139,6 @@ def open_recording(recording: Recording) -> soundfile.SoundFile:
         if recording.size:
             member = TarMember(recording.file, recording.offset, recording.size)
             return soundfile.SoundFile(io.BufferedReader(member))
-        return soundfile.SoundFile(recording.file)
+        return soundfile.SoundFile(file_name(recording.file))
     except (soundfile.LibsndfileError, OSError) as error:
         raise AudioError(f"{recording.name}: is not audio that can be read ({error})") from None

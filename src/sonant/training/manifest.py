@@ -12,6 +12,9 @@ from sonant.errors import ConfigError
 from sonant.whole_files import replacing
 
 MANIFEST_NAME = "manifest.jsonl"
+ANY_NAME = "surrogateescape"
+"""How names of files that are not in UTF-8 are written and read: as the bytes that they are."""
+
 VALIDATION_NAME = "validation.jsonl"
 VALIDATION_SECONDS = 10.0
 VALIDATION_PER_KIND = 50
@@ -66,7 +69,7 @@ _DEFAULTS = {f.name: f.default for f in fields(Recording) if f.default is not MI
 
 def write_manifest(path: Path, recordings: Iterable[Recording]) -> None:
     """Write recordings atomically; values that are the default are left out."""
-    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", errors=ANY_NAME) as file:
         for recording in recordings:
             values = {k: v for k, v in asdict(recording).items() if v != _DEFAULTS.get(k)}
             file.write(json.dumps(values, ensure_ascii=False) + "\n")
@@ -82,7 +85,7 @@ def read_manifest(path: Path) -> list[Recording]:
         path = path / MANIFEST_NAME
     recordings = []
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", errors=ANY_NAME) as file:
             for number, line in enumerate(file, 1):
                 try:
                     recording = Recording(**json.loads(line))
@@ -91,8 +94,6 @@ def read_manifest(path: Path) -> list[Recording]:
                 recordings.append(recording)
     except OSError as error:
         raise ConfigError(f"{path}: is not a manifest ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not a manifest") from None
     return [_placed(recording, path.parent) for recording in recordings]
 
 
@@ -102,7 +103,7 @@ def _placed(recording: Recording, folder: Path) -> Recording:
 
 def split_by_hash(key: str, shares: Mapping[str, float]) -> str:
     """The split that a name falls into, the same on every machine; `shares` add up to 1."""
-    place, total = zlib.crc32(key.encode()) / 2**32, 0.0
+    place, total = zlib.crc32(key.encode(errors=ANY_NAME)) / 2**32, 0.0
     for split, share in shares.items():
         total += share
         if place < total:
