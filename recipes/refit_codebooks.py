@@ -3,9 +3,9 @@
     python recipes/refit_codebooks.py recipes/24khz_16_partials.toml -o refitted.safetensors \\
         --set start=trained.safetensors --set data.batch_size=48
 
-While encoder and codebooks learn together, averages over a hundred batches have to do: an entry is then the
-mean of some 60 vectors, and in a late codebook, whose entries are small beside what it leaves over, as much
-noise as signal. Here the averages go on over more and more batches.
+While encoder and codebooks learn together, averages over a hundred batches have to do: with 8 crops in a batch
+an entry is the mean of some 60 frames, and a tenth of it is chance (docs/training.md, "Noise in the
+codebooks"). Here the averages go on over more and more batches.
 """
 
 from __future__ import annotations

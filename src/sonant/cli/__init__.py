@@ -64,7 +64,7 @@ def _sonant(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors the user can mend are one line on standard error, exit code 2."""
-    signal.signal(signal.SIGTERM, _terminate)
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         app(arguments)
     except SonantError as error:
@@ -76,6 +76,8 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         typer.echo(f"sonant: {_sentence(error)}", err=True)
         sys.exit(2)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _terminate(number: int, _: object) -> None:
