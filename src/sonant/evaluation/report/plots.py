@@ -149,7 +149,13 @@ def spectrograms(strips: Sequence[tuple[str, Audio]], sample_rate: int, title: s
     pyplot = _pyplot()
     rows = -(-len(strips) // 2)
     figure, axes = pyplot.subplots(
-        rows, 2, figsize=(10, 1.35 * rows + 0.4), sharex=True, sharey=True, squeeze=False
+        rows,
+        2,
+        figsize=(10, 1.35 * rows + 0.4),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
     )
     for axis in axes.flat[len(strips) :]:
         axis.set_axis_off()
@@ -174,8 +180,7 @@ def spectrograms(strips: Sequence[tuple[str, Audio]], sample_rate: int, title: s
         )
     for axis in axes[:, 0]:
         axis.set_ylabel("kHz")
-    figure.suptitle(title, y=0.995, fontsize=10)
-    figure.tight_layout(pad=0.4)
+    figure.suptitle(title, fontsize=10)
     figure.savefig(path, dpi=70)
     pyplot.close(figure)
 
