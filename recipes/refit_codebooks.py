@@ -3,8 +3,8 @@
     python recipes/refit_codebooks.py recipes/24khz_16_partials.toml -o refitted.safetensors \\
         --set start=trained.safetensors --set data.batch_size=48
 
-While encoder and codebooks learn together, averages over a hundred batches have to do: with 8 crops in a batch
-an entry is the mean of some 60 frames, and a tenth of it is chance (docs/training.md, "Noise in the
+While encoder and codebooks learn together, averages over a hundred batches have to do: with 8 crops in a
+batch an entry is the mean of some 60 frames, and a tenth of it is chance (docs/training.md, "Noise in the
 codebooks"). Here the averages go on over more and more batches.
 """
 
