@@ -159,7 +159,7 @@ class Codec:
         return [samples[:, : piece.length] for samples, piece in zip(audio, codes, strict=True)]
 
     def _prepared(self, wav: Audio, sample_rate: int | None) -> Audio:
-        wav = floats(wav).astype(np.float32)
+        wav = floats(wav).astype(np.float32, copy=False)
         if wav.ndim == 1:
             wav = wav[None]
         if wav.ndim != 2 or not 0 < len(wav) <= MOST_CHANNELS:

@@ -27,6 +27,17 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def processes(jobs: int) -> int:
+    """How many processes are asked for; 0 is one for each core.
+
+    Raises:
+        SonantError: below 0.
+    """
+    if jobs < 0:
+        raise SonantError(f"jobs is 0 or more, not {jobs}")
+    return jobs or cores()
+
+
 def in_order(
     prepare: Prepare[Item, Result], items: Iterable[Item], jobs: int
 ) -> Iterator[tuple[Item, Result | SonantError]]:

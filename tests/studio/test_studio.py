@@ -74,6 +74,12 @@ def handed_in(base: str, name: str, data: bytes) -> dict[str, Any]:
     return json.loads(answer)
 
 
+def wav_of(samples: np.ndarray, rate: int = 24_000) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format="WAV", subtype="FLOAT")
+    return file.getvalue()
+
+
 def test_models_and_their_bitrates(base: str) -> None:
     first, second = json.loads(call(base, "/models")[1])
     assert (first["name"], first["channels"], first["bitrates"]) == ("24khz", 1, [1.5, 3, 6, 12, 24])
@@ -113,9 +119,8 @@ def test_a_coded_file_is_decoded(base: str, tmp_path: Path) -> None:
 
 
 def test_a_whole_short_recording_is_kept(base: str) -> None:
-    file = io.BytesIO()
-    soundfile.write(file, np.random.default_rng(0).normal(0, 0.1, (11_025, 2)), 22_050, format="WAV")
-    take = handed_in(base, "noise.wav", file.getvalue())
+    noise = np.random.default_rng(0).normal(0, 0.1, (11_025, 2))
+    take = handed_in(base, "noise.wav", wav_of(noise, 22_050))
     assert (take["seconds"], take["sample_rate"], take["channels"], take["cut"]) == (0.5, 22_050, 2, False)
 
 
@@ -163,12 +168,6 @@ def test_what_is_not_there(base: str) -> None:
     ):
         status, answer = call(base, f"/takes/{take}/versions", b"", model=model, bitrate=bitrate)
         assert (status, sentence in answer.decode()) == (400, True), answer
-
-
-def wav_of(samples: np.ndarray, rate: int = 24_000) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, samples, rate, format="WAV", subtype="FLOAT")
-    return file.getvalue()
 
 
 @pytest.mark.parametrize(

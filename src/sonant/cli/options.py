@@ -28,9 +28,9 @@ JsonFile = Annotated[
 
 
 def _at_least_one(jobs: int) -> int:
-    from sonant.parallel import cores
+    from sonant.parallel import processes
 
-    return jobs or cores()
+    return processes(jobs)
 
 
 Jobs = Annotated[

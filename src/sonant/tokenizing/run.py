@@ -13,7 +13,7 @@ from typing import TextIO
 from sonant.codes import Codes
 from sonant.errors import SonantError
 from sonant.loading import load
-from sonant.parallel import cores, in_order
+from sonant.parallel import in_order, processes
 from sonant.tokenizing.inputs import Item, find_items
 from sonant.tokenizing.work import Settings, Tokenizer, row_of
 from sonant.tokenizing.writers import Row, make_writer
@@ -64,9 +64,7 @@ def tokenize(
         SonantError: if the folder holds codes made with other settings, or of other recordings under the
             same names, inputs cannot be found, or there is no such format or number of jobs.
     """
-    if jobs < 0:
-        raise SonantError(f"jobs is 0 or more, not {jobs}")
-    jobs = jobs or cores()
+    jobs = processes(jobs)
     items = find_items(inputs)
     codec = load(model)
     codec.config.check_bitrate(bitrate)

@@ -73,6 +73,7 @@ def curves(results: Results, key: str, path: Path) -> bool:
     if not panels or not families:
         return False
     pyplot = _pyplot()
+    limits = _limits(results)
     figure, axes = pyplot.subplots(
         1, len(panels), figsize=(3.1 * len(panels) + 0.6, 3.2), sharey=True, squeeze=False
     )
@@ -83,7 +84,7 @@ def curves(results: Results, key: str, path: Path) -> bool:
         axis.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
         axis.minorticks_off()
         axis.set(title=category, xlabel="kbit/s, measured")
-        _limit(axis, results)
+        axis.set_xlim(limits)
     handles, labels = axes[0][0].get_legend_handles_labels()
     if any(results.mean(codec, ENTROPY_CODED_RATE) for codec in results.codecs):
         handles.append(pyplot.Line2D([], [], color="#555555", marker="o", **ENTROPY_CODED))
@@ -102,7 +103,8 @@ def curves(results: Results, key: str, path: Path) -> bool:
     return True
 
 
-def _limit(axis: Any, results: Results) -> None:
+def _limits(results: Results) -> tuple[float, float]:
+    """Between which rates all points lie."""
     rates = [
         mean.value
         for codec in results.codecs
@@ -110,7 +112,7 @@ def _limit(axis: Any, results: Results) -> None:
         for quantity in (RATE, ENTROPY_CODED_RATE)
         if (mean := results.mean(codec, quantity, [category])) and mean.value > 0
     ]
-    axis.set_xlim(min(rates) / 1.6, max(rates) * 1.3)
+    return min(rates) / 1.6, max(rates) * 1.3
 
 
 def _curve(
