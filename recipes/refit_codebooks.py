@@ -4,8 +4,8 @@
         --set start=trained.safetensors --set data.batch_size=48
 
 While encoder and codebooks learn together, averages over a hundred batches have to do: with 8 crops in a
-batch an entry is the mean of some 60 frames, and a tenth of it is chance (docs/training.md, "Noise in the
-codebooks"). Here the averages go on over more and more batches.
+batch an entry is the mean of some 60 frames, and a tenth of it is chance ("Noise in the codebooks" in
+docs/experiments.md). Here the averages go on over more and more batches.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import torch
 
 from sonant.models.store import save_weights
 from sonant.nn.weights import export_weights
+from sonant.training.memory import keep_freed_memory
 from sonant.training.mixing import MixedCrops
 from sonant.training.networks import build_codec
 from sonant.training.recipe import Recipe, load_recipe
@@ -36,6 +37,7 @@ def refit_codebooks(recipe: Recipe, target: Path, steps: int) -> None:
         AudioError: if the audio cannot be read.
     """
     model, size = recipe.model, recipe.data.batch_size
+    keep_freed_memory()
     torch.manual_seed(recipe.run.seed)
     draw = random.Random(recipe.run.seed)
     crops = MixedCrops(recipe.data, model.sample_rate, model.channels, recipe.run.seed)

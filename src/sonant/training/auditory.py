@@ -1,7 +1,7 @@
 """Losses in the bands of hearing: noise against the signal that masks it, and the levels.
 
 Not of the paper. Its mel loss weighs all bands alike in relation to their own magnitudes, and so
-its gradient is largest where little is heard: see "Losses for speech" in docs/training.md.
+its gradient is largest where little is heard: see "Losses for speech" in docs/experiments.md.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ class AuditoryLoss(nn.Module):
     Loud frames count more (`frame_weights`). w is largest from 300 Hz to 1.5 kHz, where noise between the
     harmonics of a voice costs most, v from there to 4 kHz. Above, a codec of a few kbit/s cannot follow the
     waveform, and noise of the right level is further from it than silence: v against w decides between
-    a treble that is noisy and one that is dull (docs/training.md). Above 8 kHz, where the ear knows little
-    but loudness, v decides alone.
+    a treble that is noisy and one that is dull. Above 8 kHz, where the ear knows little but loudness, v
+    decides alone (docs/experiments.md).
 
     Args:
         sample_rate: of the audio, at least 22.05 kHz.
