@@ -17,7 +17,7 @@ from sonant.codec import Codec
 from sonant.codes import Codes, join
 from sonant.concealment import FADE_FRAMES, ConcealingDecoder
 from sonant.entropy.packing import packed_size
-from sonant.errors import ConfigError
+from sonant.errors import ConfigError, FormatError
 from sonant.evaluation.metrics.signal import si_snr
 from sonant.live import FARTHEST_FRAMES, HEAD, JitterBuffer, Packet
 
@@ -291,3 +291,97 @@ def test_after_a_long_loss_the_decoder_begins_afresh(codec: Codec, speech: Audio
     decoder.lose(FADE_FRAMES + 1)
     fresh = codec.decoder(low_latency=True).push(second)
     np.testing.assert_allclose(decoder.push(second)[:, HOP:], fresh[:, HOP:], atol=1e-5)
+
+
+def noise(samples: int) -> Audio:
+    return (0.2 * np.random.default_rng(0).standard_normal((1, samples))).astype(np.float32)
+
+
+def concealed(codec: Codec, codes: Codes, between: Codes | None) -> np.ndarray:
+    decoder = ConcealingDecoder(codec, low_latency=True)
+    parts = [decoder.push(codes), decoder.lose(2)]
+    if between is not None:
+        parts += [decoder.push(between), decoder.lose(2), decoder.push(between)]
+    else:
+        parts += [decoder.lose(2)]
+    return np.concatenate([*parts, decoder.push(codes)], axis=1)
+
+
+def test_a_push_of_no_frames_ends_no_loss(reflecting: Codec) -> None:
+    codes = reflecting.encode(noise(3 * HOP))
+    nothing = Codes(np.zeros((8, 0), np.int16), 0)
+    np.testing.assert_array_equal(concealed(reflecting, codes, nothing), concealed(reflecting, codes, None))
+
+
+def test_losing_no_frames_is_no_loss(reflecting: Codec) -> None:
+    codes = reflecting.encode(noise(12 * HOP))
+    decoder = ConcealingDecoder(reflecting)
+    first, rest = codes.part(0, 3, 3 * HOP), codes.part(3, 12, 9 * HOP)
+    parts = [decoder.push(first), decoder.lose(0), decoder.push(rest)]
+    assert [part.shape[1] for part in parts] == [0, 0, 12 * HOP]
+    np.testing.assert_allclose(parts[2], reflecting.decode(codes), atol=1e-5)
+
+
+def test_after_a_loss_at_the_start_the_sound_fades_in(reflecting: Codec) -> None:
+    codes = reflecting.encode(noise(3 * HOP))
+    decoder = ConcealingDecoder(reflecting, low_latency=True)
+    decoder.lose(1)
+    plain = reflecting.decoder(low_latency=True).push(codes)
+    ramp = np.minimum(np.arange(1, 3 * HOP + 1) / HOP, 1)
+    np.testing.assert_allclose(decoder.push(codes), plain * ramp, atol=1e-5)
+
+
+def test_after_eight_lost_frames_the_same_decoder_goes_on(reflecting: Codec) -> None:
+    codes = reflecting.encode(noise(3 * HOP))
+    decoder, stream = ConcealingDecoder(reflecting, low_latency=True), reflecting.decoder(low_latency=True)
+    decoder.push(codes)
+    stream.push(codes)
+    decoder.lose(FADE_FRAMES)
+    for _ in range(FADE_FRAMES):
+        stream.push(Codes(codes.values[:1, -1:], HOP))
+    np.testing.assert_allclose(decoder.push(codes)[:, HOP:], stream.push(codes)[:, HOP:], atol=1e-6)
+
+
+def test_a_finished_concealing_decoder_takes_no_more(reflecting: Codec) -> None:
+    codes = reflecting.encode(np.zeros((1, 3 * 320), np.float32))
+    decoder = ConcealingDecoder(reflecting)
+    decoder.push(codes)
+    assert decoder.finish().shape == (1, 3 * 320)
+    with pytest.raises(FormatError, match="finished"):
+        decoder.lose(1)
+    decoder = ConcealingDecoder(reflecting)
+    decoder.push(codes)
+    decoder.lose(FADE_FRAMES + 1)
+    decoder.finish()
+    with pytest.raises(FormatError, match="finished"):
+        decoder.push(codes)
+
+
+def told(jitter: JitterBuffer, *packets: Packet) -> list[int]:
+    """What is played: the first digits of pieces, how many frames are lost as negative numbers."""
+    parts = [part for packet in packets for part in jitter.put(packet)] + list(jitter.finish())
+    return [-part if isinstance(part, int) else int(part.values[0, 0]) for part in parts]
+
+
+def test_the_farthest_packet_that_is_near() -> None:
+    far = 8 + FARTHEST_FRAMES
+    assert told(JitterBuffer(8), frames(0, 8), frames(far, far + 8)) == [0, -FARTHEST_FRAMES, far]
+
+
+def test_two_damaged_numbers_alike_with_a_whole_one_between_are_dropped() -> None:
+    damaged = [frames(first, first + 8) for first in (4000, 4008)]
+    packets = [frames(0, 8), damaged[0], frames(8, 16), damaged[1], frames(16, 24)]
+    assert told(JitterBuffer(8), *packets) == [0, 8, 16]
+
+
+def test_where_a_stream_goes_on_its_packets_may_be_swapped() -> None:
+    assert told(JitterBuffer(8), frames(0, 8), frames(408, 416), frames(400, 408)) == [0, 400, 408]
+
+
+def test_one_far_packet_after_a_jump_is_not_a_second_jump() -> None:
+    packets = [frames(0, 8), frames(400, 408), frames(408, 416), frames(184, 192)]
+    assert told(JitterBuffer(8), *packets) == [0, 400, 408]
+
+
+def test_a_piece_that_was_played_within_another_is_no_piece() -> None:
+    assert told(JitterBuffer(20), frames(2, 4), frames(0, 4)) == [0]

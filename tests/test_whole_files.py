@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sonant.errors import SonantError
-from sonant.whole_files import replacing, replacing_output
+from sonant.whole_files import remove_partials, replacing, replacing_output
 
 
 @pytest.mark.parametrize("write", [replacing, replacing_output])
@@ -47,3 +47,11 @@ def test_a_place_that_does_not_exist_is_named(tmp_path: Path) -> None:
         replacing_output(target) as temporary,
     ):
         temporary.write_text("new")
+
+
+def test_partials_of_a_longer_name_stay(tmp_path: Path) -> None:
+    own, other = tmp_path / ".a.12.partial", tmp_path / ".a.b.12.partial"
+    for file in (own, other):
+        file.touch()
+    remove_partials(tmp_path / "a")
+    assert not own.exists() and other.exists()

@@ -176,7 +176,7 @@ def check_beam(beam: int) -> int:
     Raises:
         ConfigError: if it is less than 1.
     """
-    if beam < 1 or beam != int(beam):
+    if not beam >= 1 or beam % 1:
         raise ConfigError(f"a search keeps at least 1 beginning, not {beam}")
     return beam
 

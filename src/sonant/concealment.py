@@ -41,6 +41,7 @@ class ConcealingDecoder:
         Raises:
             FormatError: as `Stream.push`.
         """
+        self._stream.check(codes)
         if self._lost > FADE_FRAMES:
             self._stream = self._codec.decoder(low_latency=True)
         audio = self._stream.push(codes)
@@ -72,6 +73,7 @@ class ConcealingDecoder:
 
     def finish(self) -> Audio:
         """See `Stream.finish`."""
+        self._waiting = []
         return self._stream.finish()
 
     def _begun(self) -> list[Audio]:

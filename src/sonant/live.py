@@ -67,8 +67,8 @@ class JitterBuffer:
     A packet more than 225 frames (3 s at 75 Hz), or `depth` if that is more, from the frame to play
     next has a damaged number, or the stream was interrupted or began anew. It is put aside. If the
     packet after it has another number as near to its own, what waits is played and the stream goes on
-    with the two, with no frames told as lost; else it is dropped. So it is too where numbers begin at 0
-    again after 2^32.
+    with the two, from frame 0 if that is no more than `depth` before, with nothing between told as lost;
+    else it is dropped. So it is too where numbers begin at 0 again after 2^32.
 
     Args:
         depth: frames that a missing packet is waited for; the delay that this adds.

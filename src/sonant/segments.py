@@ -117,8 +117,7 @@ class SegmentDecoder(DecoderStream):
             if codes.scales is not None:
                 decoded = decoded * codes.scales[number]
             self._add(decoded, self._window[:samples])
-            if samples == self.engine.config.segment_length:
-                parts.append(self._emit(self._stride))
+            parts.append(self._emit(self._stride))
         return np.concatenate(parts, axis=1)
 
     def _ending(self, codes: Codes | None) -> Job[Audio]:

@@ -112,7 +112,7 @@ class SampleBuffer:
         shape = floats(samples).shape
         if len(shape) != 2 or shape[0] != len(self.samples):
             raise AudioError(f"this stream takes [{len(self.samples)}, n] samples, not {list(shape)}")
-        if not np.abs(samples).max(initial=0) <= LOUDEST:
+        if not float(np.abs(samples).max(initial=0)) <= LOUDEST:
             raise AudioError(
                 f"the samples hold NaN, infinity or more than {LOUDEST:g}; audio is in [-1, 1]"
             )
@@ -130,7 +130,8 @@ class SampleBuffer:
     def close(self) -> Audio:
         """Return what is left and refuse any more; a second time there is nothing left."""
         self.finished = True
-        return self.take(self.samples.shape[1])
+        rest, self.samples = self.samples, np.zeros((len(self.samples), 0), np.float32)
+        return rest
 
 
 class FrameEncoder(EncoderStream):

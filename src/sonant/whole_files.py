@@ -26,7 +26,8 @@ def replacing(target: Path) -> Iterator[Path]:
 def remove_partials(target: Path) -> None:
     """Remove what killed processes left of `target`, where no other process can be writing it."""
     for file in target.parent.iterdir():
-        if file.name.startswith(f".{target.name}.") and file.suffix == PARTIAL:
+        name = file.name.removeprefix(f".{target.name}.").removesuffix(PARTIAL)
+        if name.isdigit() and file.name == f".{target.name}.{name}{PARTIAL}":
             file.unlink(missing_ok=True)
 
 

@@ -1,0 +1,49 @@
+"""Which codes files get."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import pytest
+
+from sonant.code_choice import CodeChoice, code_choice
+from sonant.codec import Codec
+from sonant.entropy.integer_lm import IntegerLanguageModel
+from sonant.errors import ConfigError
+
+
+class Model:
+    """As much of a language model as a choice looks at."""
+
+    def __init__(self, n_q: int) -> None:
+        self.n_q = n_q
+
+
+def strength(codec: Codec, choice: CodeChoice) -> float:
+    assert choice.search is not None
+    return float(choice.search._strength) * np.log(codec.config.bins)
+
+
+def test_how_codes_are_chosen(codec: Codec) -> None:
+    lm = cast(IntegerLanguageModel, Model(4))
+    plain = code_choice(codec, lm, 3.0, None, None, None)
+    assert plain.search is not None and strength(codec, plain) == pytest.approx(0.2)
+    assert (plain.search._beam, plain.average, plain.beam) == (3, None, None)
+    assert plain.encoder(codec)._beam == 1  # type: ignore[attr-defined]
+    wide = code_choice(codec, lm, 3.0, None, 0.5, 5)
+    assert wide.search is not None and wide.search._beam == 5
+    average = code_choice(codec, lm, 1.5, 3.0, None, None)
+    assert average.average is not None and average.bitrate == 3.0
+    assert strength(codec, average) == pytest.approx(0.1)
+    assert strength(codec, code_choice(codec, lm, 1.5, 2.0, 0.0, None)) == 0
+    for rdo in (0.0, None):
+        none = code_choice(codec, lm, 6.0, None, rdo, 2)
+        assert (none.search, none.average, none.bitrate) == (None, None, 6.0)
+        assert none.encoder(codec)._beam == 2  # type: ignore[attr-defined]
+    with pytest.raises(ConfigError, match="leave out --rdo"):
+        code_choice(codec, lm, 6.0, None, 0.1, None)
+    with pytest.raises(ConfigError, match=r"between 0 and 3 kbit/s here, not at 3\.1"):
+        code_choice(codec, lm, 1.5, 3.1, None, None)
+    with pytest.raises(ConfigError, match="from 0 to 1"):
+        code_choice(codec, lm, 3.0, None, 1.1, None)
