@@ -30,6 +30,14 @@ def test_an_error_leaves_what_was_there(tmp_path: Path, write) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_what_was_private_stays_private(tmp_path: Path) -> None:
+    target = tmp_path / "a.bin"
+    target.touch(0o600)
+    with replacing(target) as temporary:
+        temporary.touch(0o644)
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_link_stays(tmp_path: Path) -> None:
     target, link = tmp_path / "a.bin", tmp_path / "link"
     target.write_text("old")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +15,15 @@ PARTIAL = ".partial"
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A name beside `target` to write to; what is there becomes `target` if all goes well, else it goes."""
+    """A name beside `target` to write to; what is there becomes `target` if all goes well, else it goes.
+
+    Who may read a `target` that was there may read the new one.
+    """
     temporary = target.with_name(f".{target.name}.{os.getpid()}{PARTIAL}")
     try:
         yield temporary
+        if target.exists():
+            shutil.copymode(target, temporary)
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
