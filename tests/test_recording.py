@@ -176,3 +176,18 @@ def test_other_weights_of_the_same_name_are_refused(codec: Codec, coded: tuple[P
     other = Codec(codec.config, codec.weights, "f" * 64)
     with pytest.raises(WeightsError, match="other weights"):
         sonant.open(path, other)
+
+
+def test_a_recording_within_a_file_can_be_sought_in(
+    codec: Codec, coded: tuple[Path, np.ndarray], tmp_path: Path
+) -> None:
+    path, whole = coded
+    (tmp_path / "within").write_bytes(bytes(100) + path.read_bytes())
+    with open(tmp_path / "within", "rb") as file:
+        file.seek(100)
+        with Recording(file, codec) as recording:
+            recording.seek(5)
+            part = recording.read(2)[0]
+            assert not recording.damages
+    expected = whole[5 * 24_000 : 7 * 24_000]
+    assert np.square(part - expected).mean() < 1e-3 * np.square(expected).mean()

@@ -42,10 +42,11 @@ def official_language_model(codec: Codec) -> FloatLanguageModel:
     """
     folder = codec.location or Path()
     folder = folder if folder.is_dir() else folder.parent
-    found = [*folder.glob("encodec_lm_*.th"), *folder.glob("lm.safetensors")]
+    rate = codec.config.sample_rate // 1000
+    found = [*folder.glob(f"encodec_lm_{rate}khz*.th"), *folder.glob("lm.safetensors")]
     if not found:
         raise WeightsError(
-            "version 0 files coded with a language model need encodec_lm_*.th beside the weights of "
-            f"{codec.name}; name that folder with -m"
+            f"version 0 files coded with a language model need encodec_lm_{rate}khz*.th beside the weights "
+            f"of {codec.name}; name that folder with -m"
         )
     return load_float_lm(found[0], codec.config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -90,9 +90,10 @@ class Recording:
 
     def _find_index(self) -> Index | None:
         try:
-            return find_index(self._file)
+            index = find_index(self._file)
         except FormatError:
             return None
+        return index and replace(index, first=self._start + index.first)
 
     def _reader(self) -> Reader:
         return _Place(self._file, self._start) if self._file.seekable() else self._file

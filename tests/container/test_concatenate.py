@@ -1,6 +1,7 @@
 """Files joined end to end."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +85,18 @@ def test_a_file_whose_header_had_to_be_mended_is_not_joined() -> None:
     data[20] ^= 1
     with pytest.raises(FormatError, match="a: is damaged"):
         concatenate([("a", io.BytesIO(bytes(data)))], io.BytesIO())
+
+
+def test_tags_and_the_rate_before_may_differ_and_are_those_of_the_first() -> None:
+    plain = version1.Header("mono", "0" * 16, 24_000, 1, 320)
+    heads = [replace(plain, source_rate=rate, tags={"title": str(rate)}) for rate in (8000, 44_100)]
+    files, joined = [], io.BytesIO()
+    for head in heads:
+        files.append(io.BytesIO())
+        writer = FileWriter(files[-1], MONO, head)
+        writer.write(Codes(np.zeros((4, 20), np.int16), 6400))
+        writer.finish()
+        files[-1].seek(0)
+    assert concatenate([(str(n), file) for n, file in enumerate(files)], joined) == 12_800
+    joined.seek(0)
+    assert probe(joined)[0] == heads[0]

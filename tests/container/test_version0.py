@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
+from lm_files import MONO, STEREO
 from sonant.codes import Codes
 from sonant.config import CodecConfig
 from sonant.container import version0
@@ -270,3 +271,16 @@ def test_a_language_model_of_fewer_codebooks() -> None:
     header = version0.Header("encodec_24khz", 320, 2, True)
     with pytest.raises(FormatError, match="language model has 1"):
         version0.read(io.BytesIO(bytes(99)), header, config_of("24khz"), Small())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("length", [1, 320, 512 * 320 + 7, 47_520 * 2 + 100])
+@pytest.mark.parametrize("config", [MONO, STEREO])
+def test_blocks_add_up_to_the_length(config: CodecConfig, length: int) -> None:
+    segments = config.segments(length)
+    frames = sum(config.frames_for(samples) for _, samples in segments)
+    scales = np.ones(len(segments), np.float32) if config.normalize else None
+    out = io.BytesIO()
+    version0.write(out, config, Codes(np.zeros((2, frames), np.int16), length, scales), config.name)
+    out.seek(0)
+    blocks = version0.read_blocks(out, version0.read_header(out), config)
+    assert sum(block.length for block in blocks) == length

@@ -4,6 +4,7 @@ import io
 import tracemalloc
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -396,3 +397,87 @@ def test_a_header_of_good_checksum_that_makes_no_sense(change: dict) -> None:
     values = {"model": "a", "weights": "0" * 16, "sample_rate": 24_000, "channels": 1, "hop_length": 320}
     with pytest.raises(FormatError, match="makes no sense"):
         version1.read_header(io.BytesIO(version1.Header(**{**values, **change}).to_bytes()))
+
+
+def file_of(*chunks: version1.Chunk, junk: bytes = b"") -> bytes:
+    data = [chunk.to_bytes(320) for chunk in chunks]
+    head = header_of(MONO).to_bytes()
+    index = Index(len(head), tuple(map(len, data)), tuple(chunk.samples for chunk in chunks))
+    return b"".join([head, *data, junk, index.to_bytes()])
+
+
+def items_of(data: bytes) -> list[version1.Chunk | Damage]:
+    found, stream, _ = probe(io.BytesIO(data))
+    assert isinstance(found, version1.Header)
+    return list(ChunkReader(stream, found))
+
+
+CHUNK = version1.Chunk(0, 20, 6400, 4, version1.PACKED, bytes(100))
+
+
+def test_an_index_that_would_begin_before_the_file() -> None:
+    assert find_index(io.BytesIO(bytes(5))) is None
+    tail = version1.INDEX_TAIL.pack(0, 100, version1.INDEX_END)
+    with pytest.raises(FormatError, match="makes no sense"):
+        find_index(io.BytesIO(bytes(50) + tail))
+
+
+def test_junk_between_the_last_chunk_and_the_index_is_told() -> None:
+    chunk, damage = items_of(file_of(CHUNK, junk=bytes(60)))
+    assert chunk == CHUNK and isinstance(damage, Damage) and not damage.samples
+
+
+def test_a_chunk_of_more_books_than_the_language_model() -> None:
+    chunk = replace(CHUNK, n_q=5, coding=version1.LANGUAGE_MODEL)
+    (item,) = decoded(iter([chunk]), MONO, small_model(4))
+    assert isinstance(item, Damage)
+
+
+@pytest.mark.parametrize(
+    "change", [{"n_q": 0}, {"coding": 2}, {"frames": 0, "samples": 0}, {"samples": 0}, {"samples": -5}]
+)
+def test_a_chunk_of_good_checksum_that_makes_no_sense(change: dict[str, int]) -> None:
+    assert version1.parse_chunk(replace(CHUNK, **change).to_bytes(320), 320) is None
+
+
+def test_a_file_without_codes_is_whole() -> None:
+    out = io.BytesIO()
+    FileWriter(out, MONO, header_of(MONO)).finish()
+    assert items_of(out.getvalue()) == []
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xec\xc1" * 50_000, version1.INDEX_HEAD.pack(version1.INDEX_SYNC, 150_000) * 50_000]
+)
+def test_what_looks_like_chunks_everywhere_is_read_in_one_pass(data: bytes) -> None:
+    """The square of its length would take minutes."""
+    (item,) = ChunkReader(io.BytesIO(data), header_of(MONO))
+    assert isinstance(item, Damage)
+
+
+@pytest.mark.parametrize("size", [1 << 20, 1 << 40, 1 << 62])
+def test_an_index_of_impossible_sizes(size: int) -> None:
+    index = Index(10, (size, 10), (320, 320))
+    for number in (0, 1):
+        assert isinstance(read_chunk_at(io.BytesIO(bytes(200)), index, number, header_of(MONO)), Damage)
+
+
+def test_an_index_of_no_chunks_has_no_places() -> None:
+    assert Index(5, (), ()).places() == []
+
+
+def test_half_a_surrogate_pair_is_no_text() -> None:
+    header = replace(header_of(MONO), tags={"title": "------"}).to_bytes()
+    head = header[: -version1.CRC.size].replace(b"------", rb"\ud800")
+    with pytest.raises(FormatError, match="cannot be read"):
+        version1.read_header(io.BytesIO(head + version1.CRC.pack(zlib.crc32(head))))
+
+
+def test_a_chunk_of_too_many_codebooks_is_refused() -> None:
+    with pytest.raises(FormatError, match="too big"):
+        replace(CHUNK, n_q=256).to_bytes(320)
+
+
+def test_a_segment_longer_than_the_language_model_is_packed() -> None:
+    lm, codes = small_model(2, max_frames=96), random_codes(STEREO, 2, 60_000)
+    assert_same(whole(read(written(STEREO, [codes], lm), STEREO, lm)), codes)

@@ -57,3 +57,26 @@ def test_senseless_bits_are_a_sentence() -> None:
     cumulative = np.full((50, 4), 16, np.int64).cumsum(1)
     with pytest.raises(FormatError, match="damaged"):
         decode(b"\xff" * 300, cumulative)
+
+
+def test_more_bits_than_are_held_at_once() -> None:
+    """Bits leave the encoder 8,192 at a time, in whole bytes."""
+    random = np.random.default_rng(3)
+    cumulative = cumulative_ranges(random.dirichlet(np.full(50, 0.1), 3000).astype(np.float32))
+    symbols = random.integers(0, 50, 3000).tolist()
+    coder = ArithmeticEncoder()
+    for symbol, row in zip(symbols, cumulative, strict=True):
+        coder.push(symbol, row)
+    source = iter(coder.finish())
+    decoder = ArithmeticDecoder(lambda: next(source))
+    assert [decoder.pull(row) for row in cumulative] == symbols
+    assert not list(source)
+
+
+def test_bits_between_two_shares_are_a_sentence() -> None:
+    """Shares of 1 and 3 of an interval 1.5 · 2**24 wide end at 0 and start at 2: nothing is coded as 1."""
+    source = iter(b"\0\0\0\1")
+    coder = ArithmeticDecoder(lambda: next(source))
+    assert coder.pull(np.array([3 << 22, 1 << 24])) == 0
+    with pytest.raises(FormatError, match="damaged"):
+        coder.pull(np.array([1, 4, 1 << 24]))

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from lm_files import MONO, random_codes, small_model, small_network, small_tensors
-from sonant.entropy.integer_lm import ACTIVATION_LIMIT, IntegerLanguageModel
+from sonant.config import LanguageModelConfig
+from sonant.entropy.integer_lm import ACTIVATION_LIMIT, IntegerLanguageModel, _Checked
 from sonant.entropy.integer_ops import cumulative_frequencies, layer_norm
-from sonant.entropy.lm_coder import decode_chunks, encode_chunk
-from sonant.entropy.lm_store import load_language_model, save_language_model
+from sonant.entropy.lm_coder import bits_of_books, decode_chunks, encode_chunk
+from sonant.entropy.lm_store import CONFIG_KEY, load_language_model, save_language_model
 from sonant.entropy.range_coder import TOTAL
 from sonant.errors import WeightsError
 from sonant.training.language_model import cross_entropy
@@ -170,3 +171,67 @@ def test_a_model_of_another_codec_is_refused(tmp_path: Path) -> None:
     (tmp_path / "b.lm.safetensors").write_bytes(b"nonsense")
     with pytest.raises(WeightsError, match="cannot read"):
         load_language_model(tmp_path / "b.lm.safetensors")
+
+
+def sizes(bins: int = 4, heads: int = 1, dim: int = 4) -> tuple[LanguageModelConfig, dict[str, np.ndarray]]:
+    """A model without layers, of zeros."""
+    config = LanguageModelConfig("tiny", 1, bins, dim, 0, heads, 4, 8)
+    shapes = {"emb": (1, bins + 1, dim), "emb.shift": (1,), "positions": (8, dim)}
+    shapes |= {"heads.0.weight": (dim, bins), "heads.0.bias": (bins,), "heads.0.scale": (bins,)}
+    shapes |= {"norm_in.gain": (dim,), "norm_in.bias": (dim,)}
+    tensors = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    tensors |= {"norm_in.epsilon": np.ones(1), "exp.attention": np.array([2.0, 1.0])}
+    return config, tensors | {"exp.output": np.array([1 << 22, 1])}
+
+
+@pytest.mark.parametrize(
+    ("change", "tables", "message"),
+    [
+        ({"dim": 33, "heads": 1}, {}, "attention"),
+        ({"bins": 2048}, {}, "softmax"),
+        ({}, {"exp.output": [2, 1, -1]}, "falling"),
+        ({}, {"exp.output": [0, 0]}, "falling"),
+        ({}, {"exp.attention": [2, 1, 2]}, "falling"),
+        ({}, {"exp.attention": []}, "falling"),
+        ({}, {"exp.output": [1.5, 1]}, "whole numbers"),
+        ({"dim": 6, "heads": 4}, {}, "equal heads"),
+        ({"heads": 0}, {}, "sizes"),
+        ({}, {"heads.0.scale": [1e300] * 4}, "not finite"),
+        ({}, {"emb.shift": [25]}, "shifts"),
+    ],
+)
+def test_sizes_and_tables_that_could_break_exactness_are_refused(
+    change: dict[str, int], tables: dict[str, list[float]], message: str
+) -> None:
+    IntegerLanguageModel(*sizes())
+    config, tensors = sizes(**change)
+    with pytest.raises(WeightsError, match=message):
+        IntegerLanguageModel(config, tensors | {name: np.array(t) for name, t in tables.items()})
+
+
+def test_norms_of_many_channels_are_refused() -> None:
+    with pytest.raises(WeightsError, match="norms"):
+        _Checked({}).check_norm_inputs(np.zeros((1, 2, 4), np.float32), None, 2400)
+    grid = _Checked({"step.grid": np.array([1 << 14])})
+    with pytest.raises(WeightsError, match="norms"):
+        grid.check_norm_inputs(np.zeros((1, 2, 4), np.float32), np.zeros((1, 2, 4), np.float32), 4)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [(None, "holds no"), ({CONFIG_KEY: "{"}, "cannot read"), ({CONFIG_KEY: "{}"}, "cannot read")],
+)
+def test_a_file_of_something_else_is_refused(
+    tmp_path: Path, metadata: dict[str, str] | None, message: str
+) -> None:
+    save_file({"x": np.zeros(2)}, tmp_path / "a.lm.safetensors", metadata)
+    with pytest.raises(WeightsError, match=message):
+        load_language_model(tmp_path / "a.lm.safetensors")
+
+
+def test_bits_of_books_add_up_to_the_bytes() -> None:
+    lm = load_language_model(GOLDEN / "small.lm.safetensors")
+    values = np.random.default_rng(0).integers(0, 200, (4, 30)).astype(np.int16)
+    bits = bits_of_books(lm, values)
+    assert bits.shape == (4,)
+    assert abs(bits.sum() / 8 - len(encode_chunk(lm, values))) < 4

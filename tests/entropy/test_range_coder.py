@@ -1,3 +1,5 @@
+import struct
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -76,3 +78,19 @@ def test_intervals_are_those_of_all_frequencies(seed: int, rows: int, bins: int)
     np.testing.assert_array_equal(starts, cumulative[np.arange(rows), chosen])
     np.testing.assert_array_equal(starts + widths, cumulative[np.arange(rows), chosen + 1])
     assert (widths > 0).all()
+
+
+def test_the_largest_state_before_a_word_goes_out() -> None:
+    """A state that is just frequency · 2**43: one step more would leave 63 bits."""
+    starts, widths = np.array([0, 5, 0, 0, 0]), np.array([1, 1, 1 << 17, 1, 1])
+    decoder = RangeDecoder([encode(starts, widths)])
+    for start, width in zip(starts, widths, strict=True):
+        assert decoder.pull(np.array([[0, start, start + width, TOTAL]]))[0] == 1
+    assert decoder.intact().all()
+
+
+def test_a_word_left_over_after_a_state_of_1_is_damage() -> None:
+    """A state of 0, which no encoder makes, becomes 1 with a word to spare."""
+    decoder = RangeDecoder([struct.pack(">B3I", 0, 0, 1, 5)])
+    decoder.pull(np.array([[0, 1, TOTAL]]))
+    assert not decoder.intact()[0]

@@ -186,3 +186,9 @@ def test_the_interval_is_as_wide_as_theory_says() -> None:
     assert mean.high - mean.low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.06)
     with pytest.raises(ValueError, match="no values"):
         bootstrap_mean([])
+
+
+def test_the_interval_of_two_values_is_as_wide_as_t_and_their_bias_make_it() -> None:
+    mean = bootstrap_mean([0.0, 2.0])
+    assert mean.high == pytest.approx(1 + 2**0.5 * 12.7062 / 1.95996, rel=1e-4)
+    assert mean.low == pytest.approx(2 - mean.high)

@@ -10,7 +10,9 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
+from operator import itemgetter
 from typing import BinaryIO
 
 from sonant.container.streams import read_exactly
@@ -75,15 +77,18 @@ class Index:
         size = len(body) + INDEX_TAIL.size
         return body + INDEX_TAIL.pack(zlib.crc32(body), size, INDEX_END)
 
+    @cached_property
+    def _places(self) -> list[tuple[int, int]]:
+        ends = accumulate(self.sizes, initial=self.first), accumulate(self.samples, initial=0)
+        return list(zip(*ends, strict=True))[: len(self.sizes)]
+
     def places(self) -> list[tuple[int, int]]:
         """For every chunk the byte of the file and the sample of the recording it begins at."""
-        offsets = accumulate(self.sizes[:-1], initial=self.first)
-        return list(zip(offsets, accumulate(self.samples[:-1], initial=0), strict=True))
+        return self._places
 
     def chunk_at(self, sample: int) -> int:
         """The number of the chunk that holds a sample; the last one for samples beyond the end."""
-        starts = [start for _, start in self.places()]
-        return max(0, bisect_right(starts, sample) - 1)
+        return max(0, bisect_right(self._places, sample, key=itemgetter(1)) - 1)
 
 
 def parse_index(body: bytes, tail: bytes) -> Index:

@@ -29,7 +29,7 @@ def probe(stream: Reader) -> tuple[AnyHeader, Rewindable, bool]:
     try:
         return _header(source), Rewindable(stream), False
     except FormatError as error:
-        data = source.seen + read_up_to(stream, MENDABLE - len(source.seen))
+        data = bytes(source.seen) + read_up_to(stream, MENDABLE - len(source.seen))
         mended = mended_header(data)
         if mended is None:
             raise error
@@ -43,7 +43,7 @@ class _Recorder:
     """Passes bytes on and remembers them."""
 
     def __init__(self, stream: Reader) -> None:
-        self._stream, self.seen = stream, b""
+        self._stream, self.seen = stream, bytearray()
 
     def read(self, size: int, /) -> bytes:
         data = self._stream.read(size)

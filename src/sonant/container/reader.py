@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -17,13 +18,16 @@ from sonant.container.streams import PIECE, Reader
 from sonant.container.version1 import (
     CHUNK_FIXED,
     CHUNK_SYNC,
+    INDEX_END,
     INDEX_HEAD,
     INDEX_SYNC,
     INDEX_TAIL,
     LANGUAGE_MODEL,
+    MAX_CHUNK,
     MAX_INDEX,
     Chunk,
     Header,
+    may_begin_chunk,
     parse_chunk,
     payload_size,
 )
@@ -33,6 +37,7 @@ from sonant.entropy.packing import packed_size, unpack
 from sonant.errors import FormatError
 
 LANES = 8
+_SYNC = re.compile(b"|".join(map(re.escape, (CHUNK_SYNC, INDEX_SYNC))))
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,9 @@ class ChunkReader:
     def _chunk(self) -> Chunk | None:
         if self._buffer[:2] != CHUNK_SYNC or not self._have(CHUNK_FIXED):
             return None
-        size = CHUNK_FIXED + payload_size(bytes(self._buffer[:CHUNK_FIXED]))
+        if not may_begin_chunk(self._buffer, self._header.hop_length):
+            return None
+        size = CHUNK_FIXED + payload_size(self._buffer)
         if not self._have(size):
             return None
         chunk = parse_chunk(bytes(self._buffer[:size]), self._header.hop_length)
@@ -114,24 +121,26 @@ class ChunkReader:
         if self._buffer[:2] != INDEX_SYNC or not self._have(INDEX_HEAD.size):
             return False
         _, size = INDEX_HEAD.unpack_from(self._buffer)
-        if size > MAX_INDEX or not self._have(INDEX_HEAD.size + size + INDEX_TAIL.size):
+        whole = INDEX_HEAD.size + size + INDEX_TAIL.size
+        if size > MAX_INDEX or not self._have(whole):
             return False
-        body = bytes(self._buffer[: INDEX_HEAD.size + size])
-        tail = bytes(self._buffer[len(body) : len(body) + INDEX_TAIL.size])
+        if INDEX_TAIL.unpack_from(self._buffer, whole - INDEX_TAIL.size)[1:] != (whole, INDEX_END):
+            return False
+        data = bytes(self._buffer[:whole])
         try:
-            self.index = parse_index(body, tail)
+            self.index = parse_index(data[: -INDEX_TAIL.size], data[-INDEX_TAIL.size :])
         except FormatError:
+            del self._buffer[: whole - 1]  # no other index begins in it: trying each takes their square
             return False
-        del self._buffer[: len(body) + len(tail)]
+        del self._buffer[:whole]
         return True
 
     def _skip(self) -> None:
         """Drop bytes up to the next that could begin a chunk or the index."""
         self._have(2 * CHUNK_FIXED)
-        places = [self._buffer.find(sync, 1) for sync in (CHUNK_SYNC, INDEX_SYNC)]
-        found = [place for place in places if place > 0]
+        found = _SYNC.search(self._buffer, 1)
         keep_last = len(self._buffer) - 1 if self._buffer[-1] == CHUNK_SYNC[0] else len(self._buffer)
-        del self._buffer[: min(found) if found else max(1, keep_last)]
+        del self._buffer[: found.start() if found else max(1, keep_last)]
 
 
 def decoded(
@@ -220,10 +229,12 @@ def _unpacked(chunk: Chunk, config: CodecConfig) -> NDArray[np.int16] | None:
 
 def read_chunk_at(file: BinaryIO, index: Index, number: int, header: Header) -> Chunk | Damage:
     """One chunk of a file that can seek, by its number in the index."""
-    offset, start = index.places()[number]
-    file.seek(offset)
-    data = file.read(index.sizes[number])
+    (offset, start), size = index.places()[number], index.sizes[number]
     damage = Damage(start, index.samples[number], "data that does not match its checksum")
+    if size > MAX_CHUNK or offset > file.seek(0, 2):
+        return damage
+    file.seek(offset)
+    data = file.read(size)
     if len(data) < CHUNK_FIXED or data[:2] != CHUNK_SYNC or len(data) != CHUNK_FIXED + payload_size(data):
         return damage
     chunk = parse_chunk(data, header.hop_length)

@@ -159,7 +159,7 @@ def read(stream: Reader, header: Header, config: CodecConfig, lm: StepModel | No
 def read_blocks(
     stream: Reader, header: Header, config: CodecConfig, lm: StepModel | None = None
 ) -> Iterator[Codes]:
-    """What follows the header, in blocks: a segment each, or a minute for a model without segments.
+    """What follows the header, in blocks of up to `BLOCK_FRAMES` frames of one segment.
 
     The `length` of a block is what it adds to the recording (see `Codes`).
 

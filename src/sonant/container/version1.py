@@ -132,6 +132,8 @@ def parse_rest(prefix: bytes, rest: bytes) -> Header:
 def _of(kind: type[Any], value: Any) -> Any:
     if type(value) is not kind:
         raise TypeError
+    if kind is str:
+        value.encode()  # half a surrogate pair can be written in JSON, but not on a screen
     return value
 
 
@@ -167,7 +169,8 @@ class Chunk:
             FormatError: if it is too big; chunks of a few seconds never are.
         """
         missing = self.frames * hop_length - self.samples
-        if max(self.frames, missing, len(self.payload)) >= 1 << 16 or self.start >= 1 << 48:
+        too_big = max(self.frames, missing, len(self.payload)) >= 1 << 16
+        if too_big or self.start >= 1 << 48 or self.n_q >= 1 << 8:
             raise FormatError("a chunk is too big for the file format; use shorter ones")
         head = CHUNK_HEAD.pack(
             CHUNK_SYNC,
@@ -183,9 +186,15 @@ class Chunk:
         return head + CRC.pack(zlib.crc32(body)) + self.payload
 
 
-def payload_size(head: bytes) -> int:
+def payload_size(head: bytes | bytearray) -> int:
     """Bytes of payload after the `CHUNK_FIXED` bytes that a chunk begins with."""
     return int(CHUNK_HEAD.unpack_from(head)[-1])
+
+
+def may_begin_chunk(head: bytes | bytearray, hop_length: int) -> bool:
+    """Whether the fields of a chunk make sense, which takes less time to see than its checksum."""
+    sync, n_q, coding, _, _, frames, missing, _ = CHUNK_HEAD.unpack_from(head)
+    return sync == CHUNK_SYNC and n_q > 0 and coding <= LANGUAGE_MODEL and frames * hop_length > missing
 
 
 def parse_chunk(data: bytes, hop_length: int) -> Chunk | None:
@@ -195,10 +204,7 @@ def parse_chunk(data: bytes, hop_length: int) -> Chunk | None:
         CRC.unpack_from(data, CHUNK_HEAD.size),
         data[CHUNK_FIXED:],
     )
-    if zlib.crc32(head + payload) != crc:
+    if not may_begin_chunk(head, hop_length) or zlib.crc32(payload, zlib.crc32(head)) != crc:
         return None
     _, n_q, coding, high, low, frames, missing, _ = CHUNK_HEAD.unpack(head)
-    samples = frames * hop_length - missing
-    if not n_q or coding > LANGUAGE_MODEL or not frames or samples <= 0:
-        return None
-    return Chunk(high << 32 | low, frames, samples, n_q, coding, payload)
+    return Chunk(high << 32 | low, frames, frames * hop_length - missing, n_q, coding, payload)

@@ -60,6 +60,7 @@ class FileWriter:
         self._frames = max(1, min(most, round(chunk_seconds * config.frame_rate)))
         self._search, self._average = search, average
         self._waiting: list[Codes] = []
+        self._waiting_frames = 0
         self._start = 0
         self._sizes: list[int] = []
         self._samples: list[int] = []
@@ -78,10 +79,11 @@ class FileWriter:
         if not codes.frames:
             return
         for part in self._parts(codes):
-            waiting = sum(piece.frames for piece in self._waiting)
-            if self._waiting and (waiting + part.frames > self._frames or self._waiting[0].n_q != part.n_q):
+            full = self._waiting_frames + part.frames > self._frames
+            if self._waiting and (full or self._waiting[0].n_q != part.n_q):
                 self._end_chunk()
             self._waiting.append(part)
+            self._waiting_frames += part.frames
 
     def finish(self) -> None:
         """Write what is left, and the index."""
@@ -102,7 +104,7 @@ class FileWriter:
             return
         first = 0
         while first < codes.frames:
-            waiting = sum(piece.frames for piece in self._waiting)
+            waiting = self._waiting_frames
             room = self._frames - waiting if waiting < self._frames else self._frames
             stop = min(first + room, codes.frames)
             hop = self._config.hop_length
@@ -111,7 +113,7 @@ class FileWriter:
 
     def _end_chunk(self) -> None:
         codes = join(self._waiting)
-        self._waiting = []
+        self._waiting, self._waiting_frames = [], 0
         chunk = self._average(codes, self._coded) if self._average else self._coded(codes)
         self._stream.write(chunk.to_bytes(self._config.hop_length))
         self._start += codes.length
@@ -123,7 +125,7 @@ class FileWriter:
             assert codes.latents is not None
             codes = replace(codes, values=self._search(codes.values, codes.latents))
         coding, data = PACKED, pack_codes(codes.values, self._config.bits_per_code)
-        if self._lm is not None and codes.n_q <= self._lm.n_q:
+        if self._lm is not None and codes.n_q <= self._lm.n_q and codes.frames <= self._lm.max_frames:
             coded = encode_chunk(self._lm, codes.values)
             if len(coded) < len(data):
                 coding, data = LANGUAGE_MODEL, coded

@@ -128,10 +128,18 @@ class IntegerLanguageModel:
 
     def _load(self, read: _Checked, config: LanguageModelConfig) -> None:
         dim, bins, n_q = config.dim, config.bins, config.n_q
+        positive = (n_q, bins, dim, config.num_heads, config.feed_forward)
+        sizes = (*positive, config.num_layers, config.past_context)
+        if not all(type(size) is int for size in sizes) or min(positive) < 1 or min(sizes) < 0:
+            raise WeightsError("the language model's sizes make no sense")
+        if dim % config.num_heads:
+            raise WeightsError(f"the language model's {dim} channels are not those of equal heads")
         self._embedding = read.table("emb", (n_q, bins + 1, dim))
         self._norm_in = read.norm("norm_in", dim)
         self._positions = read.whole("positions", (None, dim))
         self.max_frames = len(self._positions)
+        if not self.max_frames:
+            raise WeightsError("the language model has no positions")
         self._attention_table = read.exponentials("exp.attention")
         self._output_table = read.exponentials("exp.output")
         self._nats_per_place = _slope(self._output_table)
@@ -289,26 +297,34 @@ class _Checked:
     def __init__(self, tensors: Tensors) -> None:
         self._tensors = tensors
 
-    def whole(self, name: str, shape: tuple[int | None, ...], dtype: Any = np.float32) -> Whole:
+    def real(self, name: str, shape: tuple[int | None, ...], dtype: Any = np.float32) -> Whole:
         tensor = self._tensors[name]
         wanted = len(tensor.shape) == len(shape) and all(
             want is None or got == want for got, want in zip(tensor.shape, shape, strict=True)
         )
-        if not wanted or not np.isfinite(tensor).all():
+        if not wanted or not (np.abs(tensor.astype(np.float64)) < EXACT_FLOAT64).all():
             raise WeightsError(f"the language model's {name} has a wrong shape or is not finite")
         return np.ascontiguousarray(tensor, dtype=dtype)
 
+    def whole(self, name: str, shape: tuple[int | None, ...], dtype: Any = np.float32) -> Whole:
+        tensor = self.real(name, shape, dtype)
+        if (tensor != np.rint(tensor)).any():
+            raise WeightsError(f"the language model's {name} are no whole numbers")
+        return tensor
+
     def number(self, name: str) -> float:
-        return float(self.whole(name, (1,), np.float64)[0])
+        return float(self.real(name, (1,), np.float64)[0])
 
     def table(self, name: str, shape: tuple[int, ...]) -> Whole:
         """Rows as int8, each book with a shift of its own."""
         shift = self.whole(f"{name}.shift", (shape[0],))
-        return self.whole(name, shape) * np.exp2(shift)[:, None, None]
+        if ((shift < 0) | (shift >= EXACT_FLOAT32.bit_length())).any():
+            raise WeightsError(f"the language model's {name} has shifts that make no sense")
+        return np.ldexp(self.whole(name, shape), shift.astype(np.int32)[:, None, None])
 
     def norm(self, name: str, dim: int) -> Norm:
-        gain = self.whole(f"{name}.gain", (dim,), np.float64)
-        bias = self.whole(f"{name}.bias", (dim,), np.float64)
+        gain = self.real(f"{name}.gain", (dim,), np.float64)
+        bias = self.real(f"{name}.bias", (dim,), np.float64)
         epsilon = self.number(f"{name}.epsilon")
         if not epsilon > 0:
             raise WeightsError(f"the language model's {name} has no positive epsilon")
@@ -317,13 +333,19 @@ class _Checked:
     def linear(self, name: str, inputs: int, outputs: int, limit: int) -> Linear:
         weight = self.whole(f"{name}.weight", (inputs, outputs))
         bias = self.whole(f"{name}.bias", (outputs,))
-        scale = self.whole(f"{name}.scale", (outputs,))
+        scale = self.real(f"{name}.scale", (outputs,))
         check_product(weight, bias, limit, name)
         return Linear(weight, bias, scale)
 
     def exponentials(self, name: str) -> Wide:
         table = np.asarray(self.whole(name, (None,), np.float64), np.float64)
-        if table[0] > TABLE_LIMIT or table.min() < 0 or table[0] < 1 or (np.diff(table) > 0).any():
+        if (
+            not len(table)
+            or table[0] > TABLE_LIMIT
+            or table.min() < 0
+            or table[0] < 1
+            or (np.diff(table) > 0).any()
+        ):
             raise WeightsError(f"the language model's {name} is not a falling table")
         return table
 
@@ -348,7 +370,7 @@ class _Checked:
         largest = float(np.abs(embedding).max(axis=(1, 2)).sum())
         largest = max(largest, ACTIVATION_LIMIT * RESIDUAL_STEPS + RESIDUAL_LIMIT)
         if step is not None:
-            grid = abs(self.number("step.grid"))
+            grid = abs(float(self.whole("step.grid", (1,))[0]))
             largest = max(largest, ACTIVATION_LIMIT * grid + float(np.abs(step).max(axis=(1, 2)).sum()))
         if largest >= EXACT_FLOAT32 or largest**2 * dim**2 >= EXACT_FLOAT64:
             raise WeightsError("the language model's norms do not stay within exact arithmetic")

@@ -51,12 +51,12 @@ def read_language_model(path: Path) -> tuple[LanguageModelConfig, Tensors, str |
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, TypeError, AttributeError) as error:  # types that NumPy has not
         raise WeightsError(f"{path}: cannot read the language model ({error})") from None
     if CONFIG_KEY not in metadata:
         raise WeightsError(f"{path}: holds no language model")
     try:
         config = LanguageModelConfig.from_json(metadata[CONFIG_KEY])
-    except (ConfigError, ValueError) as error:
+    except (ConfigError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{path}: cannot read the language model ({error})") from None
     return config, tensors, metadata.get(CODEC_KEY)

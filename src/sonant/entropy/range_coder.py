@@ -56,7 +56,8 @@ class RangeDecoder:
         self._next = np.zeros(len(payloads), np.int64)
         self._lanes = np.arange(len(payloads))
         self._state = np.array(
-            [int.from_bytes(payload[:head], "big") for payload, head in zip(payloads, heads, strict=True)]
+            [int.from_bytes(payload[:head], "big") for payload, head in zip(payloads, heads, strict=True)],
+            np.int64,
         )
         self._refill()
 

@@ -144,5 +144,5 @@ def read_results(path: Path) -> Results:
             found["missing"],
             {codec: (pair[0], pair[1]) for codec, pair in found["speed"].items()},
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{path}: is no report of `sonant evaluate` ({error})") from None
