@@ -21,7 +21,7 @@ import torch
 from sonant.models.store import save_weights
 from sonant.nn.weights import export_weights
 from sonant.training.memory import keep_freed_memory
-from sonant.training.mixing import MixedCrops
+from sonant.training.mixing import MixedCrops, readable_crop
 from sonant.training.networks import build_codec
 from sonant.training.recipe import Recipe, load_recipe
 from sonant.training.volume import volume
@@ -43,7 +43,7 @@ def refit_codebooks(recipe: Recipe, target: Path, steps: int) -> None:
     crops = MixedCrops(recipe.data, model.sample_rate, model.channels, recipe.run.seed)
     network = build_codec(recipe)
     for step in range(steps):
-        audio = torch.stack([crops[step * size + place][0] for place in range(size)])
+        audio = torch.stack([readable_crop(crops, step * size + place) for place in range(size)])
         network.quantizer.decay = 1 - 1 / (FIRST_WINDOW + GROWTH * step)
         with torch.no_grad():
             latents = network.encoder(audio / volume(audio) if model.normalize else audio)

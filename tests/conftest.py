@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from safetensors.numpy import load_file
 
 import sonant
@@ -13,6 +14,9 @@ from sonant.audio import Audio, read_audio
 from sonant.codec import Codec
 from sonant.config import CodecConfig
 from sonant.models.layouts import Weights, from_official
+
+settings.register_profile("busy machine", deadline=None)
+settings.load_profile("busy machine")
 
 DATA = Path(__file__).parent / "data"
 AUDIO = Path(__file__).parent.parent / "examples" / "audio"

@@ -37,7 +37,7 @@ def assert_equal(got: list[Codes], wanted: list[Codes]) -> None:
 
 
 @pytest.mark.parametrize("name", list(CODECS))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_each_result_of_a_batch_is_the_single_one(name: str, data: st.DataObject) -> None:
     codec = CODECS[name]
@@ -55,7 +55,7 @@ def test_each_result_of_a_batch_is_the_single_one(name: str, data: st.DataObject
 
 
 @pytest.mark.parametrize("name", list(CODECS))
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(sizes=st.lists(st.tuples(*[st.integers(0, 4000)] * 3), min_size=1, max_size=4))
 def test_streams_pushed_together_give_what_they_give_alone(
     name: str, sizes: list[tuple[int, int, int]]

@@ -41,7 +41,7 @@ def test_golden_codes_and_audio(golden: Golden, golden_codec: Codec) -> None:
 
 
 @pytest.mark.parametrize("name", list(STREAMED))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(data=st.data())
 def test_a_stream_cut_anywhere_is_the_whole_file(name: str, data: st.DataObject) -> None:
     codec = STREAMED[name]
@@ -81,7 +81,7 @@ def test_a_stream_can_keep_its_latents(name: str) -> None:
     assert codec.encode(wav).latents is None
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(samples=st.integers(1, 3000))
 def test_any_length_gives_what_the_networks_give_in_one_go(samples: int) -> None:
     codec = STREAMED["bundled"]

@@ -29,7 +29,7 @@ def coded(*numbers: int) -> Codes:
     return Codes(np.array([numbers] * 2, np.int16), HOP * len(numbers))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     frames=st.integers(1, 20), n_q=st.integers(1, 8), first=st.integers(0, 2**32 - 1), seed=st.integers(0)
 )
@@ -50,7 +50,7 @@ def test_packets_of_no_or_too_many_frames_are_refused(codec: Codec) -> None:
             Packet(0, Codes(np.zeros((2, frames), np.int16), frames * HOP)).to_bytes(codec.config)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_whatever_arrives_is_played_in_order_and_the_rest_is_told(data: st.DataObject) -> None:
     numbers = data.draw(st.permutations(range(12)))

@@ -62,7 +62,7 @@ class ConcealingDecoder:
             assert self._last is not None
             self._lost += 1
             audio = self._stream.push(self._last)
-            self._ramp(audio[:, -self._hop :], np.float32(1 - self._lost / FADE_FRAMES))
+            self._ramp(audio, np.float32(1 - self._lost / FADE_FRAMES))
             parts.append(audio)
         rest = frames - held
         if rest:

@@ -128,7 +128,6 @@ class _Kind(NamedTuple):
     fresh: bool
     codebooks: int
     beam: int
-    last: bool
     size: int
 
 
@@ -142,7 +141,7 @@ def _groups(steps: dict[int, Step], config: CodecConfig) -> list[list[tuple[int,
     groups: dict[_Kind, list[tuple[int, Step]]] = {}
     endings: dict[_Kind, list[tuple[int, Step]]] = {}
     for number, step in steps.items():
-        kind = _Kind(type(step), step.state is None, *_search(step), step.last, len(step))
+        kind = _Kind(type(step), step.state is None, *_search(step), len(step))
         if step.last and ends_do_not_matter(config) and _ends_with_a_frame(step, config):
             endings.setdefault(kind._replace(size=0), []).append((number, step))
         else:
@@ -150,7 +149,7 @@ def _groups(steps: dict[int, Step], config: CodecConfig) -> list[list[tuple[int,
     for kind, ending in endings.items():
         longest = max(len(step) for _, step in ending)
         own = kind._replace(size=longest)
-        fitting = [k for k in groups if k.size >= longest and k == kind._replace(last=False, size=k.size)]
+        fitting = [k for k in groups if k.size >= longest and k == kind._replace(size=k.size)]
         joined = min(fitting, key=lambda k: k.size, default=own)
         group = groups.setdefault(joined, [])
         group += [(number, step.padded(joined.size)) for number, step in ending]

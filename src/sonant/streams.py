@@ -162,7 +162,7 @@ class FrameEncoder(EncoderStream):
         ready = self._buffer.samples.shape[1] // self._hop - self._exact_reflect
         if self._state is None and ready < EXACT_START_FRAMES:
             ready = 0
-        return self._coding(self._buffer.take(max(0, ready) * self._hop))
+        return self._coding(self._buffer.take(ready * self._hop))
 
     def finishing(self, piece: Audio | None = None) -> Job[Codes]:
         """See `Stream.finishing`."""

@@ -48,7 +48,7 @@ def rate_of(chunks: list[version1.Chunk], sample_rate: int) -> float:
     st.floats(0.1, 1.2),
     st.integers(0, 9),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_no_beginning_of_a_file_takes_more(
     config: CodecConfig, length: int, kbps: float, seconds: float, seed: int
 ) -> None:

@@ -66,7 +66,7 @@ def assert_same(one: Codes, other: Codes) -> None:
 
 
 @given(st.integers(1, 8), st.integers(1, 90_000), st.booleans(), st.lists(st.integers(1, 60), max_size=6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_any_length_in_any_pieces(n_q: int, length: int, use_lm: bool, cuts: list[int]) -> None:
     codes, lm = random_codes(MONO, n_q, length), cached_model() if use_lm else None
     pieces, first = [], 0
@@ -79,7 +79,7 @@ def test_any_length_in_any_pieces(n_q: int, length: int, use_lm: bool, cuts: lis
 
 
 @given(st.integers(1, 300_000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_segments_of_any_length(length: int) -> None:
     codes = random_codes(STEREO, 2, length)
     assert_same(whole(read(written(STEREO, [codes], None, 2.0), STEREO)), codes)
@@ -184,7 +184,7 @@ def test_a_lost_chunk_is_named_with_its_time() -> None:
 
 
 @given(st.binary(max_size=400), st.integers(0, 3000))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_bytes_are_codes_damage_or_a_sentence(junk: bytes, place: int) -> None:
     data = sample_file()[0]
     for attempt in (junk, b"ECDC\x01" + junk, data[:place] + junk + data[place + len(junk) :]):
@@ -205,7 +205,7 @@ def forged(payload: bytes, coding: int, frames: int = 20, n_q: int = 4) -> bytes
 
 
 @given(st.binary(max_size=120), st.integers(0, 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_forged_payloads_with_good_checksums(payload: bytes, coding: int) -> None:
     items = read(forged(payload, coding), MONO, cached_model())
     assert len(items) == 1 and (isinstance(items[0], Damage) or items[0][1].frames == 20)
@@ -263,7 +263,7 @@ def test_index_round_trip() -> None:
 
 def test_header_keeps_everything() -> None:
     header = version1.Header("24khz", "00" * 8, 24_000, 1, 320, "11" * 8, 44_100, {"title": "Mañana"})
-    assert version1.read_header(io.BytesIO(header.to_bytes())) == header
+    assert probe(io.BytesIO(header.to_bytes()))[0] == header
 
 
 def test_overhead_at_six_kbps_with_savings_of_a_quarter() -> None:
@@ -396,7 +396,7 @@ def test_a_later_version_and_a_boundless_header_are_a_sentence() -> None:
 def test_a_header_of_good_checksum_that_makes_no_sense(change: dict) -> None:
     values = {"model": "a", "weights": "0" * 16, "sample_rate": 24_000, "channels": 1, "hop_length": 320}
     with pytest.raises(FormatError, match="makes no sense"):
-        version1.read_header(io.BytesIO(version1.Header(**{**values, **change}).to_bytes()))
+        probe(io.BytesIO(version1.Header(**{**values, **change}).to_bytes()))
 
 
 def file_of(*chunks: version1.Chunk, junk: bytes = b"") -> bytes:
@@ -470,7 +470,7 @@ def test_half_a_surrogate_pair_is_no_text() -> None:
     header = replace(header_of(MONO), tags={"title": "------"}).to_bytes()
     head = header[: -version1.CRC.size].replace(b"------", rb"\ud800")
     with pytest.raises(FormatError, match="cannot be read"):
-        version1.read_header(io.BytesIO(head + version1.CRC.pack(zlib.crc32(head))))
+        probe(io.BytesIO(head + version1.CRC.pack(zlib.crc32(head))))
 
 
 def test_a_chunk_of_too_many_codebooks_is_refused() -> None:

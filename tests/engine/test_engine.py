@@ -49,7 +49,7 @@ PAIRS = {n: (network_of(g.config, g.weights), Engine(g.config, g.weights)) for n
 
 
 @pytest.mark.parametrize("name", ["24khz", "48khz"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(samples=st.one_of(st.integers(1, 700), st.integers(701, 6_000)))
 def test_any_length_gives_what_pytorch_gives(name: str, samples: int) -> None:
     assert_same_as_torch(*PAIRS[name], samples)

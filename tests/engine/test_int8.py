@@ -78,7 +78,7 @@ def test_neighbours_in_a_batch_change_nothing() -> None:
         np.testing.assert_array_equal(decoded[k : k + 1], engine.decode(codes[k : k + 1], None)[0])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(cuts=st.lists(st.integers(1, 7), min_size=1, max_size=4), gain=st.sampled_from([1e-3, 0.3, 30]))
 def test_blocks_of_any_size_change_nothing(cuts: list[int], gain: float) -> None:
     _, engine = engines()

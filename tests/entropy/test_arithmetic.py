@@ -39,7 +39,7 @@ def test_bytes_are_the_official_ones() -> None:
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 400), st.floats(0, 20))
 @example(1, 141, 16.5).via("a probability of 0.9999998, whose share was rounded up beyond 2**24")
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_round_trip_takes_every_byte_and_no_more(seed: int, count: int, peak: float) -> None:
     random = np.random.default_rng(seed)
     logits = random.standard_normal((count, 64)) * peak

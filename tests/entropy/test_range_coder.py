@@ -23,7 +23,7 @@ def coded(cumulative: np.ndarray, symbols: np.ndarray) -> bytes:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 120), st.sampled_from([1, 2, 17, 1024]), st.floats(0, 12))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_round_trip_side_by_side(seed: int, count: int, bins: int, peak: float) -> None:
     random = np.random.default_rng(seed)
     lanes = [random_tables(random, count, bins, peak) for _ in range(3)]
@@ -47,7 +47,6 @@ def test_length_is_the_entropy(peak: float) -> None:
 
 
 @given(st.binary(max_size=60), st.integers(1, 50))
-@settings(deadline=None)
 def test_any_bytes_decode_to_something(data: bytes, count: int) -> None:
     cumulative = random_tables(np.random.default_rng(0), 1, 64, 2.0)
     decoder = RangeDecoder([data])

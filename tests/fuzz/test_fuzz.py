@@ -40,7 +40,7 @@ def _codes_out_of_range() -> object:
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_bytes(data: bytes) -> None:
     for target in TARGETS.values():
         target(data)

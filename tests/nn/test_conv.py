@@ -88,7 +88,7 @@ def test_a_stride_without_kernel_of_twice_its_size_is_refused():
         Conv1d(1, 1, 5, stride=2)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     shape=st.sampled_from(SHAPES),
     cuts=st.lists(st.integers(1, 9), min_size=1, max_size=6),

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from sonant.nn.quantizer import ResidualVectorQuantizer, cluster_statistics, k_means, nearest
 from sonant.nn.soft_quantizers import DiffQuantizer, GumbelQuantizer, bandwidth_penalty
@@ -248,3 +249,28 @@ def test_a_start_with_empty_clusters_counts_every_vector_once():
     vectors = torch.tensor([[[-1.0], [1.0]]]).repeat(1, 50, 1)
     quantizer(vectors, 1)
     torch.testing.assert_close(quantizer.usage.sum(), torch.tensor(100.0))
+
+
+def test_fitting_gives_a_second_codebook_what_the_first_leaves_over():
+    torch.manual_seed(0)
+    quantizer = ResidualVectorQuantizer(1, 2, 2)
+    signs = torch.randint(2, (2, 400, 1)) * 2.0 - 1
+    quantizer.fit(10 * signs[0] + signs[1], 10, 400)
+    assert quantizer.codebooks[0].abs().min() > 9
+    assert quantizer.codebooks[1].abs().max() < 1.5
+
+
+def test_gumbel_teaches_the_prior_by_q_and_q_by_the_prior():
+    torch.manual_seed(0)
+    quantizer, of_prior, of_codebooks = GumbelQuantizer(4, 1, 16), [], []
+    nn.init.normal_(quantizer.prior)
+    latents = torch.randn(1, 20, 4)
+    for bits in (100.0, 0.01):
+        quantizer.bits_per_codebook = bits
+        quantizer.zero_grad()
+        quantizer._penalty(quantizer._log_probabilities(latents, 1), 1).backward()
+        of_prior.append(bits * quantizer.prior.grad)
+        of_codebooks.append(quantizer.codebooks.grad)
+    torch.testing.assert_close(*of_prior)
+    assert of_codebooks[0] is None or not of_codebooks[0].any()
+    assert of_codebooks[1].any()

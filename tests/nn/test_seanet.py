@@ -71,7 +71,7 @@ def test_48khz_golden_codes_scales_and_audio():
                 assert np.abs(decoded[:, :alone] - expected[f"decoded.{rate}"][:, :alone]).max() < 1e-5
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(cuts=st.lists(st.integers(1, 7), min_size=1, max_size=5), units=st.integers(1, 2))
 def test_a_stream_equals_the_whole_however_it_is_cut(cuts, units):
     network = small_network(n_residual_layers=units)

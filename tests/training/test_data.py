@@ -12,7 +12,8 @@ import pytest
 import soundfile
 
 from sonant.errors import AudioError, ConfigError
-from sonant.training import datasets
+from sonant.training import access, datasets
+from sonant.training import pack as packing
 from sonant.training.access import SampleReader, TarMember
 from sonant.training.corpus import Corpus, neighbours_joined, with_channels
 from sonant.training.datasets import list_recordings
@@ -380,3 +381,74 @@ def test_full_band_means_recordings_of_a_high_rate_alone(tmp_path):
     corpus, random = Corpus([tmp_path], RATE, 1), np.random.default_rng(0)
     for full_band, expected in ((True, {0.5}), (False, {0.5, -0.5})):
         assert {corpus.crop("train-speech", 9, random, full_band)[0, 0] for _ in range(20)} == expected
+
+
+def test_only_neighbours_that_are_alike_are_joined():
+    def part(start, native=48_000):
+        return Recording(
+            "a.pcm", "speech", start=start, length=100, sample_rate=RATE, channels=1, native_rate=native
+        )
+
+    for apart in ([part(0), part(50)], [part(100), part(0)], [part(0), part(110, native=16_000)]):
+        assert neighbours_joined(apart, 50) == apart
+
+
+def test_files_that_were_closed_are_opened_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(access, "OPEN_FILES", 1)
+    recordings = []
+    for name, value in (("a", 0.25), ("b", -0.5)):
+        soundfile.write(tmp_path / f"{name}.wav", np.full(100, value, np.float32), RATE)
+        recordings.append(Recording(str(tmp_path / f"{name}.wav"), "speech"))
+    reader = SampleReader()
+    values = [reader.read(recordings[k], 0, 1)[0, 0] for k in (0, 1, 0, 1)]
+    assert values == [0.25, -0.5, 0.25, -0.5]
+
+
+def test_the_validation_list_is_spread_over_the_names_and_has_no_rooms():
+    recordings = [
+        Recording("v.pcm", kind, "validation", title=f"{n:03d}", length=RATE, sample_rate=RATE)
+        for kind in ("speech", "rir")
+        for n in range(120)
+    ]
+    chosen = validation_list(recordings)
+    assert {r.kind for r in chosen} == {"speech"}
+    assert [r.title for r in chosen] == [f"{place * 120 // 50:03d}" for place in range(50)]
+
+
+def test_a_level_below_clipping_comes_first():
+    audio = np.zeros((RATE, 1), np.float32)
+    audio[0] = -0.5
+    assert packing.level_gain(audio) == pytest.approx(packing.PEAK_LIMIT / 0.5)
+
+
+def test_every_shard_has_a_name_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(packing, "_estimated_seconds", lambda _: packing.SHARD_SECONDS)
+    recordings = [Recording(f"{n}.wav", "speech") for n in range(3)]
+    jobs = packing._shard_jobs(recordings, tmp_path, "pcm")
+    assert [path.name for path, _ in jobs] == [f"train-speech-{n:04d}.pcm" for n in range(3)]
+    assert [batch for _, batch in jobs] == [[recording] for recording in recordings]
+
+
+def test_a_flat_file_that_was_cut_is_an_audio_error(tmp_path):
+    np.zeros(5, "<i2").tofile(tmp_path / "a.pcm")
+    write_manifest(
+        tmp_path / MANIFEST_NAME, [Recording("a.pcm", "music", length=3, sample_rate=RATE, channels=2)]
+    )
+    corpus = Corpus([tmp_path], RATE, 2)
+    with pytest.raises(AudioError, match=r"a\.pcm: cannot be read"):
+        corpus.crop("train-music", 3, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("form", ["pcm", "index"])
+def test_a_pack_can_be_packed_again(pack, tmp_path, form):
+    recordings = list_recordings(pack)
+    assert list(pack_recordings(recordings, tmp_path, RATE, 1, form)) == []
+    again = read_manifest(tmp_path)
+    assert [(r.kind, r.title, r.length, r.native_rate) for r in again] == [
+        (r.kind, r.title, r.length, r.native_rate) for r in recordings
+    ]
+    first, second = Corpus([pack], RATE, 1), Corpus([tmp_path], RATE, 1)
+    for old, new in zip(recordings, again, strict=True):
+        np.testing.assert_allclose(
+            first.read(old, 0, 9000), second.read(new, 0, 9000), rtol=1e-2, atol=2e-4
+        )

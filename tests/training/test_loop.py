@@ -21,11 +21,12 @@ from sonant.nn.discriminators import Discriminators, multi_scale_stft
 from sonant.nn.weights import export_weights
 from sonant.training.average import WeightAverage
 from sonant.training.checkpoint import load_checkpoint
-from sonant.training.finite import MAX_BAD_STEPS
+from sonant.training.finite import MAX_BAD_STEPS, FiniteSteps
 from sonant.training.loop import Trainer
 from sonant.training.networks import build_codec
 from sonant.training.objective import Objective
 from sonant.training.recipe import recipe_from_dict
+from sonant.training.stopping import StopRequest
 from training.training_helpers import tiny_values
 
 
@@ -509,3 +510,158 @@ def test_feature_matching_is_as_the_recipe_has_it():
     recipe = objective.recipe
     objective.recipe = replace(recipe, loss=replace(recipe.loss, relative_features=False))
     assert backward(objective)["feature"] != pytest.approx(relative, rel=0.05)
+
+
+def test_discriminators_that_a_checkpoint_lacks_begin_anew():
+    objective = objective_of(discriminator={"start_step": 0})
+    before = weights_of(objective)
+    objective.load_state_dict({**objective.state_dict(), "discriminators": {}})
+    assert all(torch.equal(a, b) for a, b in zip(before, weights_of(objective), strict=True))
+
+
+def test_discriminators_learn_from_the_gradient_of_one_step():
+    part = {"start_step": 0, "warmup_steps": 9, "update_probability": 1.0, "learning_rate": 0.0}
+    objective, gradients = objective_of(discriminator=part), []
+    for _ in range(2):
+        backward(objective)
+        gradients.append([p.grad.clone() for p in objective.discriminators[0][0].parameters()])
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_request_hears_a_signal_and_gives_it_back(number):
+    def ignored(*_):
+        pass
+
+    before = signal.signal(number, ignored)
+    try:
+        with StopRequest() as stop:
+            signal.raise_signal(number)
+        assert stop.made
+        assert signal.getsignal(number) is ignored
+    finally:
+        signal.signal(number, before)
+
+
+def test_only_bad_steps_in_a_row_end_a_run():
+    finite, bad, good = FiniteSteps(2), torch.tensor(float("nan")), torch.tensor(1.0)
+    for norm in (*[bad] * (MAX_BAD_STEPS - 1), good, *[bad] * (MAX_BAD_STEPS - 1)):
+        assert finite.may_take(0, norm) == (norm is good)
+    assert finite.skipped == 2 * MAX_BAD_STEPS
+    with pytest.raises(SonantError, match=f"{MAX_BAD_STEPS} gradients in a row"):
+        finite.may_take(0, bad)
+
+
+@pytest.fixture
+def trainer(tiny_recipe, tmp_path):
+    rates = {"learning_rate": 3e-3, "final_rate": 1e-3, "warmup_steps": 4}
+    run = {"steps": 6, "warm_start_steps": 2, "listen_every": 0}
+    return Trainer(tiny_recipe(optimizer=rates, run=run), tmp_path, time_limit=100.0)
+
+
+def test_the_rate_warms_up_and_falls_to_its_end(trainer):
+    def rate(step, done):
+        trainer.step = step
+        trainer._set_rates(done)
+        return trainer.optimizers[0].param_groups[0]["lr"]
+
+    assert [rate(step, 0.0) for step in range(5)] == pytest.approx([0.75e-3, 1.5e-3, 2.25e-3, 3e-3, 3e-3])
+    assert [rate(9, done) for done in (0.5, 1.0)] == pytest.approx([2e-3, 1e-3])
+
+
+def test_only_a_run_that_begins_at_random_begins_without_a_quantiser(trainer):
+    plain = replace(trainer.recipe, codebooks=(4,))
+    transform = replace(plain, run=replace(plain.run, transform_crops=8))
+    for recipe, expected in (
+        (plain, [0, 0, 4]),
+        (replace(plain, start="weights.safetensors"), [4, 4, 4]),
+        (transform, [4, 4, 4]),
+    ):
+        drawn = []
+        for trainer.step in range(3):
+            trainer.recipe = recipe
+            drawn.append(trainer._draw_codebooks(random.Random(0)))
+        assert drawn == expected
+
+
+def test_a_resumed_run_knows_what_is_over_and_what_was_left_out(trainer):
+    trainer.finite = FiniteSteps(3)
+    trainer.save(0.25)
+    resumed = Trainer(trainer.recipe, trainer.folder, time_limit=100.0, resume=True)
+    assert resumed.finite.skipped == 3
+    assert resumed._agreed_progress(50.0, False) == pytest.approx(0.25 + 0.75 / 2)
+
+
+def test_saving_and_listening_leave_the_weights_as_they_are(trainer, monkeypatch):
+    class Silent:
+        def listen(self, *_):
+            return {}
+
+    for value in trainer.average.values:
+        value.add_(1)
+    before = {k: v.clone() for k, v in trainer.network.state_dict().items()}
+    heard = []
+
+    def forward(network, audio, n_q, _):
+        heard.append((n_q, next(network.parameters()).detach().clone()))
+        return audio, None
+
+    monkeypatch.setattr("sonant.training.loop.forward_normalised", forward)
+    trainer.save(0.5)
+    trainer._listen(Silent(), {"music": torch.zeros(1, 4800, 1)})
+    for key, value in trainer.network.state_dict().items():
+        assert torch.equal(before[key], value), key
+    ((n_q, parameter),) = heard
+    assert n_q == 2
+    assert torch.equal(parameter, trainer.average.values[0])
+
+
+def test_a_step_that_is_left_out_does_not_count_in_the_average(trainer):
+    for parameter in trainer.network.parameters():
+        parameter.grad = torch.full_like(parameter, float("nan"))
+    trainer._apply()
+    assert trainer.average.updates == 0
+    assert trainer.finite.skipped == 1
+
+
+def test_a_resumed_run_has_the_discriminators_rate_of_its_recipe():
+    slow, fast = (objective_of(discriminator={"start_step": 0, "learning_rate": r}) for r in (1e-4, 1e-3))
+    backward(fast)
+    slow.load_state_dict(fast.state_dict())
+    (optimizer,) = slow.discriminators[0][1]
+    assert optimizer.param_groups[0]["lr"] == 1e-4
+
+
+def test_a_step_in_which_no_loss_has_a_weight_moves_nothing():
+    objective = objective_of(
+        loss={"time": 0.0, "mel": 0.0},
+        discriminator={"start_step": 0, "warmup_steps": 0, "per_bandwidth": True},
+    )
+    decoded = torch.randn(2, 2400, 1, requires_grad=True)
+    backward(objective, decoded=decoded)
+    assert not decoded.grad.any()
+
+
+def test_an_average_leaves_the_network_after_an_error():
+    network = nn.Linear(1, 1)
+    average, before = WeightAverage(network, 0.9), network.weight.detach().clone()
+    average.values[0].add_(1)
+    with pytest.raises(OSError, match="disk"), average.in_place(network):
+        assert network.weight.item() == pytest.approx(before.item() + 1)
+        raise OSError("disk")
+    assert torch.equal(network.weight, before)
+
+
+def test_listening_that_fails_leaves_the_weights_to_the_checkpoint(tiny_recipe, tmp_path):
+    class Full:
+        def listen(self, *_):
+            raise OSError("no space left")
+
+    trainer = Trainer(tiny_recipe(), tmp_path)
+    for value in trainer.average.values:
+        value.add_(1)
+    before = {k: v.clone() for k, v in trainer.network.state_dict().items()}
+    with pytest.raises(OSError, match="no space"):
+        trainer._listen(Full(), {"music": torch.zeros(1, 4800, 1)})
+    for key, value in trainer.network.state_dict().items():
+        assert torch.equal(before[key], value), key

@@ -12,6 +12,7 @@ from sonant.evaluation.metrics import signal
 from sonant.training.adversarial import discriminator_loss, feature_loss, generator_loss
 from sonant.training.balancer import Balancer
 from sonant.training.losses import MelLoss, mel_filters, si_snr, time_loss
+from training.training_helpers import gradient_of_silence, white_noise
 
 GOLDEN = Path(__file__).parents[1] / "data" / "training" / "balancer_expected.safetensors"
 
@@ -157,3 +158,25 @@ def test_si_snr_ignores_offsets():
     x = torch.randn(1, 4800, 1, generator=torch.Generator().manual_seed(0))
     noisy = x + 0.1 * torch.randn(1, 4800, 1, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(si_snr(x + 0.5, noisy - 2), si_snr(x, noisy), rtol=1e-3, atol=1e-2)
+
+
+def test_silent_features_have_a_loss():
+    silent = [[torch.zeros(3)]]
+    assert feature_loss(silent, silent).item() == 0
+
+
+def test_feature_matching_moves_the_decoded_audio_alone():
+    real, fake = (torch.tensor([1.0, -3.0], requires_grad=True) for _ in range(2))
+    feature_loss([[real]], [[2 * fake]]).backward()
+    assert real.grad is None
+    assert fake.grad.abs().min() > 0
+
+
+@pytest.mark.parametrize("log_l2", [True, False])
+def test_the_mel_loss_has_a_gradient_on_silence_and_on_equal_audio(log_l2):
+    loss = MelLoss(24_000, log_l2=log_l2)
+    assert gradient_of_silence(loss).isfinite().all()
+    reference = white_noise(0, 2400)
+    decoded = reference.clone().requires_grad_()
+    loss(reference, decoded).backward()
+    assert decoded.grad.isfinite().all()

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from sonant.errors import AudioError, ConfigError
 from sonant.training import mixing
 from sonant.training.manifest import MANIFEST_NAME, Recording, write_manifest
-from sonant.training.mixing import BatchNumbers, MixedCrops, collate
+from sonant.training.mixing import ATTEMPTS, BatchNumbers, MixedCrops, collate
 from sonant.training.recipe import DataRecipe
 from sonant.training.reverberation import measured_rt60, reverberate, synthesise_response
 from training.training_helpers import RATE, noise, tone
@@ -126,7 +126,7 @@ def test_a_kind_that_is_missing_everywhere_is_an_error(pack):
         crops(pack, strategies=({"weight": 1, "kinds": ["effects"]},))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(share=st.integers(1, 5), ranks=st.integers(1, 4), first=st.integers(0, 50))
 def test_ranks_share_the_batch_of_one_process(share, ranks, first):
     alone = iter(BatchNumbers(share * ranks, first))
@@ -140,7 +140,7 @@ def test_a_batch_that_cannot_be_shared_is_an_error():
         BatchNumbers(8, ranks=3)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(rt60=st.floats(0.3, 1.3), seed=st.integers(0, 1000))
 def test_drawn_rooms_have_their_reverberation_time(rt60, seed):
     response = synthesise_response(rt60, RATE, np.random.default_rng(seed))
@@ -266,3 +266,80 @@ def test_a_room_that_was_measured_late_delays_nothing():
     response[[500, 900]] = 1, 0.3
     wet = reverberate(dry, response)
     assert np.flatnonzero(np.abs(wet[:, 0]) > 0.01).tolist() == [1000, 1400]
+
+
+def test_mixes_clip_on_either_side(pack, monkeypatch):
+    data = crops(pack, strategies=({"weight": 1, "kinds": ["speech"]},), **PLAIN)
+    levels = iter([-2.0, 0.2])
+    monkeypatch.setattr(data.corpus, "crop", lambda *_: level(next(levels)))
+    assert data[0][0].min().item() == pytest.approx(0.2)
+
+
+def test_weights_of_strategies_need_no_sum_of_1(pack):
+    strategies = ({"weight": 6, "kinds": ["speech"]}, {"weight": 2, "kinds": ["noise"]})
+    data = crops(pack, strategies=strategies, **PLAIN)
+    assert data.weights.tolist() == [0.75, 0.25]
+
+
+def test_a_measured_room_that_is_too_dry_is_not_used(pack, monkeypatch):
+    data, time = crops(pack), np.arange(RATE) / RATE
+    dry = noise(1.0, level=0.3) * 10 ** (-3 * time / 0.1).astype(np.float32)
+    recording = Recording("r.wav", "rir", length=RATE, sample_rate=RATE, channels=1)
+    monkeypatch.setattr(data.corpus, "recordings", lambda _: [recording])
+    monkeypatch.setattr(data.corpus, "read", lambda *_: dry[:, None])
+    assert not np.array_equal(data._room(np.random.default_rng(0)), dry)
+
+
+def test_every_source_has_a_gain_of_its_own(pack, monkeypatch):
+    half = np.arange(2400)[:, None] < 1200
+    parts = {"train-speech": half, "train-noise": ~half}
+    data = crops(pack, reverberation=0.0, strategies=({"weight": 1, "kinds": ["speech", "noise"]},))
+    monkeypatch.setattr(data.corpus, "crop", lambda kind, *_: 0.1 * parts[kind].astype(np.float32))
+    for number in range(3):
+        mix = data[number][0][:, 0]
+        assert mix[0] != pytest.approx(mix[-1].item(), rel=1e-3)
+
+
+def rooms(folder, *lengths, gap=2400):
+    """A flat shard of decaying noises, as `sonant data pack` lays them side by side."""
+    place, shard, recordings = (
+        0,
+        [],
+        [Recording("s.pcm", "speech", length=RATE, sample_rate=RATE, channels=1)],
+    )
+    for seed, rt60 in enumerate(lengths):
+        size = int(rt60 * RATE)
+        shard += [noise(rt60, seed=seed) * 10 ** (-3 * np.arange(size) / size), np.zeros(gap)]
+        recordings.append(
+            Recording("r.pcm", "rir", start=place, length=size, sample_rate=RATE, channels=1, source="x")
+        )
+        place += size + gap
+    (np.concatenate(shard) * 32767).astype("<i2").tofile(folder / "r.pcm")
+    (noise(1.0) * 32767).astype("<i2").tofile(folder / "s.pcm")
+    write_manifest(folder / MANIFEST_NAME, recordings)
+    recipe = DataRecipe(str(folder), seconds=0.1, strategies=({"weight": 1, "kinds": ["speech"]},))
+    return MixedCrops(recipe, RATE, 1, seed=3)
+
+
+def test_rooms_of_one_shard_stay_apart(tmp_path):
+    data = rooms(tmp_path, 0.5, 0.6, 0.7)
+    lengths = {len(data._room(np.random.default_rng(seed))) for seed in range(12)}
+    assert lengths == {int(rt60 * RATE) for rt60 in (0.5, 0.6, 0.7)}
+
+
+def test_every_room_of_a_shard_has_its_own_reverberation_time(tmp_path):
+    """A second between them: they are not joined for that alone."""
+    data = rooms(tmp_path, 0.5, 4.0, gap=RATE)
+    lengths = {len(data._room(np.random.default_rng(seed))) for seed in range(12)}
+    assert 4 * RATE not in lengths
+    assert RATE // 2 in lengths
+
+
+def test_crops_that_cannot_be_read_are_silence_with_a_reason(tmp_path):
+    recording = Recording("gone.wav", "speech", length=RATE, sample_rate=RATE, channels=1)
+    write_manifest(tmp_path / MANIFEST_NAME, [recording])
+    strategies = ({"weight": 1, "kinds": ["speech"]},)
+    crop, problems = MixedCrops(DataRecipe(str(tmp_path), strategies=strategies), RATE, 1, seed=3)[0]
+    assert crop.shape == (RATE, 1)
+    assert not crop.any()
+    assert len(problems) == ATTEMPTS

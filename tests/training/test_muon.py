@@ -10,6 +10,7 @@ from sonant.config import CodecConfig
 from sonant.nn.codec import CodecNetwork
 from sonant.nn.discriminators import Discriminators, multi_scale_stft
 from sonant.nn.initialization import initialise
+from sonant.nn.soft_quantizers import GumbelQuantizer
 from sonant.training.muon import RMS_OF_ADAM, Muon, orthogonalised
 from sonant.training.optimizers import make_optimizers
 
@@ -99,3 +100,20 @@ def test_a_step_follows_nesterovs_momentum():
     step = (weight.detach() - before)[0]
     assert (step[0] / step[1]).item() == pytest.approx(0.081 / 0.19, rel=0.06)
     assert step[0] < 0
+
+
+def test_a_closure_may_take_gradients():
+    weight = nn.Parameter(torch.ones(8, 8))
+
+    def closure():
+        loss = weight.square().sum()
+        loss.backward()
+        return loss
+
+    assert Muon([weight], lr=0.1).step(closure).item() == 64
+    assert weight.max() < 1
+
+
+def test_learnt_codebooks_are_no_matrices():
+    (adam,) = make_optimizers(GumbelQuantizer(16, 8, 16), "muon", 1e-3, (0.5, 0.9))
+    assert len(adam.param_groups[0]["params"]) == 3

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from sonant.training.fine_structure import FineStructureLoss
 from sonant.training.structure import StructureLoss, local_means
 from training.training_helpers import after_descent, gradient_of_silence, white_noise
 
@@ -61,3 +62,12 @@ def test_channels_count_one_by_one(loss):
     stereo = torch.cat([moving(0), moving(1)], 2)
     swapped = loss(stereo, stereo.flip(2))
     assert swapped.item() == pytest.approx(loss(moving(0), moving(1)).item(), rel=0.2)
+
+
+@pytest.mark.parametrize("kind", [StructureLoss, FineStructureLoss])
+def test_loud_frames_count_most(kind):
+    loss, half = kind(RATE), torch.arange(RATE)[:, None] < RATE // 2
+    gain = torch.where(half, 1.0, 0.01)
+    reference, other = gain * white_noise(0), gain * white_noise(1)
+    in_loud, in_soft = (loss(reference, torch.where(part, other, reference)) for part in (half, ~half))
+    assert in_loud > 3 * in_soft

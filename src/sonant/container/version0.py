@@ -77,22 +77,6 @@ class Header:
             raise FormatError(f"the file has {self.n_q} codebooks, but {config.name} has {config.n_q}")
 
 
-def read_header(stream: Reader) -> Header:
-    """Read the header and nothing more.
-
-    Raises:
-        FormatError: if it is none, or of another version.
-    """
-    magic, version, size = PREFIX.unpack(read_exactly(stream, PREFIX.size, "header"))
-    if magic != MAGIC:
-        raise FormatError("the file is not .ecdc")
-    if version != VERSION:
-        raise FormatError(f"the file is .ecdc of version {version}, not {VERSION}")
-    if size > MAX_METADATA:
-        raise FormatError("the file is damaged: its header claims to be too long")
-    return parse_metadata(read_exactly(stream, size, "header"))
-
-
 def parse_metadata(data: bytes) -> Header:
     """The JSON of a header.
 
@@ -145,15 +129,6 @@ def _encode_segment(values: NDArray[np.int16], lm: StepModel) -> bytes:
             coder.push(code, ranges)
         run.push(step)
     return coder.finish()
-
-
-def read(stream: Reader, header: Header, config: CodecConfig, lm: StepModel | None = None) -> Codes:
-    """All that follows the header, as one recording; see `read_blocks`."""
-    blocks = list(read_blocks(stream, header, config, lm))
-    values = [block.values for block in blocks] or [np.zeros((header.n_q, 0), np.int16)]
-    scales = [np.zeros(0, np.float32), *(block.scales for block in blocks if block.scales is not None)]
-    joined = np.concatenate(scales) if config.normalize else None
-    return Codes(np.concatenate(values, axis=1), header.length, joined)
 
 
 def read_blocks(

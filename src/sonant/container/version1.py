@@ -8,7 +8,6 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from sonant.container.streams import Reader, read_exactly
 from sonant.errors import ConfigError, FormatError
 
 MAGIC = b"ECDC"
@@ -82,23 +81,6 @@ class Header:
             )
         head = PREFIX.pack(MAGIC, VERSION, len(metadata)) + metadata
         return head + CRC.pack(zlib.crc32(head))
-
-
-def read_header(stream: Reader) -> Header:
-    """Read the header and nothing more.
-
-    Raises:
-        FormatError: if it is none, damaged, or of another version.
-    """
-    prefix = read_exactly(stream, PREFIX.size, "header")
-    magic, version, size = PREFIX.unpack(prefix)
-    if magic != MAGIC:
-        raise FormatError("the file is not .ecdc")
-    if version != VERSION:
-        raise FormatError(f"the file is .ecdc of version {version}, not {VERSION}")
-    if size > MAX_METADATA:
-        raise FormatError("the file is damaged: its header claims to be too long")
-    return parse_rest(prefix, read_exactly(stream, size + CRC.size, "header"))
 
 
 def parse_rest(prefix: bytes, rest: bytes) -> Header:

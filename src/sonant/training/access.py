@@ -119,10 +119,10 @@ class SampleReader:
     def _read_flat(self, recording: Recording, start: int, count: int) -> Samples:
         if recording.file not in self._flat:
             try:
-                mapped = np.memmap(recording.file, dtype="<i2", mode="r")
+                mapped = np.memmap(recording.file, dtype="<i2", mode="r").reshape(-1, recording.channels)
             except (OSError, ValueError) as error:
                 raise AudioError(f"{recording.file}: cannot be read ({error})") from None
-            self._flat[recording.file] = mapped.reshape(-1, recording.channels)
+            self._flat[recording.file] = mapped
         piece = self._flat[recording.file][start : start + count]
         return piece.astype(np.float32) / np.float32(32768)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -29,6 +31,15 @@ class WeightAverage:
             kept = parameter.detach().clone()
             parameter.copy_(value)
             value.copy_(kept)
+
+    @contextmanager
+    def in_place(self, network: nn.Module) -> Iterator[None]:
+        """Within this context the network has the average for its parameters."""
+        self.swap(network)
+        try:
+            yield
+        finally:
+            self.swap(network)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""

@@ -40,7 +40,7 @@ class Balancer:
         }
         norms = torch.stack([g.flatten(1).norm(dim=1).mean() for g in gradients.values()])
         average_over_ranks(norms)
-        share = sum(self.weights[name] for name in losses)
+        share = sum(self.weights[name] for name in losses) or 1.0
         total = torch.zeros_like(decoded)
         for (name, gradient), norm in zip(gradients.items(), norms.tolist(), strict=True):
             if math.isfinite(norm):

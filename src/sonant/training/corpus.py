@@ -24,12 +24,12 @@ def neighbours_joined(recordings: Iterable[Recording], largest_gap: int) -> list
     """Join recordings of one source and language that lie side by side in one file.
 
     A crop that crosses from one short recording into the next still sounds like one speaker or one
-    place. `largest_gap` is in samples.
+    place. Rooms stay apart: each is an impulse response of its own. `largest_gap` is in samples.
     """
     joined: list[Recording] = []
     for recording in recordings:
         last = joined[-1] if joined else None
-        if last is not None and _key(last) == _key(recording):
+        if last is not None and recording.kind != "rir" and _key(last) == _key(recording):
             gap = recording.start - (last.start + last.length)
             if 0 <= gap <= largest_gap:
                 joined[-1] = replace(last, length=recording.start + recording.length - last.start)

@@ -13,6 +13,7 @@ from sonant.training.recipe_values import (
     AT_LEAST_TWO,
     NOT_NEGATIVE,
     POSITIVE,
+    PRECISIONS,
     Ranges,
     build,
     parse_override,
@@ -20,7 +21,6 @@ from sonant.training.recipe_values import (
 )
 
 KIND = "language_model"
-PRECISIONS = ("32-true", "bf16-mixed")
 
 
 @dataclass(frozen=True)

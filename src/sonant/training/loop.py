@@ -29,7 +29,7 @@ from sonant.training.devices import make_fabric
 from sonant.training.finite import FiniteSteps
 from sonant.training.judges import DISCRIMINATORS_NAME, save_discriminators
 from sonant.training.memory import keep_freed_memory
-from sonant.training.mixing import ATTEMPTS, BatchNumbers, MixedCrops, collate
+from sonant.training.mixing import ATTEMPTS, BatchNumbers, MixedCrops, collate, readable_crop
 from sonant.training.monitor import Monitor, validation_examples
 from sonant.training.networks import build_codec, build_discriminators, frames_per_batch
 from sonant.training.objective import Objective
@@ -150,9 +150,7 @@ class Trainer:
 
     def _check_first_crop(self) -> None:
         """Fail with a sentence before anything is started where nothing can be read."""
-        _, problems = self.crops[self.step * self.recipe.data.batch_size]
-        if len(problems) >= ATTEMPTS:
-            raise AudioError(f"no file could be read in {ATTEMPTS} attempts; the last: {problems[-1]}")
+        readable_crop(self.crops, self.step * self.recipe.data.batch_size)
 
     def _note(self, problems: list[str]) -> None:
         for problem in problems:
@@ -232,14 +230,13 @@ class Trainer:
         choices = sorted(set(self.recipe.codebook_choices))
         n_q = choices[len(choices) // 2]
         quality: dict[str, float] = {}
-        self.average.swap(self.network)
         network = self.network.module.eval()
-        for kind, audio in examples.items():
-            inputs = audio.to(self.fabric.device)
-            with self.fabric.autocast():
-                decoded, _ = forward_normalised(network, inputs, n_q, self.recipe.model.normalize)
-            quality |= monitor.listen(self.step, kind, audio, decoded.cpu())
-        self.average.swap(self.network)
+        with self.average.in_place(self.network):
+            for kind, audio in examples.items():
+                inputs = audio.to(self.fabric.device)
+                with self.fabric.autocast():
+                    decoded, _ = forward_normalised(network, inputs, n_q, self.recipe.model.normalize)
+                quality |= monitor.listen(self.step, kind, audio, decoded.cpu())
         return quality
 
     def save(self, done: float) -> None:
@@ -257,9 +254,8 @@ class Trainer:
             }
             save_checkpoint(self.checkpoint_path, self.recipe, state)
             if self.recipe.quantizer == "rvq":
-                self.average.swap(self.network)
-                weights = export_weights(self.network.module)
-                self.average.swap(self.network)
+                with self.average.in_place(self.network):
+                    weights = export_weights(self.network.module)
                 save_weights(self.folder / WEIGHTS_NAME, weights, self.recipe.model)
             if judges := {key: judge.module for key, (judge, _) in self.objective.discriminators.items()}:
                 save_discriminators(self.folder / DISCRIMINATORS_NAME, judges)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 
 from sonant.errors import ConfigError
@@ -98,7 +98,7 @@ def read_manifest(path: Path) -> list[Recording]:
 
 
 def _placed(recording: Recording, folder: Path) -> Recording:
-    return Recording(**{**asdict(recording), "file": str(folder / recording.file)})
+    return replace(recording, file=str(folder / recording.file))
 
 
 def split_by_hash(key: str, shares: Mapping[str, float]) -> str:
@@ -148,4 +148,4 @@ def validation_list(recordings: Iterable[Recording]) -> list[Recording]:
 def _middle(recording: Recording) -> Recording:
     length = min(recording.length, int(VALIDATION_SECONDS * recording.sample_rate))
     start = recording.start + (recording.length - length) // 2
-    return Recording(**{**asdict(recording), "start": start, "length": length})
+    return replace(recording, start=start, length=length)

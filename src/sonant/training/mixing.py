@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from sonant.errors import AudioError, ConfigError
 from sonant.training.corpus import Corpus
+from sonant.training.manifest import Recording
 from sonant.training.recipe import DataRecipe
 from sonant.training.reverberation import RT60_RANGE, measured_rt60, reverberate, synthesise_response
 
@@ -41,7 +42,7 @@ class MixedCrops(Dataset[tuple[Tensor, Problems]]):
         weights = np.array([s["weight"] for s in recipe.strategies], dtype=float)
         self.weights = weights / weights.sum()
         self.kinds = [[self._available(k) for k in s["kinds"]] for s in recipe.strategies]
-        self._rooms: dict[str, float] = {}
+        self._rooms: dict[Recording, float] = {}
 
     def _available(self, union: str) -> list[str]:
         """The kinds of `a|b|c` that the corpus has."""
@@ -53,12 +54,11 @@ class MixedCrops(Dataset[tuple[Tensor, Problems]]):
     def __getitem__(self, number: int) -> tuple[Tensor, Problems]:
         """Crop `number`, and what was wrong with files that were to be part of it.
 
-        Raises:
-            AudioError: if attempt after attempt met files that cannot be read.
+        Silence, if attempt after attempt met files that cannot be read.
         """
         random = np.random.default_rng([self.seed, number])
         problems: Problems = []
-        mix: Audio | None = None
+        mix = np.zeros((self.length, self.corpus.channels), np.float32)
         for _ in range(ATTEMPTS):
             try:
                 mix = self._mix(random)
@@ -67,8 +67,6 @@ class MixedCrops(Dataset[tuple[Tensor, Problems]]):
                 continue
             if np.abs(mix).max() < 1 and np.sqrt(np.mean(np.square(mix))) > SILENCE_RMS:
                 break
-        if mix is None:
-            raise AudioError(f"no file could be read in {ATTEMPTS} attempts; the last: {problems[-1]}")
         return torch.from_numpy(np.clip(mix, -1, 1)), problems
 
     def _mix(self, random: np.random.Generator) -> Audio:
@@ -94,12 +92,23 @@ class MixedCrops(Dataset[tuple[Tensor, Problems]]):
             recording = measured[random.integers(len(measured))]
             length = -(-recording.length * rate // recording.sample_rate)
             response = self.corpus.read(recording, 0, length)[:, 0]
-            name = recording.name
-            if name not in self._rooms:
-                self._rooms[name] = measured_rt60(response, rate)
-            if RT60_RANGE[0] <= self._rooms[name] <= RT60_RANGE[1]:
+            if recording not in self._rooms:
+                self._rooms[recording] = measured_rt60(response, rate)
+            if RT60_RANGE[0] <= self._rooms[recording] <= RT60_RANGE[1]:
                 return response
         return synthesise_response(random.uniform(*RT60_RANGE), rate, random)
+
+
+def readable_crop(crops: MixedCrops, number: int) -> Tensor:
+    """Crop `number`.
+
+    Raises:
+        AudioError: if attempt after attempt met files that cannot be read.
+    """
+    crop, problems = crops[number]
+    if len(problems) >= ATTEMPTS:
+        raise AudioError(f"no file could be read in {ATTEMPTS} attempts; the last: {problems[-1]}")
+    return crop
 
 
 class BatchNumbers:

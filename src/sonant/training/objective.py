@@ -188,3 +188,5 @@ class Objective:
                 network.load_state_dict(weights)
                 for optimizer, moment in zip(optimizers, moments, strict=True):
                     optimizer.load_state_dict(moment)
+                    for group in optimizer.param_groups:
+                        group["lr"] = self.recipe.discriminator.learning_rate

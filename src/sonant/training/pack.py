@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from sonant.audio import read_audio
 from sonant.errors import AudioError, ConfigError, SonantError
-from sonant.training.access import open_recording
+from sonant.training.access import SampleReader, open_recording
 from sonant.training.corpus import with_channels
 from sonant.training.manifest import (
     MANIFEST_NAME,
@@ -89,7 +89,11 @@ class _OpusShard:
 
 
 def _decoded(recording: Recording, sample_rate: int, channels: int) -> tuple[Samples, int]:
-    """`[T, channels]` at a rate, and the rate of the file."""
+    """`[T, channels]` at a rate, and the rate of the file, or of the original of a part of a shard."""
+    if recording.length:
+        part = SampleReader().read(recording, recording.start, recording.length)
+        audio = soxr.resample(with_channels(part, channels), recording.sample_rate, sample_rate)
+        return audio, recording.native_rate or recording.sample_rate
     if not recording.size:
         audio, rate = read_audio(Path(recording.file), sample_rate, channels)
         return np.ascontiguousarray(audio.T), rate
@@ -165,9 +169,11 @@ def _measure(recordings: list[Recording]) -> tuple[list[Recording], list[str]]:
     measured, problems = [], []
     for recording in recordings:
         try:
-            with open_recording(recording) as file:
-                rate, channels = file.samplerate, file.channels
-            audio, _, gain = _usable(recording, rate, channels)
+            rate, channels = recording.sample_rate, recording.channels
+            if not recording.length:
+                with open_recording(recording) as file:
+                    rate, channels = file.samplerate, file.channels
+            audio, native_rate, gain = _usable(recording, rate, channels)
         except SonantError as error:
             problems.append(str(error))
             continue
@@ -178,7 +184,7 @@ def _measure(recordings: list[Recording]) -> tuple[list[Recording], list[str]]:
                 length=len(audio),
                 sample_rate=rate,
                 channels=channels,
-                native_rate=rate,
+                native_rate=native_rate,
                 gain=gain,
             )
         )
@@ -186,7 +192,9 @@ def _measure(recordings: list[Recording]) -> tuple[list[Recording], list[str]]:
 
 
 def _estimated_seconds(recording: Recording) -> float:
-    """From the header where there is one, else from the size as if it had 64 kbit/s."""
+    """Where it was measured that, else from the header, else from the size as if it had 64 kbit/s."""
+    if recording.length:
+        return recording.seconds
     try:
         with open_recording(recording) as file:
             return file.frames / file.samplerate

@@ -15,6 +15,7 @@ from sonant.training.recipe_values import (
     DECAY,
     NOT_NEGATIVE,
     POSITIVE,
+    PRECISIONS,
     SHARE,
     Ranges,
     Values,
@@ -28,16 +29,6 @@ from sonant.training.recipe_values import (
 QUANTIZERS = ("rvq", "diffq", "gumbel")
 OPTIMIZERS = ("adam", "muon")
 DISCRIMINATORS = ("ms-stft", "mpd", "msd", "mono-stft")
-PRECISIONS = (
-    "32-true",
-    "bf16-mixed",
-    "16-mixed",
-    "bf16-true",
-    "16-true",
-    "64-true",
-    "transformer-engine",
-    "transformer-engine-float16",
-)
 HEARING_LOSSES = ("noise_to_mask", "level", "structure", "fine_structure", "periodicity")
 NOT_MUSIC = "speech|general|effects|noise|instrument"
 ANYTHING = f"music|{NOT_MUSIC}"

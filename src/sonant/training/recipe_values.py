@@ -29,6 +29,8 @@ AT_LEAST_TWO: Range = ("2 or more", lambda x: 2 <= x < inf)
 SHARE: Range = ("between 0 and 1", lambda x: 0 <= x <= 1)
 DECAY: Range = ("0 or more and below 1", lambda x: 0 <= x < 1)
 
+PRECISIONS = ("32-true", "bf16-mixed")
+
 WORDS = {
     bool: ("true or false", "truths"),
     int: ("a whole number", "whole numbers"),

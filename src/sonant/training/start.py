@@ -6,7 +6,7 @@ import torch
 
 from sonant.nn.codec import CodecNetwork
 from sonant.nn.transform_start import start_as_transform
-from sonant.training.mixing import MixedCrops
+from sonant.training.mixing import MixedCrops, readable_crop
 from sonant.training.volume import volume
 
 CROPS_AT_ONCE = 16
@@ -21,7 +21,7 @@ def fit_transform(network: CodecNetwork, crops: MixedCrops, count: int, frames_p
         ConfigError: if the network has no room for the transform.
         AudioError: if the crops cannot be read.
     """
-    audio = torch.stack([crops[number][0] for number in range(count)])
+    audio = torch.stack([readable_crop(crops, number) for number in range(count)])
     if network.config.normalize:
         audio = audio / volume(audio)
     start_as_transform(network, audio)
