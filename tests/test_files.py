@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import os
 from pathlib import Path
@@ -11,7 +12,7 @@ import soundfile
 
 import sonant
 from sonant.codec import Codec
-from sonant.errors import ConfigError, SonantError
+from sonant.errors import ConfigError, FormatError, SonantError
 from sonant.files import compress, decompress, join_files
 
 
@@ -176,6 +177,33 @@ class ShortReads(io.RawIOBase):
         return self._data.readinto(memoryview(buffer)[:7])
 
 
+class BrokenPipe(ShortReads):
+    """A pipe that breaks where its data end."""
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        count = super().readinto(buffer)
+        if not count:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return count
+
+
+class Stdio:
+    def __init__(self, buffer: io.IOBase) -> None:
+        self.buffer = buffer
+
+
+@pytest.mark.parametrize("size", [0, 20, 3000])
+def test_an_input_that_breaks_off_is_named(
+    codec: Codec, speech_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    coded, decoded = tmp_path / "a.ecdc", tmp_path / "b.wav"
+    compress(speech_file, coded, model=codec)
+    monkeypatch.setattr("sys.stdin", Stdio(BrokenPipe(coded.read_bytes()[:size])))
+    with pytest.raises(FormatError, match="-: cannot be read"):
+        decompress("-", decoded, model=codec)
+    assert not decoded.exists()
+
+
 def test_pipes_give_what_files_give(
     codec: Codec, speech_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,10 +212,6 @@ def test_pipes_give_what_files_give(
     soundfile.write(wav, samples, rate, "PCM_16")
     compress(wav, coded, model=codec)
     decompress(coded, decoded, model=codec)
-
-    class Stdio:
-        def __init__(self, buffer: io.IOBase) -> None:
-            self.buffer = buffer
 
     out = io.BytesIO()
     monkeypatch.setattr("sys.stdin", Stdio(ShortReads(wav.read_bytes())))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sonant.audio import (
+    Audio,
     FileSink,
     PipeSink,
     Sink,
@@ -174,11 +175,12 @@ def decompress(
     _check_target(source, target, overwrite)
     with open_ecdc(source) as file:
         try:
-            recording = Recording(file, model, loader=loader, strict=strict)
+            with _reading():
+                recording = Recording(file, model, loader=loader, strict=strict)
             codec, rate = recording.codec, recording.sample_rate
             with _audio_output(target, codec, _samples(recording, start, duration)) as sink:
                 written = 0
-                for audio in recording.blocks(start, duration):
+                for audio in _readable(recording.blocks(start, duration)):
                     sink.write(audio)
                     written += audio.shape[1]
                     if progress:
@@ -190,6 +192,20 @@ def decompress(
             raise FormatError(f"{source}: {error}") from None
         except WeightsError as error:
             raise WeightsError(f"{source}: {error}") from None
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FormatError(f"cannot be read ({error.strerror or error})") from None
+
+
+def _readable(blocks: Iterator[Audio]) -> Iterator[Audio]:
+    """Errors of reading are told from those of writing what was read."""
+    with _reading():
+        yield from blocks
 
 
 def join_files(sources: Sequence[str | Path], target: str | Path, *, overwrite: bool = False) -> None:
