@@ -9,9 +9,10 @@ from conftest import load_golden
 from sonant.audio import Audio
 from sonant.codec import Codec
 from sonant.codes import Codes, join
+from sonant.config import CodecConfig
 from sonant.errors import AudioError, ConfigError
-from sonant.segments import overlap_window
-from sonant.stepping import run_together
+from sonant.segments import SegmentDecoder, overlap_window
+from sonant.stepping import DecodeStep, run_together
 from sonant.streams import push_all
 
 CODECS = {name: Codec(g.config, g.weights) for name in ("24khz", "48khz") for g in [load_golden(name)]}
@@ -146,3 +147,18 @@ def test_two_short_segments_at_the_end_overlap_as_long_ones_do() -> None:
     weight = window[:47_601].copy()
     weight[47_520:] += window[:81]
     np.testing.assert_allclose(codec.decode(codes), total / weight, atol=1e-5)
+
+
+def test_a_stream_of_whole_segments_ends_where_its_codes_say() -> None:
+    """The frames of a stride may be as many as those of a segment."""
+
+    class Silence:
+        config = CodecConfig("a", 8_000, ratios=(5, 8), segment=0.1, overlap=0.03, bandwidths=())
+
+    decoder = SegmentDecoder(Silence())  # type: ignore[arg-type]
+    job = decoder.finishing(Codes(np.zeros((1, 40), np.int16), 2 * 776))
+    step: DecodeStep = next(job)
+    with pytest.raises(StopIteration) as end:
+        for _ in range(3):
+            step = job.send((np.ones((40 * len(step), 1), np.float32), ()))
+    assert end.value.value.shape == (1, 1552)

@@ -87,6 +87,7 @@ class SegmentDecoder(DecoderStream):
         self._sum = np.zeros((config.channels, 0), np.float32)
         self._weight = np.zeros(0, np.float32)
         self._window: Audio | None = None
+        self._left = 0
         self._finished = False
 
     def check(self, piece: Codes) -> None:
@@ -108,6 +109,7 @@ class SegmentDecoder(DecoderStream):
         return self._ending(piece)
 
     def _decoding(self, codes: Codes) -> Job[Audio]:
+        self._left += codes.length
         parts = [self._sum[:, :0]]
         for number, (values, samples) in enumerate(split_segments(codes, self.engine.config)):
             audio, _ = yield DecodeStep(values, None)
@@ -122,7 +124,7 @@ class SegmentDecoder(DecoderStream):
 
     def _ending(self, codes: Codes | None) -> Job[Audio]:
         ready = (yield from self._decoding(codes)) if codes is not None else self._sum[:, :0]
-        return np.concatenate([ready, self._emit(self._sum.shape[1])], axis=1)
+        return np.concatenate([ready, self._emit(self._left)], axis=1)
 
     def _add(self, decoded: Audio, window: Audio) -> None:
         samples = decoded.shape[1]
@@ -135,4 +137,5 @@ class SegmentDecoder(DecoderStream):
     def _emit(self, samples: int) -> Audio:
         done = self._sum[:, :samples] / self._weight[:samples]
         self._sum, self._weight = self._sum[:, samples:], self._weight[samples:]
+        self._left -= done.shape[1]
         return done

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ from sonant.audio import (
     resample,
     resampled,
 )
+from sonant.audio.wav_pipe import wav_header
 from sonant.errors import AudioError, MissingDependencyError
 
 
@@ -258,3 +260,62 @@ def test_an_endless_pipe_is_read_as_it_comes() -> None:
         source = WavPipeSource(writer.stdout)
         assert next(iter(source.blocks())).shape == (1, 2400)
         writer.stdin.close()
+
+
+LAYOUT = struct.pack("<HHIIHH", 1, 1, 24_000, 48_000, 2, 16)
+
+
+SAMPLES = np.arange(-500, 500, dtype="<i2").tobytes()
+
+
+def wav_bytes(*chunks: tuple[bytes, bytes], kind: bytes = b"RIFF", size: int | None = None) -> bytes:
+    """A WAV of chunks, those of odd size padded; `size` in place of that of the data."""
+    body = b"WAVE"
+    for name, data in chunks:
+        said = size if size is not None and name == b"data" else len(data)
+        body += name + struct.pack("<I", said) + data + bytes(len(data) % 2)
+    return kind + struct.pack("<I", len(body)) + body
+
+
+def piped(data: bytes) -> np.ndarray:
+    return np.concatenate(list(WavPipeSource(io.BytesIO(data)).blocks()), axis=1)
+
+
+def test_of_many_channels_the_first_are_taken() -> None:
+    np.testing.assert_array_equal(mix_channels(np.eye(6, dtype=np.float32), 2), np.eye(6)[:2])
+
+
+@pytest.mark.parametrize("layout", [LAYOUT, LAYOUT + b"\0\0", LAYOUT + b"\0\0\0"])
+def test_what_follows_the_samples_of_a_wav_pipe_is_no_sound(layout: bytes) -> None:
+    data = wav_bytes((b"fmt ", layout), (b"data", SAMPLES), (b"LIST", b"INFO" * 20))
+    assert piped(data).shape == (1, 1000)
+
+
+def test_a_long_wav_pipe_ends_where_its_64_bit_size_says() -> None:
+    sizes = struct.pack("<QQQI", 0, len(SAMPLES), 1000, 0)
+    chunks = (b"ds64", sizes), (b"fmt ", LAYOUT), (b"data", SAMPLES), (b"LIST", b"INFO" * 20)
+    assert piped(wav_bytes(*chunks, kind=b"RF64", size=0xFFFFFFFF)).shape == (1, 1000)
+
+
+def test_a_pipe_gets_rounded_samples_at_once() -> None:
+    out = io.BytesIO()
+    writer = io.BufferedWriter(out)  # type: ignore[arg-type]
+    sink = PipeSink(writer, 24_000, 1, None)
+    sink.write(np.array([[0.6, -0.6, 2.4, -2.6]], np.float32) / 32768)
+    assert struct.unpack("<4h", out.getvalue()[44:]) == (1, -1, 2, -3)
+
+
+def test_a_wav_header_says_what_follows() -> None:
+    header = wav_header(48_000, 2, 10)
+    assert struct.unpack("<HHIIHH", header[20:36]) == (1, 2, 48_000, 192_000, 4, 16)
+    assert struct.unpack("<I", header[40:]) == (40,)
+    for samples in (2**31 - 18, 2**31 - 1, 2**40):
+        header = wav_header(24_000, 1, samples)
+        assert header[4:8] == header[40:] == b"\xff" * 4
+
+
+def test_a_source_is_closed_when_it_was_read(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(100), 24_000)
+    source = open_source(tmp_path / "a.wav")
+    list(model_blocks(source, "a.wav", 24_000, 1))
+    assert source._file.closed

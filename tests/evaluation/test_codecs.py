@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import io
 import os
 import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soxr
@@ -15,6 +17,7 @@ from sonant.audio import Audio, read_audio
 from sonant.errors import AudioError, ConfigError, MissingDependencyError
 from sonant.evaluation.codecs import CodecSources, make_codec, make_codecs, round_trip
 from sonant.evaluation.codecs import sonant as sonant_codec
+from sonant.evaluation.codecs.av_codecs import AvCodec
 from sonant.evaluation.codecs.external import EvsCodec, ExternalCodec
 from sonant.evaluation.codecs.lyra import LyraCodec
 from sonant.evaluation.codecs.sonant import SonantCodec, read_codes
@@ -242,3 +245,12 @@ def test_lyra_codes_speech(speech_24: Audio) -> None:
         assert best_lag(speech_24[0], decoded[0], RATE) == pytest.approx(0, abs=2)
         scores.append(METRICS["pesq"].measure(speech_24, decoded, RATE))
     assert 1.8 < scores[0] < scores[1] < 4.2
+
+
+def test_opus_has_frames_of_20_ms(music_24: Audio) -> None:
+
+    payload = AvCodec("opus", 12).encode(music_24, RATE)
+    with av.open(io.BytesIO(payload.data)) as container:
+        sizes = [packet.size for packet in container.demux() if packet.size]
+    assert len(sizes) == pytest.approx(50 * music_24.shape[1] / RATE, abs=2)
+    assert 8 * sum(sizes) == payload.bits

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sonant.errors import ConfigError
+from sonant.evaluation.cache import audio_hash, content_hash
 from sonant.evaluation.codecs import CodecUnderTest, Original
 from sonant.evaluation.codecs.sonant import SonantCodec
 from sonant.evaluation.metrics import METRICS as ALL_METRICS
@@ -192,3 +193,9 @@ def test_the_interval_of_two_values_is_as_wide_as_t_and_their_bias_make_it() -> 
     mean = bootstrap_mean([0.0, 2.0])
     assert mean.high == pytest.approx(1 + 2**0.5 * 12.7062 / 1.95996, rel=1e-4)
     assert mean.low == pytest.approx(2 - mean.high)
+
+
+def test_hashes_tell_parts_shapes_and_rates_apart() -> None:
+    assert content_hash("ab", "c") != content_hash("a", "bc")
+    flat, square = np.zeros((1, 4), np.float32), np.zeros((2, 2), np.float32)
+    assert len({audio_hash(flat, 24_000), audio_hash(square, 24_000), audio_hash(flat, 48_000)}) == 3

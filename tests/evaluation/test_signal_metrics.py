@@ -4,15 +4,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.signal import stft
 
 from sonant.audio import Audio
-from sonant.evaluation.metrics import METRICS
+from sonant.evaluation.metrics import METRICS, _mono
 from sonant.evaluation.metrics.loudness import loudness
 from sonant.evaluation.metrics.signal import (
     SI_SNR_LIMIT,
     bandwidth,
     best_lag,
     log_spectral_distance,
+    magnitudes,
     mel_distance,
     mel_filters,
     si_snr,
@@ -185,3 +187,40 @@ def test_the_log_spectral_distance_is_a_mean_over_time() -> None:
 def test_a_delay_beyond_ten_milliseconds_is_not_undone() -> None:
     whole = noise(0.3)
     assert abs(best_lag(whole[600:], whole[:-600], RATE)) <= 240
+
+
+def test_a_full_scale_sine_peaks_at_one() -> None:
+    sine = np.sin(2 * np.pi * 3000 * np.arange(RATE) / RATE)
+    assert magnitudes(sine, 1024)[8:-8].max() == pytest.approx(1, abs=1e-3)
+
+
+def test_the_stft_distance_is_convergence_and_logs() -> None:
+    x = noise()
+    assert stft_distance(x, x / 2, RATE) == pytest.approx(0.5 + np.log(2), rel=0.01)
+
+
+def test_the_stft_distance_is_the_mean_over_windows_of_512_to_2048() -> None:
+
+    x, y, distances = noise(), noise(seed=1), []
+    for size in (512, 1024, 2048):
+        padded = (np.pad(audio, size // 2) for audio in (x, y))
+        a, b = (
+            2
+            * np.abs(
+                stft(
+                    audio, window="hann", nperseg=size, noverlap=3 * size // 4, boundary=None, padded=False
+                )[2]
+            )
+            for audio in padded
+        )
+        logs = np.abs(np.log(a + 1e-5) - np.log(b + 1e-5)).mean()
+        distances.append(np.linalg.norm(a - b) / np.linalg.norm(a) + logs)
+    assert stft_distance(x, y, RATE) == pytest.approx(np.mean(distances), rel=1e-6)
+
+
+def test_spectral_distances_are_means_over_channels_and_hearing_gets_their_mean() -> None:
+    x = noise().astype(np.float32)
+    score = METRICS["mel"].measure(np.stack([x, x]), np.stack([x / 2, x]), RATE)
+    assert score == pytest.approx(mel_distance(x, x / 2, RATE) / 2)
+    pair = np.array([[1.0], [3.0]]), np.array([[10.0], [30.0]])
+    assert _mono(lambda reference, degraded, rate: float(reference[0] + degraded[0]))(*pair, RATE) == 22

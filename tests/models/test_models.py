@@ -19,6 +19,7 @@ from sonant.files import compress, decompress
 from sonant.language_models import language_model
 from sonant.models import layouts, registry, store
 from sonant.models.export import export_transformers
+from sonant.models.layouts import _fold, _norm_and_direction, convolutions
 from sonant.models.official import (
     ENCODEC_24KHZ,
     ENCODEC_48KHZ,
@@ -214,3 +215,31 @@ def test_a_file_fetches_no_model_and_opens_none(
     with pytest.raises(WeightsError, match="some/model, which has to be given with -m"):
         decompress(tmp_path / "a.ecdc", tmp_path / "b.wav")
     decompress(tmp_path / "a.ecdc", tmp_path / "b.wav", model=path)
+
+
+def test_a_channel_of_zeros_stays_one() -> None:
+
+    weight = np.zeros((2, 3, 4), np.float32)
+    weight[1] = 0.5
+    np.testing.assert_allclose(_fold(*_norm_and_direction(weight)), weight)
+
+
+def test_without_an_lstm_the_layers_after_it_come_one_earlier() -> None:
+
+    names = [layer.official for layer in convolutions(CodecConfig("a", 24_000, lstm_layers=0))]
+    assert "encoder.model.14.conv.conv" in names
+    assert "decoder.model.2.convtr.convtr" in names
+    assert names[-1] == "decoder.model.14.conv.conv"
+
+
+def test_shortcuts_are_convolutions_unless_a_config_says_otherwise() -> None:
+
+    config = config_from_transformers({"sampling_rate": 24_000}, "a")
+    assert not config.true_skip
+
+
+def test_a_hyphen_in_a_name_is_no_checksum(tmp_path: Path) -> None:
+
+    torch.save({"a": torch.zeros(1)}, tmp_path / "my-model.th")
+    with pytest.raises(WeightsError, match="no codec that is known"):
+        sonant.load(tmp_path / "my-model.th")

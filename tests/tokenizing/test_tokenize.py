@@ -15,15 +15,18 @@ import numpy as np
 import pytest
 import soundfile
 from safetensors import safe_open
+from safetensors.numpy import load_file
 
 import sonant
 from sonant.audio import read_audio
 from sonant.codes import Codes
-from sonant.errors import MissingDependencyError, SonantError
+from sonant.errors import MissingDependencyError, SonantError, WeightsError
 from sonant.parallel import in_order
-from sonant.tokenizing import run
+from sonant.tokenizing import run, writers
 from sonant.tokenizing.inputs import find_items
 from sonant.tokenizing.run import tokenize
+from sonant.tokenizing.work import Settings, Tokenizer
+from sonant.tokenizing.writers import make_writer
 
 
 @pytest.fixture(scope="module")
@@ -294,3 +297,54 @@ def test_ray_gives_the_same(corpus: Path, tmp_path: Path) -> None:
     assert rows_of(cluster) == rows_of(local)
     for name in GOOD:
         np.testing.assert_array_equal(np.load(cluster / f"{name}.npy"), np.load(local / f"{name}.npy"))
+
+
+def test_codes_are_written_as_soon_as_a_file_of_parquet_is_full(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writers, "SHARD_CODES", 1)
+    lines = []
+
+    def look(done: int, total: int, summary: run.Summary) -> None:
+        lines.append(len((tmp_path / "manifest.jsonl").read_text().splitlines()))
+
+    tokenize([corpus / "a.wav", corpus / "c.flac"], tmp_path, kind="parquet", progress=look)
+    assert lines == [1, 2]
+
+
+def test_safetensors_hold_the_volumes_of_segments(tmp_path: Path) -> None:
+    scales = np.array([0.25, 0.5], np.float32)
+    codes = Codes(np.zeros((2, 4), np.int16), 1280, scales)
+    make_writer(tmp_path, "safetensors", []).add("a", {"path": "a.wav"}, codes)
+    np.testing.assert_array_equal(load_file(tmp_path / "a.safetensors")["scales"], scales)
+
+
+def test_what_failed_is_told_of_the_last_run_alone(tmp_path: Path) -> None:
+    (tmp_path / "bad.wav").write_bytes(b"no audio")
+    for _ in range(2):
+        tokenize([tmp_path / "bad.wav"], tmp_path / "codes")
+    assert len((tmp_path / "codes" / "failed.jsonl").read_text().splitlines()) == 1
+    soundfile.write(tmp_path / "bad.wav", np.ones(2400) / 10, 24_000)
+    assert tokenize([tmp_path / "bad.wav"], tmp_path / "codes").coded == 1
+    assert not (tmp_path / "codes" / "failed.jsonl").exists()
+
+
+def test_inputs_that_name_nothing_or_one_twice_are_a_sentence(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(SonantError, match="1 recordings are named twice"):
+        find_items([corpus / "a.wav", corpus / "a.wav"])
+    with pytest.raises(SonantError, match="no audio files"):
+        find_items([tmp_path])
+    (tmp_path / "A.WAV").write_bytes(b"")
+    assert [item.name for item in find_items([tmp_path])] == ["A.WAV"]
+
+
+def test_other_weights_of_one_name_are_refused() -> None:
+    with pytest.raises(WeightsError, match="other weights on this machine"):
+        Tokenizer(Settings("24khz", 6.0, "0" * 64))
+
+
+def test_the_summary_adds_up_and_no_samples_are_no_recording(corpus: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), 24_000)
+    summary = tokenize([corpus / "a.wav", corpus / "c.flac", tmp_path / "empty.wav"], tmp_path / "codes")
+    assert summary.seconds == pytest.approx(1.2, rel=1e-3)
+    assert (summary.coded, [text.endswith("holds no samples") for text in summary.failures]) == (2, [True])

@@ -24,7 +24,7 @@ from sonant.training.language_model import (
     start_from_codebooks,
     untied,
 )
-from sonant.training.lm_quantise import integer_tensors
+from sonant.training.lm_quantise import _almost_largest, integer_tensors
 from sonant.training.lm_recipe import load_lm_recipe, recipe_from_dict
 from sonant.training.tokens import load_tokens
 from training.test_recipes import RECIPES
@@ -288,3 +288,58 @@ def test_changes_come_last():
     assert recipe.hours["train-music"] == 3 and recipe.hours["validation-music"] == 0.08
     assert (recipe.learning_rate, recipe.start, recipe.pack) == (2e-3, "a.safetensors", "elsewhere")
     assert load_lm_recipe(RECIPES / "lm_24khz.toml", ["hours={train-a=1}"]).hours == {"train-a": 1}
+
+
+def numbered(crops, kind=0):
+    """Crops whose codes are all the number of the crop."""
+    return (np.arange(crops) + kind).astype(np.int16)[:, None, None] * np.ones((1, 4, 40), np.int16)
+
+
+def trainer_of(folder, tokens, recipe=None, **settings):
+    books = np.random.default_rng(0).standard_normal((4, 16, 8)).astype(np.float32)
+    return LanguageModelTrainer(recipe or tiny_recipe(), tokens, books, folder, **settings)
+
+
+def test_the_learning_rate_rises_at_first_and_falls_to_a_fiftieth(tmp_path):
+    trainer = trainer_of(tmp_path, {"train-a": numbered(3)})
+    codes, rates = torch.zeros((2, 4, 20), dtype=torch.long), []
+    for step, done in ((0, 0.0), (10, 0.0), (10, 0.5), (10, 1.0)):
+        trainer.step = step
+        trainer._train_step(codes, done)
+        rates.append(trainer.optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([2e-3, 1e-2, 0.51e-2, 2e-4])
+
+
+def test_batches_draw_from_all_crops_kinds_by_size_and_codebooks_by_weight(tmp_path):
+    tokens = {"train-a": numbered(9), "train-b": numbered(1, kind=9), "validation-a": numbered(1, kind=10)}
+    trainer = trainer_of(tmp_path, tokens, tiny_recipe(codebook_weights=[1, 0]))
+    batches = trainer._batches()
+    drawn = []
+    for trainer.step in range(100):
+        drawn.append(next(batches))
+    seen = torch.stack(drawn)[:, :, 0, 0].flatten()
+    assert drawn[0].shape == (8, 2, 20)
+    counts = torch.bincount(seen, minlength=11)
+    assert counts[10] == 0
+    assert counts[:10].min() > 40 and counts[:10].max() < 125  # 80 each
+
+
+@pytest.mark.parametrize(("saved", "goes_on_at"), [(0.5, 0.5), (1.0, 0.0)])
+def test_a_run_cut_off_goes_on_with_its_share_and_a_finished_one_anew(tmp_path, saved, goes_on_at):
+    trainer_of(tmp_path, {"train-a": numbered(3)}).save(saved)
+    trainer = trainer_of(tmp_path, {"train-a": numbered(3)}, time_limit=10, resume=True)
+    assert trainer._done(0.0) == goes_on_at
+    assert trainer._done(5.0) == goes_on_at + (1 - goes_on_at) / 2
+
+
+def test_gradients_are_clipped(tmp_path):
+    recipe = tiny_recipe(gradient_clip=1e-12, weight_decay=0.0)
+    trainer = trainer_of(tmp_path, {"train-a": numbered(3)}, recipe)
+    before = [parameter.detach().clone() for parameter in trainer.parameters]
+    trainer._train_step(torch.zeros((2, 4, 20), dtype=torch.long), 0.0)
+    for old, new in zip(before, trainer.parameters, strict=True):
+        torch.testing.assert_close(new, old, rtol=0, atol=1e-5)
+
+
+def test_activation_grids_span_all_but_one_in_a_hundred_thousand():
+    assert _almost_largest(torch.arange(200_000.0)) == 199_997

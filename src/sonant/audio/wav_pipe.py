@@ -33,13 +33,15 @@ class WavPipeSource:
         riff, _, wave = struct.unpack("<4sI4s", self._exactly(12))
         if riff not in (b"RIFF", b"RF64") or wave != b"WAVE":
             raise AudioError("standard input: is not WAV; pipe WAV, for example from `ffmpeg -f wav -`")
-        layout = None
+        layout, long_size = None, None
         while True:
             kind, size = struct.unpack("<4sI", self._exactly(8))
             if kind == b"data":
                 break
             if kind == b"fmt " and 16 <= size <= LARGEST_LAYOUT:
                 layout = self._exactly(size + size % 2)
+            elif kind == b"ds64" and 24 <= size <= LARGEST_LAYOUT:
+                (long_size,) = struct.unpack("<Q", self._exactly(size + size % 2)[8:16])
             else:
                 self._skip(size + size % 2)
         if layout is None:
@@ -50,7 +52,7 @@ class WavPipeSource:
         if (code, bits) not in _DECODERS or not self.channels or not self.sample_rate:
             raise AudioError(f"standard input: WAV of format {code} with {bits} bits is not supported")
         self._bytes, self._decode = _DECODERS[code, bits]
-        self._left = None if size in (0, UNKNOWN_SIZE) else size
+        self._left = long_size or None if size in (0, UNKNOWN_SIZE) else size
 
     def blocks(self) -> Iterator[Audio]:
         """Blocks of a tenth of a second, or of what has arrived when the pipe ends."""

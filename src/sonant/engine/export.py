@@ -42,7 +42,7 @@ SEGMENTS = """
 Audio is cut into segments of {segment} s, one every {stride} samples; decoded segments are overlapped with
 triangular weights."""
 
-VOLUMES = """ Each segment is divided by its volume, the root of 10⁻⁸ plus the mean square of its channels'
+VOLUMES = """ Each segment is divided by its volume, 10⁻⁸ plus the root mean square of its channels'
 mean, before it is coded, and multiplied by it after it is decoded."""
 
 
@@ -63,14 +63,14 @@ def export_onnx(config: CodecConfig, weights: Weights, folder: Path, beam: int =
     for bitrate in config.bandwidths:
         n_q = config.codebooks_for(bitrate)
         graphs[f"quantizer_{n_q}"] = quantizer_graph(config, weights, n_q, beam)
-    if config.causal:
+    if config.causal and config.segment is None:
         stream = Ends(stream=True, tail=False)
         graphs["encoder_stream"] = encoder_graph(config, weights, stream)
         graphs["decoder_stream"] = decoder_graph(config, weights, stream)
     for name, graph in graphs.items():
         onnx.checker.check_model(graph)
         onnx.save(graph, folder / f"{name}.onnx")
-    (folder / "README.md").write_text(_readme(config, beam))
+    (folder / "README.md").write_text(_readme(config, beam), encoding="utf-8")
 
 
 def _readme(config: CodecConfig, beam: int) -> str:
@@ -78,8 +78,8 @@ def _readme(config: CodecConfig, beam: int) -> str:
     if config.segment is not None:
         segments = SEGMENTS.format(segment=config.segment, stride=config.segment_stride)
         segments += VOLUMES if config.normalize else ""
-    streams = STREAMS if config.causal else ""
-    streams += MIRRORED if config.causal and config.pad_mode == "reflect" else ""
+    streams = STREAMS if config.causal and config.segment is None else ""
+    streams += MIRRORED if streams and config.pad_mode == "reflect" else ""
     return README.format(
         name=config.name,
         opset=OPSET,

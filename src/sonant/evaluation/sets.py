@@ -191,6 +191,8 @@ def _parse(manifest: dict[str, Any]) -> EvaluationSet:
         )
         for row in manifest["excerpts"]
     )
+    if not excerpts:
+        raise ValueError("it has none")
     counts = Counter(excerpt.name for excerpt in excerpts)
     if several := [name for name, count in counts.items() if count > 1]:
         raise ValueError(f"{counts[several[0]]} excerpts are called {several[0]!r}")
@@ -209,13 +211,13 @@ def read_manifest(path: Path) -> EvaluationSet:
     """Read a manifest.
 
     Raises:
-        ConfigError: if it is missing, no JSON, lacks a field, or has two excerpts of one name.
+        ConfigError: if it is missing, no JSON, lacks a field, has no excerpts, or two excerpts of one name.
     """
     try:
         return _parse(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ConfigError(f"{path}: is not a list of excerpts ({error})") from None
 
 

@@ -91,7 +91,7 @@ def lstm_parts(config: CodecConfig) -> Iterator[str]:
 def _fold(g: Array, v: Array) -> Array:
     """Weight normalisation undone: g · v / ‖v‖ over all but the first axis."""
     norm = np.sqrt(np.square(v.astype(np.float64)).sum(axis=(1, 2), keepdims=True))
-    return (v * (g / norm)).astype(np.float32)
+    return (v * (g / np.maximum(norm, 1e-38))).astype(np.float32)
 
 
 def _norm_and_direction(weight: Array) -> tuple[Array, Array]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -131,8 +132,8 @@ def _read_safetensors(path: Path) -> dict[str, Array]:
 
 def _read_checkpoint(path: Path, digest: str) -> dict[str, Array]:
     """An official `.th` file, whose name ends in the beginning of its SHA-256."""
-    expected = path.stem.rpartition("-")[2] if "-" in path.stem else ""
-    if not digest.startswith(expected):
+    expected = re.search(r"-([0-9a-f]{8,64})$", path.stem)
+    if expected and not digest.startswith(expected[1]):
         raise WeightsError(f"{path}: is damaged (wrong checksum); fetch it again")
     try:
         from sonant.nn.checkpoint import read_checkpoint

@@ -83,14 +83,16 @@ def _lines(manifest: Path) -> Iterator[str]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
+        if "\0" in line:
+            raise SonantError(f"{manifest}: line {number} holds a zero byte, which no path does")
         if manifest.suffix.lower() == ".txt":
             yield line.strip()
             continue
         try:
             values = json.loads(line)
             path = values["path"] if "path" in values else values["file"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             path = None
-        if not isinstance(path, str):
+        if not isinstance(path, str) or "\0" in path:
             raise SonantError(f"{manifest}: line {number} is no JSON with a path")
         yield path

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TextIO
 
 from sonant.codes import Codes
-from sonant.errors import SonantError
+from sonant.errors import AudioError, SonantError
 from sonant.loading import load
 from sonant.parallel import in_order, processes
 from sonant.tokenizing.inputs import Item, find_items
 from sonant.tokenizing.work import Settings, Tokenizer, row_of
 from sonant.tokenizing.writers import Row, make_writer
-from sonant.whole_files import replacing_output
+from sonant.whole_files import remove_partials, replacing_output
 
 MANIFEST, SETTINGS, FAILED = "manifest.jsonl", "settings.json", "failed.jsonl"
 
@@ -74,8 +74,8 @@ def tokenize(
     chosen: dict[str, object] = {**asdict(settings), "format": kind}
     done = _resume(folder, chosen)
     writer = make_writer(folder, kind, done)
-    coded_before = {os.path.realpath(row["path"]) for row in done}
-    missing = [item for item in items if os.path.realpath(item.path) not in coded_before]
+    coded_before = {_place(row["path"]) for row in done}
+    missing = [item for item in items if _place(item.path) not in coded_before]
     for item in missing:
         writer.check(item)
     if not (folder / SETTINGS).exists():
@@ -87,12 +87,18 @@ def tokenize(
     with open(folder / MANIFEST, "a", encoding="utf-8") as manifest:
         try:
             for number, (item, result) in enumerate(results(settings, missing, jobs), 1):
+                rows: list[Row] = []
+                if not isinstance(result, SonantError):
+                    row = row_of(item, result, settings, codec.config.sample_rate)
+                    try:
+                        rows = writer.add(item.name, row, result)
+                    except AudioError as error:
+                        result = error
                 if isinstance(result, SonantError):
                     failures.append(str(result))
                     _append(folder / FAILED, {"path": item.path, "error": str(result)})
                 else:
-                    row = row_of(item, result, settings, codec.config.sample_rate)
-                    _write(manifest, writer.add(item.name, row, result))
+                    _write(manifest, rows)
                     summary.coded += 1
                     summary.seconds += row["seconds"]
                 if progress:
@@ -101,6 +107,12 @@ def tokenize(
             _write(manifest, writer.finish())
     summary.failures = tuple(failures)
     return summary
+
+
+def _place(path: str) -> str:
+    """A file, however its folder is written; a link is another recording than what it leads to."""
+    folder, name = os.path.split(path)
+    return str(Path(os.path.realpath(folder), name))
 
 
 def _engine(name: str) -> Engine:
@@ -123,8 +135,10 @@ def _resume(folder: Path, settings: dict[str, object]) -> list[Row]:
     if known.exists():
         if json.loads(known.read_text(encoding="utf-8")) != settings:
             raise SonantError(f"{folder}: holds codes made with other settings; choose another folder")
-    elif any(folder.iterdir()):
-        raise SonantError(f"{folder}: is not empty and holds no codes; choose another folder")
+    else:
+        remove_partials(known)
+        if any(folder.iterdir()):
+            raise SonantError(f"{folder}: is not empty and holds no codes; choose another folder")
     manifest = folder / MANIFEST
     if not manifest.exists():
         return []

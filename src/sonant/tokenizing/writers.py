@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,11 +10,12 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from sonant.codes import Codes
-from sonant.errors import MissingDependencyError, SonantError
+from sonant.errors import AudioError, MissingDependencyError, SonantError
 from sonant.tokenizing.inputs import Item
 from sonant.whole_files import replacing_output
 
 SHARD_CODES = 1 << 25
+LONGEST_NAME = 235  # bytes, so that a temporary name beside it has at most 255
 
 Row = dict[str, Any]
 
@@ -25,7 +27,11 @@ class CodesWriter(Protocol):
         """Raise SonantError if its codes would replace those of another recording."""
 
     def add(self, name: str, row: Row, codes: Codes) -> list[Row]:
-        """Take one recording's."""
+        """Take one recording's.
+
+        Raises:
+            AudioError: if there can be no file of its name.
+        """
 
     def finish(self) -> list[Row]:
         """Write what is left."""
@@ -49,6 +55,8 @@ class FileWriter:
         """See `CodesWriter.add`."""
         file = f"{name}{self._ending}"
         target = self._folder / file
+        if len(os.fsencode(target.name)) > LONGEST_NAME:
+            raise AudioError(f"{row['path']}: its name is too long for a file of codes; give it another")
         target.parent.mkdir(parents=True, exist_ok=True)
         save = _save_npy if self._ending == ".npy" else _save_safetensors
         with replacing_output(target) as temporary:

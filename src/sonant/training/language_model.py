@@ -210,18 +210,21 @@ class LanguageModelTrainer:
                 torch.save(value, temporary)
 
     def _load_checkpoint(self) -> None:
-        state = torch.load(self.checkpoint_path, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.projections.load_state_dict(state["projections"])
+        state = self._start_from(self.checkpoint_path)
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = state["step"], state["seconds"]
         self._done_before = state["done"] if state["done"] < 1 else 0.0
 
-    def _start_from(self, path: Path) -> None:
-        """Take over the `checkpoint.pt` of another run, of this codec or one like it."""
-        state = torch.load(path, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.projections.load_state_dict(state["projections"])
+    def _start_from(self, path: Path) -> dict[str, Any]:
+        """Take over the `checkpoint.pt` of a run, of this codec or one like it; returns all of it."""
+        try:
+            state: dict[str, Any] = torch.load(path, weights_only=True)
+            self.model.load_state_dict(state["model"])
+            self.projections.load_state_dict(state["projections"])
+        except Exception as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ConfigError(f"{path}: is no checkpoint of the recipe's model ({reason})") from None
+        return state
 
     def _start_from_whole_numbers(self, path: Path) -> None:
         """Take over an integer model, of this codec or one like it."""

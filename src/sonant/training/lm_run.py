@@ -45,6 +45,8 @@ def train_language_model(
     codec = load(recipe.codec, beam=1)
     if recipe.model.n_q > codec.config.n_q or recipe.model.bins != codec.config.bins:
         raise ConfigError(f"the recipe's model does not fit the codebooks of {recipe.codec}")
+    if not any(kind.startswith("train") for kind in recipe.hours):
+        raise ConfigError("hours names nothing to train on, as in hours.train-speech")
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     tokens = _tokens(recipe, codec, folder)
