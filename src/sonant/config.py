@@ -14,6 +14,18 @@ Norm = Literal["none", "weight_norm", "time_group_norm"]
 
 ConfigType = TypeVar("ConfigType", bound="JsonConfig")
 
+SIZES = (
+    *("sample_rate", "channels", "dimension", "n_filters", "compress", "n_q", "bins"),
+    *("kernel_size", "last_kernel_size", "residual_kernel_size", "dilation_base"),
+)
+LAYERS = ("n_residual_layers", "lstm_layers")
+MOST_BINS = 1 << 15
+"""Codes are int16."""
+
+
+def _is_size(value: Any, least: int = 1) -> bool:
+    return isinstance(value, int) and value >= least
+
 
 @dataclass(frozen=True)
 class JsonConfig:
@@ -37,8 +49,18 @@ class JsonConfig:
 
     @classmethod
     def from_json(cls: type[ConfigType], text: str) -> ConfigType:
-        """Read what `to_json` wrote."""
-        return cls.from_dict(json.loads(text))
+        """Read what `to_json` wrote.
+
+        Raises:
+            ConfigError: if it is no JSON, or as for `from_dict`.
+        """
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"{cls.__name__}: {error}") from None
+        if not isinstance(values, dict):
+            raise ConfigError(f"{cls.__name__} is a table, not {values!r:.40}")
+        return cls.from_dict(values)
 
     def to_json(self) -> str:
         """The config as one line of JSON, keys in the order of declaration."""
@@ -79,8 +101,7 @@ class CodecConfig(JsonConfig):
     overlap: float = 0.01
 
     def __post_init__(self) -> None:
-        if self.bins & (self.bins - 1):
-            raise ConfigError(f"bins must be a power of two, not {self.bins}")
+        self._check_sizes()
         if self.pad_mode not in ("constant", "reflect"):
             raise ConfigError(f"pad_mode must be constant or reflect, not {self.pad_mode!r}")
         if self.norm not in ("none", "weight_norm", "time_group_norm"):
@@ -93,6 +114,19 @@ class CodecConfig(JsonConfig):
             raise ConfigError(f"{min(self.bandwidths)} kbps are less than one codebook")
         if max(map(self.codebooks_for, self.bandwidths), default=0) > self.n_q:
             raise ConfigError(f"{max(self.bandwidths)} kbps need more than {self.n_q} codebooks")
+
+    def _check_sizes(self) -> None:
+        for name in (*SIZES, *LAYERS):
+            if not _is_size(getattr(self, name), least=name in SIZES):
+                raise ConfigError(f"{name} is a whole number, not {getattr(self, name)!r}")
+        if not self.ratios or not all(map(_is_size, self.ratios)):
+            raise ConfigError(f"ratios are whole numbers, not {self.ratios!r}")
+        if self.bins & (self.bins - 1) or not 2 <= self.bins <= MOST_BINS:
+            raise ConfigError(f"bins must be a power of two from 2 to {MOST_BINS}, not {self.bins}")
+        if not 0 <= self.overlap < 1:
+            raise ConfigError(f"overlap is a share from 0 to below 1, not {self.overlap!r}")
+        if self.segment is not None and not 1 <= self.segment * self.sample_rate < math.inf:
+            raise ConfigError(f"segment is a number of seconds, not {self.segment!r}")
 
     @property
     def hop_length(self) -> int:

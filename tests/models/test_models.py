@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from sonant.models.official import (
     config_to_transformers,
 )
 from sonant.models.registry import bundled_models, known_config, load_model
+from sonant.models.shapes import check_weights, tensor_shapes
 
 
 def assert_same_weights(got: layouts.Weights, wanted: layouts.Weights) -> None:
@@ -66,6 +68,19 @@ def test_impossible_configs_are_sentences() -> None:
         {"pad_mode": "wrap"},
         {"normalize": True},
         {"bandwidths": (0.5, 6.0)},
+        {"sample_rate": 0},
+        {"channels": 0},
+        {"n_filters": 2.5},
+        {"compress": 0},
+        {"lstm_layers": -1},
+        {"ratios": ()},
+        {"ratios": (8, 0)},
+        {"bins": 1, "bandwidths": ()},
+        {"bins": 1 << 16, "bandwidths": ()},
+        {"overlap": float("nan")},
+        {"overlap": -0.5},
+        {"segment": 0.0},
+        {"segment": float("inf")},
     ):
         with pytest.raises(ConfigError):
             replace(ENCODEC_24KHZ, **change)
@@ -73,6 +88,9 @@ def test_impossible_configs_are_sentences() -> None:
         config_from_transformers({"sampling_rate": 24_000, "trim_right_ratio": 0.5}, "a")
     with pytest.raises(ConfigError, match="unknown key"):
         CodecConfig.from_dict({"name": "a", "sample_rate": 1, "colour": "blue"})
+    for text in ("{", "[]", "null", "[" * 100_000):
+        with pytest.raises(ConfigError):
+            CodecConfig.from_json(text)
 
 
 def test_official_files_load_by_path(golden: Golden, tmp_path: Path) -> None:
@@ -243,3 +261,44 @@ def test_a_hyphen_in_a_name_is_no_checksum(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1)}, tmp_path / "my-model.th")
     with pytest.raises(WeightsError, match="no codec that is known"):
         sonant.load(tmp_path / "my-model.th")
+
+
+def test_weights_of_other_shapes_than_the_config_are_a_sentence(golden: Golden, tmp_path: Path) -> None:
+    assert dict(tensor_shapes(golden.config)) == {k: v.shape for k, v in golden.weights.items()}
+    for name, weight in golden.weights.items():
+        for changed, words in (
+            ({name: weight[:-1]}, f"{name} has the shape"),
+            ({name: np.full_like(weight, np.nan)}, f"{name} is not finite"),
+            ({}, f"the weights lack {name};"),
+        ):
+            others = {k: v for k, v in golden.weights.items() if k != name}
+            with pytest.raises(WeightsError, match=re.escape(words)):
+                check_weights(others | changed, golden.config)
+    store.save_weights(tmp_path / "a.safetensors", golden.weights, replace(golden.config, n_filters=32))
+    with pytest.raises(WeightsError, match=r"a\.safetensors: encoder\.0\.weight has the shape"):
+        sonant.load(tmp_path / "a.safetensors")
+
+
+def test_what_a_config_of_transformers_lacks_is_as_there() -> None:
+    assert replace(config_from_transformers({}, "encodec_24khz"), name="a") == replace(
+        ENCODEC_24KHZ, name="a"
+    )
+
+
+@pytest.mark.parametrize("text", ["[]", '{"target_bandwidths": []}', '{"sampling_rate": 0}', "{"])
+def test_a_nonsense_config_of_transformers_is_a_sentence(golden: Golden, tmp_path: Path, text: str) -> None:
+    export_transformers(golden.config, golden.weights, tmp_path)
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(WeightsError, match=r"config\.json"):
+        sonant.load(tmp_path)
+
+
+def test_a_model_that_transformers_has_not_is_not_exported(golden: Golden, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="has no LSTM"):
+        export_transformers(replace(golden.config, lstm_layers=0), golden.weights, tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_name_that_no_file_can_have_is_no_model() -> None:
+    with pytest.raises(WeightsError, match="no such model"):
+        sonant.load("a" * 5000)

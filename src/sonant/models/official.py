@@ -42,6 +42,8 @@ def infer_config(tensors: Mapping[str, Array]) -> CodecConfig:
     except KeyError as error:
         raise WeightsError(f"the weights lack {error.args[0]}; they are of another model") from None
     n_q = sum(key.endswith("._codebook.embed") for key in tensors)
+    if not n_q:
+        raise WeightsError("the weights lack codebooks; they are of another model")
     bandwidths = tuple(b for b in base.bandwidths if base.codebooks_for(b) <= n_q)
     return replace(base, n_filters=n_filters, dimension=dimension, n_q=n_q, bandwidths=bandwidths)
 
@@ -71,14 +73,17 @@ TRANSFORMERS_KEYS = {
 
 
 def config_from_transformers(values: Mapping[str, Any], name: str) -> CodecConfig:
-    """The config in a `config.json` of `transformers.EncodecModel`.
+    """The config in a `config.json` of `transformers.EncodecModel`; what it lacks is as in `encodec_24khz`.
 
     Raises:
         ConfigError: if it is of a model that cannot be built here.
     """
     if values.get("use_causal_conv", True) and values.get("trim_right_ratio", 1.0) != 1.0:
         raise ConfigError("a causal model has a trim_right_ratio of 1")
-    ours: dict[str, Any] = {new: values[old] for old, new in TRANSFORMERS_KEYS.items() if old in values}
+    ours: dict[str, Any] = {
+        **{"sample_rate": ENCODEC_24KHZ.sample_rate, "pad_mode": ENCODEC_24KHZ.pad_mode},
+        **{new: values[old] for old, new in TRANSFORMERS_KEYS.items() if old in values},
+    }
     ours["true_skip"] = not values.get("use_conv_shortcut", True)
     ours["bandwidths"] = tuple(ours.get("bandwidths", ENCODEC_24KHZ.bandwidths))
     if ours.get("segment") is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,11 +14,12 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from sonant.config import CodecConfig
-from sonant.errors import MissingDependencyError, WeightsError
+from sonant.errors import ConfigError, MissingDependencyError, WeightsError
 from sonant.models import layouts, store
 from sonant.models.hub import download
 from sonant.models.layouts import Array, Weights
 from sonant.models.official import HUB_NAMES, config_from_transformers, infer_config
+from sonant.models.shapes import check_weights
 
 BUNDLED = Path(__file__).parent
 OFFICIAL_NAMES = {"encodec_24khz": "facebook/encodec_24khz", "encodec_48khz": "facebook/encodec_48khz"}
@@ -63,7 +65,7 @@ def find_model(name: str) -> tuple[Path, str]:
     if is_known(name):
         return BUNDLED / f"{name}.safetensors", name
     path = Path(name).expanduser()
-    if path.exists():
+    if os.path.exists(path):  # unlike Path.exists, also of names that no file can have
         return path, path.stem
     if name.count("/") == 1 and not path.suffix:
         official = {repository: known for known, repository in OFFICIAL_NAMES.items()}
@@ -89,7 +91,7 @@ def load_model(name: str) -> Model:
     """A model by its name, path or hub id.
 
     Raises:
-        WeightsError: if it cannot be found or is damaged.
+        WeightsError: if it cannot be found, is damaged, or its tensors are not those of its config.
         MissingDependencyError: for a `.th` checkpoint without PyTorch.
     """
     path, title = find_model(name)
@@ -98,14 +100,17 @@ def load_model(name: str) -> Model:
     if not file.exists():
         raise WeightsError(f"{path}: holds no model.safetensors")
     digest = store.weights_hash(file)
-    if file.suffix == ".th":
-        config, weights = _from_layout(_read_checkpoint(file, digest), config_file, title)
-        return Model(config, weights, digest, True, path)
-    if store.is_sonant(file):
+    shared = file.suffix == ".th" or not store.is_sonant(file)
+    if not shared:
         weights, config = store.load_weights(file)
-        return Model(config, weights, digest, False, path)
-    config, weights = _from_layout(_read_safetensors(file), config_file, title)
-    return Model(config, weights, digest, True, path)
+    else:
+        tensors = _read_checkpoint(file, digest) if file.suffix == ".th" else _read_safetensors(file)
+        config, weights = _from_layout(tensors, config_file, title)
+    try:
+        check_weights(weights, config)
+    except WeightsError as error:
+        raise WeightsError(f"{file}: {error}") from None
+    return Model(config, weights, digest, shared, path)
 
 
 def _from_layout(tensors: Mapping[str, Array], config_file: Path, name: str) -> tuple[CodecConfig, Weights]:
@@ -114,7 +119,10 @@ def _from_layout(tensors: Mapping[str, Array], config_file: Path, name: str) -> 
             values = json.loads(config_file.read_text())
         except (OSError, ValueError) as error:
             raise WeightsError(f"{config_file}: these weights need it ({error})") from None
-        config = config_from_transformers(values, name)
+        try:
+            config = config_from_transformers(values, name)
+        except (ConfigError, AttributeError, TypeError, ValueError, ArithmeticError) as error:
+            raise WeightsError(f"{config_file}: is of no model that can be built here ({error})") from None
         return config, layouts.from_transformers(tensors, config)
     if layouts.is_official(tensors):
         config = replace(infer_config(tensors), name=name.split("-")[0])

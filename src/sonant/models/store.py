@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from sonant.config import CodecConfig
-from sonant.errors import WeightsError
+from sonant.errors import ConfigError, WeightsError
 from sonant.models.layouts import Weights
 from sonant.whole_files import replacing
 
@@ -38,7 +38,10 @@ def load_weights(path: Path) -> tuple[Weights, CodecConfig]:
         raise WeightsError(f"{path}: cannot read the weights ({error})") from None
     if CONFIG_KEY not in metadata:
         raise WeightsError(f"{path}: holds no Sonant codec; `sonant models` lists what can be used")
-    return weights, CodecConfig.from_json(metadata[CONFIG_KEY])
+    try:
+        return weights, CodecConfig.from_json(metadata[CONFIG_KEY])
+    except ConfigError as error:
+        raise WeightsError(f"{path}: its config makes no sense ({error})") from None
 
 
 def load_config(path: Path) -> CodecConfig:
