@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -348,3 +349,31 @@ def test_the_summary_adds_up_and_no_samples_are_no_recording(corpus: Path, tmp_p
     summary = tokenize([corpus / "a.wav", corpus / "c.flac", tmp_path / "empty.wav"], tmp_path / "codes")
     assert summary.seconds == pytest.approx(1.2, rel=1e-3)
     assert (summary.coded, [text.endswith("holds no samples") for text in summary.failures]) == (2, [True])
+
+
+def test_a_run_goes_on_with_links_to_what_it_has(corpus: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.wav"
+    link.symlink_to(corpus / "a.wav")
+    assert tokenize([corpus / "a.wav"], tmp_path / "codes").coded == 1
+    assert tokenize([corpus / "a.wav", link], tmp_path / "codes").coded == 1
+    assert len(rows_of(tmp_path / "codes")) == 2
+
+
+def test_a_name_too_long_for_a_file_of_codes_fails_alone(corpus: Path, tmp_path: Path) -> None:
+    shutil.copy(corpus / "a.wav", tmp_path / f"{'n' * 240}.wav")
+    shutil.copy(corpus / "a.wav", tmp_path / "z.wav")
+    summary = tokenize([tmp_path], tmp_path / "codes")
+    assert summary.coded == 1
+    assert "too long" in summary.failures[0]
+
+
+def test_a_run_killed_before_its_settings_can_begin_again(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / ".settings.json.99.partial").touch()
+    assert tokenize([corpus / "a.wav"], tmp_path).coded == 1
+
+
+@pytest.mark.parametrize("line", [r'{"path": "a\u0000.wav"}', "[" * 100_000])
+def test_a_manifest_line_that_names_no_file(tmp_path: Path, line: str) -> None:
+    (tmp_path / "list.jsonl").write_text(line)
+    with pytest.raises(SonantError, match="line 1"):
+        find_items([tmp_path / "list.jsonl"])

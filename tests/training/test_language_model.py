@@ -343,3 +343,19 @@ def test_gradients_are_clipped(tmp_path):
 
 def test_activation_grids_span_all_but_one_in_a_hundred_thousand():
     assert _almost_largest(torch.arange(200_000.0)) == 199_997
+
+
+def test_a_checkpoint_of_other_sizes_is_a_sentence(tmp_path):
+    tokens = {"train-a": numbered(3)}
+    trainer_of(tmp_path, tokens).save(0.5)
+    model = {
+        "name": "t",
+        "n_q": 4,
+        "bins": 16,
+        "dim": 8,
+        "num_layers": 1,
+        "num_heads": 2,
+        "feed_forward": 32,
+    }
+    with pytest.raises(ConfigError, match="is no checkpoint of the recipe's model"):
+        trainer_of(tmp_path, tokens, tiny_recipe(model={**model, "feed_forward": 32}), resume=True)

@@ -65,7 +65,7 @@ def find_model(name: str) -> tuple[Path, str]:
     if is_known(name):
         return BUNDLED / f"{name}.safetensors", name
     path = Path(name).expanduser()
-    if os.path.exists(path):  # unlike Path.exists, also of names that no file can have
+    if os.path.exists(path):  # noqa: PTH110 - Path.exists raises on names that no file can have
         return path, path.stem
     if name.count("/") == 1 and not path.suffix:
         official = {repository: known for known, repository in OFFICIAL_NAMES.items()}
