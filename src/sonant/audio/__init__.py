@@ -2,10 +2,11 @@
 
 from sonant.audio.convert import Audio, floats, mix_channels, resample, resampled
 from sonant.audio.sinks import FileSink, PipeSink, Sink, check_ending
-from sonant.audio.sources import PyAVSource, Source, model_blocks, open_source, read_audio
+from sonant.audio.sources import AUDIO_ENDINGS, PyAVSource, Source, model_blocks, open_source, read_audio
 from sonant.audio.wav_pipe import WavPipeSource
 
 __all__ = [
+    "AUDIO_ENDINGS",
     "Audio",
     "FileSink",
     "PipeSink",

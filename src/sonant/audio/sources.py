@@ -15,6 +15,11 @@ from sonant.audio.libsndfile import file_name
 from sonant.errors import AudioError, MissingDependencyError
 
 BLOCK_SECONDS = 1.0
+AUDIO_ENDINGS = frozenset(
+    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf"}
+    | {".m4a", ".aac", ".mp4", ".webm", ".mka"}
+)
+"""What files of a folder are taken for recordings."""
 
 
 class Source(Protocol):

@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sonant.audio import AUDIO_ENDINGS
 from sonant.errors import ConfigError, SonantError
 from sonant.evaluation.cache import default_cache
 from sonant.evaluation.codecs import CodecSources, make_codecs
@@ -17,7 +18,6 @@ from sonant.evaluation.metrics import METRICS
 from sonant.evaluation.results import Results
 from sonant.evaluation.run import Plan, reason, run
 from sonant.evaluation.sets import (
-    AUDIO_SUFFIXES,
     EvaluationSet,
     bundled_set,
     folder_set,
@@ -52,7 +52,7 @@ def evaluation_set(audio: Path, sample_rate: int, noise: Path | None, seed: int)
     """
     if str(audio) in BUNDLED and not audio.exists():
         return bundled_set(str(audio))
-    if audio.suffix.lower() in AUDIO_SUFFIXES and audio.is_file():
+    if audio.suffix.lower() in AUDIO_ENDINGS and audio.is_file():
         raise ConfigError(f"{audio}: is one file of audio; name the folder it is in")
     if audio.is_file():
         return read_manifest(audio)
@@ -63,7 +63,7 @@ def evaluation_set(audio: Path, sample_rate: int, noise: Path | None, seed: int)
     found = folder_set(audio, sample_rate, 1 if sample_rate == 24_000 else 2)
     if noise is None:
         return found
-    noises = sorted(str(p.resolve()) for p in noise.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
+    noises = sorted(str(p.resolve()) for p in noise.rglob("*") if p.suffix.lower() in AUDIO_ENDINGS)
     if not noises:
         raise ConfigError(f"{noise}: holds no audio files")
     return with_noise(found, noises, NOISE_SNRS, seed)

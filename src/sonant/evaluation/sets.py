@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from sonant.audio import Audio, read_audio
+from sonant.audio import AUDIO_ENDINGS, Audio, read_audio
 from sonant.errors import AudioError, ConfigError
 
 PAUSE_SECONDS = 0.15
@@ -30,7 +30,6 @@ SILENCE_RMS = 10 ** (-70 / 20)
 MIN_SECONDS = 1.0
 MIN_RATE = 16_000
 UNSAID = (("start", 0.0), ("repeat", False))
-AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".m4a", ".aac", ".webm"}
 
 
 @dataclass(frozen=True)
@@ -235,7 +234,7 @@ def folder_set(root: Path, sample_rate: int, channels: int) -> EvaluationSet:
     Raises:
         ConfigError: if there is no audio.
     """
-    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
+    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in AUDIO_ENDINGS)
     if not files:
         raise ConfigError(f"{root}: holds no audio files")
     excerpts = []

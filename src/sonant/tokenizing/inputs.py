@@ -7,12 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sonant.audio import AUDIO_ENDINGS
 from sonant.errors import SonantError
 
-AUDIO_ENDINGS = frozenset(
-    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf"}
-    | {".m4a", ".aac", ".mp4", ".webm", ".mka"}
-)
 MANIFEST_ENDINGS = frozenset({".jsonl", ".txt"})
 
 

@@ -12,10 +12,11 @@ import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from sonant.audio import AUDIO_ENDINGS
 from sonant.errors import ConfigError
 from sonant.training.manifest import MANIFEST_NAME, Recording, read_manifest, split_by_hash
 
-AUDIO_ENDINGS = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".m4a", ".webm", ".g722"}
+ENDINGS = AUDIO_ENDINGS | {".g722"}
 KINDS = ("speech", "music", "general", "effects", "noise", "instrument", "rir")
 
 DNS_SPLIT = {"train": 0.98, "validation": 0.01, "test": 0.01}
@@ -28,7 +29,7 @@ FOLDER_SPLIT = {"train": 0.99, "validation": 0.01}
 def audio_files(folder: Path) -> Iterator[Path]:
     """All audio files below a folder, sorted."""
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in AUDIO_ENDINGS and path.is_file():
+        if path.suffix.lower() in ENDINGS and path.is_file():
             yield path
 
 
@@ -137,7 +138,7 @@ def tar_archive(path: Path, kind: str = "general") -> Iterator[Recording]:
         try:
             with tarfile.open(archive, "r:") as tar:
                 for member in tar:
-                    if member.isfile() and Path(member.name).suffix.lower() in AUDIO_ENDINGS:
+                    if member.isfile() and Path(member.name).suffix.lower() in ENDINGS:
                         split = split_by_hash(member.name, FOLDER_SPLIT)
                         yield Recording(
                             str(archive),
