@@ -32,9 +32,13 @@ from sonant.training.lm_recipe import LanguageModelRecipe
 from sonant.training.lm_restore import restored_state
 from sonant.training.memory import keep_freed_memory
 from sonant.training.progress import ProgressLine
+from sonant.training.schedule import learning_rate, share_done, share_to_go_on_from
 from sonant.training.stopping import StopRequest
 from sonant.training.tokens import Tokens
 from sonant.whole_files import replacing
+
+LOWEST_RATE = 0.02
+"""Of the highest learning rate, at the end of a run."""
 
 
 class FromCodebook(nn.Module):
@@ -213,7 +217,7 @@ class LanguageModelTrainer:
         state = self._start_from(self.checkpoint_path)
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = state["step"], state["seconds"]
-        self._done_before = state["done"] if state["done"] < 1 else 0.0
+        self._done_before = share_to_go_on_from(state["done"])
 
     def _start_from(self, path: Path) -> dict[str, Any]:
         """Take over the `checkpoint.pt` of a run, of this codec or one like it; returns all of it."""
@@ -234,10 +238,7 @@ class LanguageModelTrainer:
         self.model.load_state_dict(restored_state(config, tensors))
 
     def _done(self, elapsed: float) -> float:
-        by_steps = self.step / self.recipe.steps
-        if not self.time_limit:
-            return by_steps
-        return max(by_steps, self._done_before + (1 - self._done_before) * elapsed / self.time_limit)
+        return share_done(self.step / self.recipe.steps, elapsed, self.time_limit, self._done_before)
 
     def _batches(self) -> Iterator[Tensor]:
         recipe = self.recipe
@@ -256,10 +257,10 @@ class LanguageModelTrainer:
 
     def _train_step(self, codes: Tensor, done: float) -> dict[str, float]:
         recipe = self.recipe
-        warm = min(1.0, (self.step + 1) / recipe.warmup_steps)
-        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        highest = recipe.learning_rate
+        rate = learning_rate(self.step, done, highest, LOWEST_RATE * highest, recipe.warmup_steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * warm * (0.02 + 0.98 * cosine)
+            group["lr"] = rate
         self.model.train()
         position: int | Tensor = 0
         if recipe.random_offset:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from sonant.entropy.lm_store import load_language_model, save_language_model
 from sonant.errors import ConfigError
 from sonant.loading import load
 from sonant.nn.language_model import LanguageModel
+from sonant.parallel import cores
 from sonant.training.corpus import Corpus
 from sonant.training.language_model import LanguageModelTrainer, untied
 from sonant.training.lm_quantise import integer_tensors
@@ -62,7 +62,7 @@ def _tokens(recipe: LanguageModelRecipe, codec: Codec, folder: Path) -> Tokens:
     file = folder / "tokens.safetensors"
     if not file.exists():
         corpus = Corpus([Path(recipe.pack)], codec.config.sample_rate, codec.config.channels)
-        threads = recipe.threads or os.cpu_count() or 1
+        threads = recipe.threads or cores()
         save_tokens(file, codec, corpus, recipe.hours, recipe.crop_seconds, recipe.model.n_q, threads)
     return load_tokens(file, codec, choice(recipe.hours, recipe.crop_seconds, recipe.model.n_q))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import sys
 import time
@@ -36,6 +35,7 @@ from sonant.training.objective import Objective
 from sonant.training.optimizers import make_optimizers
 from sonant.training.progress import ProgressLine, cut_log
 from sonant.training.recipe import Recipe
+from sonant.training.schedule import learning_rate, share_done, share_to_go_on_from
 from sonant.training.start import fit_transform
 from sonant.training.stopping import StopRequest, leave_signals_to_the_parent
 from sonant.training.volume import forward_normalised
@@ -172,10 +172,7 @@ class Trainer:
         Raises:
             AudioError: on all ranks, if that is so on one.
         """
-        done = self.step / self.recipe.run.steps
-        if self.time_limit:
-            share = elapsed / self.time_limit
-            done = max(done, self.done_before + (1 - self.done_before) * share)
+        done = share_done(self.step / self.recipe.run.steps, elapsed, self.time_limit, self.done_before)
         state = torch.tensor([done, self._stop.made, unreadable], dtype=torch.float64)
         if self.fabric.world_size > 1:
             state = state.to(self.fabric.device)
@@ -188,12 +185,10 @@ class Trainer:
 
     def _set_rates(self, done: float) -> None:
         rates = self.recipe.optimizer
-        warm = min(1.0, (self.step + 1) / max(1, rates.warmup_steps))
-        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-        rate = rates.final_rate + (rates.learning_rate - rates.final_rate) * cosine
+        rate = learning_rate(self.step, done, rates.learning_rate, rates.final_rate, rates.warmup_steps)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = warm * rate
+                group["lr"] = rate
 
     def _draw_codebooks(self, draw: random.Random) -> int:
         run = self.recipe.run
@@ -263,7 +258,7 @@ class Trainer:
     def _restore(self) -> None:
         state = load_checkpoint(self.checkpoint_path, self.recipe)
         self.step, self.finite = state["step"], FiniteSteps(state["skipped"])
-        self.done_before = state["done"] if state["done"] < 1 else 0.0
+        self.done_before = share_to_go_on_from(state["done"])
         self.network.load_state_dict(state["network"])
         for optimizer, moments in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(moments)

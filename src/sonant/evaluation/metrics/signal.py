@@ -99,11 +99,11 @@ def log_spectral_distance(reference: Samples, degraded: Samples, sample_rate: in
     return float(np.sqrt(np.square(wanted - got).mean(axis=1)).mean())
 
 
-def bandwidth(audio: Samples, sample_rate: int, drop: float = 60.0) -> float:
-    """Highest frequency in kHz where the mean spectrum is less than `drop` dB under its peak.
+def bandwidth(audio: Samples, sample_rate: int) -> float:
+    """Highest frequency in kHz where the mean spectrum is less than 60 dB under its peak.
 
     Windows that reach over the ends are left out.
     """
     power = np.square(magnitudes(audio, 1024)[2:-4]).mean(axis=0)
-    loud = np.flatnonzero(power > power.max() * 10 ** (-drop / 10))
+    loud = np.flatnonzero(power > power.max() * 10**-6)
     return float(loud[-1] * sample_rate / 1024 / 1000) if power.max() > 0 else 0.0
