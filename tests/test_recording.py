@@ -191,3 +191,16 @@ def test_a_recording_within_a_file_can_be_sought_in(
             assert not recording.damages
     expected = whole[5 * 24_000 : 7 * 24_000]
     assert np.square(part - expected).mean() < 1e-3 * np.square(expected).mean()
+
+
+@pytest.mark.parametrize("rest", [47_650, 47_900])
+def test_a_part_that_begins_with_the_last_two_short_segments(tmp_path: Path, rest: int) -> None:
+    """They are a chunk of their own here, and overlap by weights that the first, whole segment has set."""
+    noise = 0.2 * np.random.default_rng(0).standard_normal((5 * 47_520 + rest, 2))
+    soundfile.write(tmp_path / "a.wav", noise, 48_000)
+    compress(tmp_path / "a.wav", tmp_path / "a.ecdc", model="48khz", bitrate=3.0)
+    with sonant.open(tmp_path / "a.ecdc") as recording:
+        whole = recording.read(9.0)
+        for start in (4.94, 4.95, 5.2, 5.5, 5.9):
+            recording.seek(start)
+            np.testing.assert_allclose(recording.read(9.0), whole[:, round(start * 48_000) :], atol=1e-5)

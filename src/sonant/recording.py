@@ -30,6 +30,7 @@ from sonant.loading import load, load_named
 LONGEST_GAP_SECONDS = 3600
 SILENT_FRAMES = 75
 LEAD_IN_SECONDS = 0.25
+"""Of a model without segments; with them a whole one, which the part overlaps, is decoded before it."""
 
 Piece = tuple[int, Codes] | Damage
 
@@ -177,7 +178,8 @@ class Recording:
             return 0, _timed(version0.read_blocks(stream, header, self.codec.config, lm))
         lm_needed = self._language_model(header)
         if first and self._index and self._index.sizes:
-            early = max(0, first - round(LEAD_IN_SECONDS * self.sample_rate))
+            lead_in = self.codec.config.segment or LEAD_IN_SECONDS
+            early = max(0, first - round(lead_in * self.sample_rate))
             number = self._index.chunk_at(early)
             chunks = self._chunks_from(number, self._index, header)
             return self._index.places()[number][1], decoded(chunks, self.codec.config, lm_needed, 1)
