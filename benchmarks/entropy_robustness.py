@@ -84,7 +84,7 @@ class File:
         assert index
         return sum(
             samples
-            for (offset, _), size, samples in zip(index.places(), index.sizes, index.samples, strict=True)
+            for (offset, _), size, samples in zip(index.places, index.sizes, index.samples, strict=True)
             if offset + size <= before
         )
 

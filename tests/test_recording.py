@@ -115,7 +115,7 @@ def damaged_copy(path: Path, out: Path, chunk: int) -> Path:
     with path.open("rb") as file:
         index = find_index(file)
     assert index
-    data[index.places()[chunk][0] + 30] ^= 0x55
+    data[index.places[chunk][0] + 30] ^= 0x55
     out.write_bytes(bytes(data))
     return out
 

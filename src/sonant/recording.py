@@ -182,7 +182,7 @@ class Recording:
             early = max(0, first - round(lead_in * self.sample_rate))
             number = self._index.chunk_at(early)
             chunks = self._chunks_from(number, self._index, header)
-            return self._index.places()[number][1], decoded(chunks, self.codec.config, lm_needed, 1)
+            return self._index.places[number][1], decoded(chunks, self.codec.config, lm_needed, 1)
         chunks = iter(ChunkReader(self._rewound(), header))
         lanes = LANES if self._file.seekable() else 1
         return 0, decoded(chunks, self.codec.config, lm_needed, lanes)

@@ -165,7 +165,7 @@ def test_every_truncation_plays_up_to_the_cut_and_is_reported() -> None:
         items = read(data[:cut], MONO)
         assert any(isinstance(item, Damage) for item in items)
         complete = sum(
-            offset + size <= cut for (offset, _), size in zip(index.places(), index.sizes, strict=True)
+            offset + size <= cut for (offset, _), size in zip(index.places, index.sizes, strict=True)
         )
         assert kept(items, codes) >= min(codes.frames, 60 * complete)
 
@@ -174,7 +174,7 @@ def test_a_lost_chunk_is_named_with_its_time() -> None:
     data, _ = sample_file()
     index = find_index(io.BytesIO(data))
     assert index
-    offset, start = index.places()[2]
+    offset, start = index.places[2]
     damaged = data[: offset + 40] + b"\0\0\0\0" + data[offset + 44 :]
     (damage,) = [item for item in read(damaged, MONO) if isinstance(item, Damage)]
     assert (damage.start, damage.samples) == (start, index.samples[2])
@@ -226,7 +226,7 @@ def test_seeking_reads_two_places_of_a_ten_hour_file() -> None:
     index = Index(len(head), (len(chunk),) * chunks, (120_000,) * chunks)
     target = 36_000 * 24_000 * 3 // 4
     number = index.chunk_at(target)
-    offset, start = index.places()[number]
+    offset, start = index.places[number]
     assert start <= target < start + 120_000
 
     class CountingFile(io.BytesIO):
@@ -257,7 +257,7 @@ def test_index_round_trip() -> None:
     data = index.to_bytes()
     tail = version1.INDEX_TAIL.size
     assert parse_index(data[:-tail], data[-tail:]) == index
-    assert index.places() == [(99, 0), (109, 5), (2109, 11)]
+    assert index.places == [(99, 0), (109, 5), (2109, 11)]
     assert [index.chunk_at(s) for s in (0, 4, 5, 10, 11, 10**9)] == [0, 0, 1, 1, 2, 2]
 
 
@@ -332,7 +332,7 @@ def test_a_chunk_that_comes_twice_is_played_once() -> None:
     data, codes = sample_file()
     index = find_index(io.BytesIO(data))
     assert index
-    offset, size = index.places()[1][0], index.sizes[1]
+    offset, size = index.places[1][0], index.sizes[1]
     items = read(data[: offset + size] + data[offset:], MONO)
     assert any(isinstance(item, Damage) for item in items)
     assert kept(items, codes) == codes.frames
@@ -373,7 +373,7 @@ def test_a_last_chunk_that_is_missing_is_told_by_the_index() -> None:
     data, _ = sample_file()
     index = find_index(io.BytesIO(data))
     assert index
-    offset, start = index.places()[-1]
+    offset, start = index.places[-1]
     (damage,) = [
         item
         for item in read(data[:offset] + data[offset + index.sizes[-1] :], MONO)
@@ -463,7 +463,7 @@ def test_an_index_of_impossible_sizes(size: int) -> None:
 
 
 def test_an_index_of_no_chunks_has_no_places() -> None:
-    assert Index(5, (), ()).places() == []
+    assert Index(5, (), ()).places == []
 
 
 def test_half_a_surrogate_pair_is_no_text() -> None:

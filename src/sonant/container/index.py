@@ -78,17 +78,14 @@ class Index:
         return body + INDEX_TAIL.pack(zlib.crc32(body), size, INDEX_END)
 
     @cached_property
-    def _places(self) -> list[tuple[int, int]]:
+    def places(self) -> list[tuple[int, int]]:
+        """For every chunk the byte of the file and the sample of the recording it begins at."""
         ends = accumulate(self.sizes, initial=self.first), accumulate(self.samples, initial=0)
         return list(zip(*ends, strict=True))[: len(self.sizes)]
 
-    def places(self) -> list[tuple[int, int]]:
-        """For every chunk the byte of the file and the sample of the recording it begins at."""
-        return self._places
-
     def chunk_at(self, sample: int) -> int:
         """The number of the chunk that holds a sample; the last one for samples beyond the end."""
-        return max(0, bisect_right(self._places, sample, key=itemgetter(1)) - 1)
+        return max(0, bisect_right(self.places, sample, key=itemgetter(1)) - 1)
 
 
 def parse_index(body: bytes, tail: bytes) -> Index:

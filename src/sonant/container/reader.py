@@ -229,7 +229,7 @@ def _unpacked(chunk: Chunk, config: CodecConfig) -> NDArray[np.int16] | None:
 
 def read_chunk_at(file: BinaryIO, index: Index, number: int, header: Header) -> Chunk | Damage:
     """One chunk of a file that can seek, by its number in the index."""
-    (offset, start), size = index.places()[number], index.sizes[number]
+    (offset, start), size = index.places[number], index.sizes[number]
     damage = Damage(start, index.samples[number], "data that does not match its checksum")
     if size > MAX_CHUNK or offset > file.seek(0, 2):
         return damage

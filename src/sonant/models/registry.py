@@ -101,11 +101,11 @@ def load_model(name: str) -> Model:
         raise WeightsError(f"{path}: holds no model.safetensors")
     digest = store.weights_hash(file)
     shared = file.suffix == ".th" or not store.is_sonant(file)
-    if not shared:
-        weights, config = store.load_weights(file)
-    else:
+    if shared:
         tensors = _read_checkpoint(file, digest) if file.suffix == ".th" else _read_safetensors(file)
         config, weights = _from_layout(tensors, config_file, title)
+    else:
+        weights, config = store.load_weights(file)
     try:
         check_weights(weights, config)
     except WeightsError as error:
