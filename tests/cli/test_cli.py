@@ -11,7 +11,7 @@ import soundfile
 
 
 def sonant(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    program = [sys.executable, "-c", "from sonant.cli import main; main()", *map(str, arguments)]
+    program = [sys.executable, "-m", "sonant", *map(str, arguments)]
     return subprocess.run(program, input=stdin, capture_output=True, check=False)
 
 

@@ -15,7 +15,7 @@ LIMIT = 120
 
 
 def start(*arguments: str, stdin: int) -> subprocess.Popen[bytes]:
-    program = [sys.executable, "-c", "from sonant.cli import main; main()", *arguments]
+    program = [sys.executable, "-m", "sonant", *arguments]
     return subprocess.Popen(program, stdin=stdin, stdout=subprocess.PIPE)
 
 

@@ -290,7 +290,7 @@ def hear_ctrl_c() -> None:
 @pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
 def test_the_command(tmp_path: Path, stop: signal.Signals, code: int) -> None:
     """It says where the page is, and leaves nothing behind when it is stopped."""
-    command = [sys.executable, "-c", "from sonant.cli import main; main()", "studio"]
+    command = [sys.executable, "-m", "sonant", "studio"]
     with subprocess.Popen(
         [*command, "-m", "24khz", "--port", "0", "--no-browser"],
         env={**os.environ, "TMPDIR": str(tmp_path)},

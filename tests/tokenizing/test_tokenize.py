@@ -249,7 +249,7 @@ def test_manifests_and_names(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_the_command_names_and_counts_bad_files(corpus: Path, tmp_path: Path) -> None:
-    program = [sys.executable, "-c", "from sonant.cli import main; main()", "tokenize", str(corpus)]
+    program = [sys.executable, "-m", "sonant", "tokenize", str(corpus)]
     result = subprocess.run(
         [*program, "-o", str(tmp_path / "codes"), "-j", "2"], capture_output=True, text=True, check=False
     )

@@ -14,7 +14,7 @@ import numpy as np
 
 from sonant.audio.wav_pipe import wav_header
 
-SONANT = [sys.executable, "-c", "from sonant.cli import main; main()"]
+SONANT = [sys.executable, "-m", "sonant"]
 BLOCK_SECONDS = 10
 
 
