@@ -91,7 +91,7 @@ def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("recipe")
-    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--runs", type=int, default=cores(), help="by default one for each core")
     parser.add_argument("--time-limit", type=seconds, required=True, help="of everything, as 80m")
     parser.add_argument("--mean-every", type=seconds, default=seconds("15m"))
@@ -101,7 +101,7 @@ def main() -> None:
     if recipe.start is None:
         raise ConfigError("runs that begin at random have no mean: set start")
     changes = [part for change in options.set for part in ("--set", change)]
-    folders = [options.out / str(k) for k in range(options.runs)]
+    folders = [options.output / str(k) for k in range(options.runs)]
     ends, number, ended = time.monotonic() + options.time_limit, 0, False
     while not ended:
         left = ends - time.monotonic()
@@ -110,7 +110,7 @@ def main() -> None:
         ended = one_round(folders, arguments, number, inf if last else options.mean_every)
         exchange(folders, recipe)
         number += 1
-    mean_of_runs([folder / WEIGHTS_NAME for folder in folders], options.out / WEIGHTS_NAME)
+    mean_of_runs([folder / WEIGHTS_NAME for folder in folders], options.output / WEIGHTS_NAME)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -213,3 +216,13 @@ def test_importing_sonant_does_not_import_torch() -> None:
 
     program = "import sys, sonant; sonant.load; sonant.compress; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_public_names_are_listed_before_they_are_imported() -> None:
+    program = "import sonant; print(*sonant.__all__); print(*dir(sonant))"
+    lines = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True
+    ).stdout.splitlines()
+    names, listed = (set(line.split()) for line in lines)
+    assert len(names) > 3
+    assert names <= listed

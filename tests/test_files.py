@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 import sonant
+from sonant.audio import resample
 from sonant.codec import Codec
 from sonant.errors import ConfigError, FormatError, SonantError
 from sonant.files import compress, decompress, join_files
@@ -24,6 +25,33 @@ def test_there_and_back(codec: Codec, speech_file: Path, tmp_path: Path, ending:
     info = soundfile.info(decoded)
     assert (info.frames, info.samplerate, info.channels) == (144_000, 24_000, 1)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["a.ecdc", decoded.name])
+
+
+def test_output_at_another_rate(codec: Codec, music_file: Path, tmp_path: Path) -> None:
+    coded, own, other = tmp_path / "a.ecdc", tmp_path / "own.wav", tmp_path / "other.wav"
+    samples, rate = soundfile.read(music_file, dtype="float32")
+    compress(music_file, coded, model=codec, bitrate=1.5, lm=False)
+    decompress(coded, own, model=codec)
+    decompress(coded, other, model=codec, rate="original")
+    assert soundfile.info(other).samplerate == rate != codec.config.sample_rate
+    at_own, given = (soundfile.read(path, dtype="float32")[0] for path in (own, other))
+    expected = resample(at_own[None], codec.config.sample_rate, rate)[0]
+    assert given.shape == expected.shape
+    assert abs(len(given) - len(samples)) <= 1
+    np.testing.assert_allclose(given, expected, atol=1e-3)
+    decompress(coded, other, model=codec, rate=8000, start=1.0, duration=2.0, overwrite=True)
+    assert (soundfile.info(other).samplerate, soundfile.info(other).frames) == (8000, 16_000)
+
+
+def test_rates_that_cannot_be(codec: Codec, speech_file: Path, tmp_path: Path) -> None:
+    coded, target = tmp_path / "a.ecdc", tmp_path / "a.wav"
+    compress(speech_file, coded, model=codec, version=0)
+    with pytest.raises(FormatError, match=r"a.ecdc: does not say the rate of its original"):
+        decompress(coded, target, model=codec, rate="original")
+    for rate in (0, 1_000_000):
+        with pytest.raises(ConfigError, match="a rate is between 1 and 768000 Hz"):
+            decompress(coded, target, model=codec, rate=rate)
+    assert not target.exists()
 
 
 def test_the_size_is_what_the_bitrate_says(codec: Codec, speech_file: Path, tmp_path: Path) -> None:
@@ -102,6 +130,8 @@ def test_directories_and_missing_files_are_named(codec: Codec, tmp_path: Path) -
         ({"chunk": float("nan")}, "a chunk lasts some seconds"),
         ({"bitrate": 6.0, "abr": 6.0}, "not both"),
         ({"version": 0, "tags": {"title": "a"}}, "no tags"),
+        ({"version": 0, "abr": 3.0}, "no average bitrate"),
+        ({"lm": False, "rdo": 0.1}, "rdo needs a language model, and none codes 6 kbit/s"),
     ],
 )
 def test_options_that_cannot_be_leave_nothing(

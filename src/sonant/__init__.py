@@ -6,7 +6,7 @@ codec = sonant.load()
 codes = codec.encode(wav, sample_rate=44_100, bitrate=6.0)
 wav = codec.decode(codes)
 sonant.compress("talk.wav", "talk.ecdc")
-sonant.decompress("talk.ecdc", "talk.wav")
+sonant.decompress("talk.ecdc", "back.wav")
 with sonant.open("talk.ecdc") as file:
     file.seek(30.0)
     part = file.read(5.0)
@@ -56,3 +56,8 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'sonant' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Also what is not imported yet, for `help(sonant)` and completion."""
+    return sorted({*globals(), *__all__})

@@ -60,7 +60,9 @@ def code_choice(
         bitrate, average = _average(codec, lm, abr)
     if lm is None or codec.config.check_bitrate(bitrate) > lm.n_q:
         if rdo:
-            raise ConfigError(f"no language model codes {bitrate:g} kbit/s here; leave out --rdo")
+            raise ConfigError(
+                f"rdo needs a language model, and none codes {bitrate:g} kbit/s here; leave it out"
+            )
         return CodeChoice(bitrate, beam, None, None)
     strength = (AVERAGE_STRENGTH if average else STRENGTH) if rdo is None else rdo
     if not strength and average is None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from sonant.audio import (
     Audio,
@@ -18,6 +18,7 @@ from sonant.audio import (
     check_ending,
     model_blocks,
     open_source,
+    resampled,
 )
 from sonant.code_choice import code_choice
 from sonant.codec import Codec
@@ -33,6 +34,7 @@ from sonant.whole_files import replacing_output
 
 PIPE = "-"
 BITRATE = 6.0
+HIGHEST_RATE = 768_000
 
 Progress = Callable[[float], None]
 Write = Callable[[Codes, bool], None]
@@ -86,6 +88,8 @@ def compress(
     network = language_model(codec) if version == 1 and lm is not False else None
     if version == 0 and tags:
         raise ConfigError("a version 0 file has no tags")
+    if version == 0 and abr is not None:
+        raise ConfigError("a version 0 file has no average bitrate; give a bitrate")
     if not chunk > 0:
         raise ConfigError(f"a chunk lasts some seconds, not {chunk:g}")
     if abr is not None and bitrate is not None:
@@ -149,6 +153,7 @@ def decompress(
     loader: Callable[[str | Path], Codec] = load_named,
     start: float = 0.0,
     duration: float | None = None,
+    rate: int | Literal["original"] | None = None,
     strict: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -161,6 +166,7 @@ def decompress(
         model: the model that made the file; by default the one that the file names.
         loader: what loads the model that the file names; by default only bundled and official ones.
         start, duration: the part to decode, in seconds.
+        rate: of the output in Hz, or "original", which version 1 files know; by default the model's.
         strict: damage is an error instead of a fade into silence.
         overwrite, progress: as for `compress`.
 
@@ -177,14 +183,17 @@ def decompress(
         try:
             with _reading():
                 recording = Recording(file, model, loader=loader, strict=strict)
-            codec, rate = recording.codec, recording.sample_rate
-            with _audio_output(target, codec, _samples(recording, start, duration)) as sink:
+            own, channels = recording.sample_rate, recording.channels
+            hertz = _output_rate(recording, rate)
+            samples = _samples(recording, start, duration) if hertz == own else None
+            with _audio_output(target, hertz, channels, samples) as sink:
                 written = 0
-                for audio in _readable(recording.blocks(start, duration)):
+                blocks = _readable(recording.blocks(start, duration))
+                for audio in resampled(blocks, own, hertz, channels):
                     sink.write(audio)
                     written += audio.shape[1]
                     if progress:
-                        progress(written / rate)
+                        progress(written / hertz)
                 if not written:
                     raise FormatError("holds no audio there")
             return recording.damages
@@ -192,6 +201,18 @@ def decompress(
             raise FormatError(f"{source}: {error}") from None
         except WeightsError as error:
             raise WeightsError(f"{source}: {error}") from None
+
+
+def _output_rate(recording: Recording, rate: int | str | None) -> int:
+    if rate is None:
+        return recording.sample_rate
+    if rate == "original":
+        if recording.original_rate is None:
+            raise FormatError("does not say the rate of its original; give one in Hz")
+        return recording.original_rate
+    if not isinstance(rate, int) or not 1 <= rate <= HIGHEST_RATE:
+        raise ConfigError(f"a rate is between 1 and {HIGHEST_RATE} Hz, or original, not {rate}")
+    return rate
 
 
 @contextmanager
@@ -266,10 +287,12 @@ def _check_target(source: str | Path, target: str | Path, overwrite: bool) -> No
     path = Path(target)
     if path.is_dir():
         raise SonantError(f"{target}: is a directory; name a file")
+    if not path.parent.exists():
+        raise SonantError(f"{target}: cannot be written; there is no folder {path.parent}")
     if path.exists() and not path.is_file():
         raise SonantError(f"{target}: is a pipe or a device; use - for standard output and redirect that")
     if path.exists() and not overwrite:
-        raise SonantError(f"{target}: exists; use -f to overwrite it")
+        raise SonantError(f"{target}: exists; use -f to overwrite it, in Python overwrite=True")
     if path.exists() and str(source) != PIPE and Path(source).exists() and path.samefile(source):
         raise SonantError(f"{target}: is the input; choose another name for the output")
 
@@ -285,8 +308,7 @@ def _output(target: str | Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _audio_output(target: str | Path, codec: Codec, samples: int | None) -> Iterator[Sink]:
-    rate, channels = codec.config.sample_rate, codec.config.channels
+def _audio_output(target: str | Path, rate: int, channels: int, samples: int | None) -> Iterator[Sink]:
     if str(target) == PIPE:
         yield PipeSink(sys.stdout.buffer, rate, channels, samples)
         return

@@ -105,6 +105,11 @@ class Recording:
         return self.codec.config.sample_rate
 
     @property
+    def original_rate(self) -> int | None:
+        """Of the audio that was encoded, in Hz; None where the file does not say."""
+        return self.header.source_rate if isinstance(self.header, version1.Header) else None
+
+    @property
     def channels(self) -> int:
         """Of the audio."""
         return self.codec.config.channels

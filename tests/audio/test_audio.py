@@ -291,6 +291,17 @@ def test_what_follows_the_samples_of_a_wav_pipe_is_no_sound(layout: bytes) -> No
     assert piped(data).shape == (1, 1000)
 
 
+@pytest.mark.parametrize(
+    ("size", "channels"), [(0x7FFFF000, 1), (0x7FFFEFFC, 3), (0x7FFFFFFF, 1), (0xFFFFFFFF, 1), (0, 1)]
+)
+def test_sizes_that_programs_write_for_an_unknown_one_end_no_wav_pipe(size: int, channels: int) -> None:
+    """SoX writes the first, in whole frames, opusdec the third; what they write goes on beyond it."""
+    layout = struct.pack("<HHIIHH", 1, channels, 24_000, 0, 2 * channels, 16)
+    data = wav_bytes((b"fmt ", layout), (b"data", SAMPLES), size=size)
+    assert WavPipeSource(io.BytesIO(data))._left is None
+    assert piped(data).shape == (channels, 1000 // channels)
+
+
 def test_a_long_wav_pipe_ends_where_its_64_bit_size_says() -> None:
     sizes = struct.pack("<QQQI", 0, len(SAMPLES), 1000, 0)
     chunks = (b"ds64", sizes), (b"fmt ", LAYOUT), (b"data", SAMPLES), (b"LIST", b"INFO" * 20)

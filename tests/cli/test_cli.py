@@ -21,6 +21,8 @@ def test_a_file_there_and_back(speech_file: Path, tmp_path: Path) -> None:
     result = sonant("decode", coded, "-o", decoded)
     assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
     assert soundfile.info(decoded).frames == 144_000
+    assert sonant("decode", coded, "-o", decoded, "-f", "--rate", "16000").returncode == 0
+    assert (soundfile.info(decoded).samplerate, soundfile.info(decoded).frames) == (16_000, 96_000)
 
 
 def test_many_files_into_a_folder(speech_file: Path, music_file: Path, tmp_path: Path) -> None:
@@ -29,6 +31,11 @@ def test_many_files_into_a_folder(speech_file: Path, music_file: Path, tmp_path:
     assert b"no.wav: no such file" in result.stderr
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == [f"{music_file.stem}.ecdc", f"{speech_file.stem}.ecdc"]
+
+
+def test_one_file_into_a_folder_that_is_not_there(speech_file: Path, tmp_path: Path) -> None:
+    assert sonant("encode", speech_file, "-o", f"{tmp_path}/out/", "--no-lm").returncode == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [f"{speech_file.stem}.ecdc"]
 
 
 def test_precision_is_that_of_either_direction(speech_file: Path, tmp_path: Path) -> None:
@@ -114,6 +121,11 @@ def test_info_and_models(speech_file: Path, tmp_path: Path) -> None:
         (["encode", "{speech}", "-m", "25khz", "-o", "{tmp}/a.ecdc"], "25khz: no such model"),
         (["encode", "{speech}", "{speech}", "-o", "{tmp}/a.ecdc"], "need a folder"),
         (["encode", "{tmp}"], "is a directory"),
+        (["encode", "{speech}", "{tmp}/a.ecdc"], "a.ecdc: no such file; an output is named with -o"),
+        (["decode", "{speech}", "{tmp}/a.wav"], "a.wav: no such file; an output is named with -o"),
+        (["decode", "{speech}", "-o", "{tmp}/no/a.wav"], "there is no folder"),
+        (["encode", "{speech}", "-o", "{tmp}/a.ecdc", "--tag", "title"], "--tag title: give NAME=TEXT"),
+        (["encode", "{speech}", "-o", "{tmp}/a.ecdc", "--tag", "=x"], "--tag =x: give NAME=TEXT"),
         (["decode", "{speech}", "-o", "{tmp}/a.wav"], "is not .ecdc"),
         (["decode", "{speech}", "-o", "{tmp}/a.xyz"], "is written as .wav, .flac, .ogg"),
         (["info", "{speech}"], "is not .ecdc"),

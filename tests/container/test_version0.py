@@ -187,13 +187,13 @@ def test_the_official_coder_makes_the_same_bytes_here(model: str, official: Modu
 @given(cut=st.integers(0, 570))
 @settings(max_examples=60)
 def test_every_cut_is_a_sentence(cut: int) -> None:
-    with pytest.raises(FormatError, match="cut off"):
+    with pytest.raises(FormatError, match="cut off" if cut else "is empty"):
         read(golden_file("24khz", 3, False)[:cut], "24khz", False)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 50, 200, 470])
 def test_a_cut_lm_file_is_a_sentence(cut: int) -> None:
-    with pytest.raises(FormatError, match="cut off"):
+    with pytest.raises(FormatError, match="cut off" if cut else "is empty"):
         read(written("24khz", 3, True)[:cut], "24khz", True)
 
 

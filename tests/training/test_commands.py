@@ -15,7 +15,7 @@ def run(*arguments):
 
 
 def test_pack_then_train_then_resume(corpus_folder, tmp_path):
-    result = run("data", "pack", corpus_folder, "--out", tmp_path / "pack", "--form", "opus")
+    result = run("data", "pack", corpus_folder, "--output", tmp_path / "pack", "--form", "opus")
     assert result.exit_code == 0, result.output
     assert "18 recordings" in result.output
     assert "0 left out" in result.output
@@ -23,7 +23,7 @@ def test_pack_then_train_then_resume(corpus_folder, tmp_path):
     assert len(read_manifest(tmp_path / "pack" / "validation.jsonl")) == 9
     changes = [*TINY, "model.bandwidths=[0.6, 1.2]", f"data.pack={tmp_path / 'pack'}"]
     options = [part for change in changes for part in ("--set", change)]
-    start = ("train", RECIPES / "24khz.toml", "--out", tmp_path / "run", *options)
+    start = ("train", RECIPES / "24khz.toml", "--output", tmp_path / "run", *options)
     assert run(*start).exit_code == 0
     again = run(*start)
     assert isinstance(again.exception, ConfigError)
@@ -41,7 +41,7 @@ def test_pack_then_train_then_resume(corpus_folder, tmp_path):
     ],
 )
 def test_a_value_that_cannot_be_is_a_sentence(tmp_path, recipe, change, message):
-    result = run("train", RECIPES / recipe, "--out", tmp_path, "--set", change)
+    result = run("train", RECIPES / recipe, "--output", tmp_path, "--set", change)
     assert isinstance(result.exception, ConfigError)
     assert str(result.exception) == message
 

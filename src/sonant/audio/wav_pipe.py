@@ -14,6 +14,8 @@ from sonant.errors import AudioError
 
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 UNKNOWN_SIZE = 0xFFFFFFFF
+UNKNOWN_TO_OPUSDEC = 0x7FFFFFFF
+UNKNOWN_TO_SOX = 0x7FFFF000  # cut to whole frames
 BLOCK_SECONDS = 0.1
 LARGEST_LAYOUT = PIECE = 1 << 16
 
@@ -52,7 +54,9 @@ class WavPipeSource:
         if (code, bits) not in _DECODERS or not self.channels or not self.sample_rate:
             raise AudioError(f"standard input: WAV of format {code} with {bits} bits is not supported")
         self._bytes, self._decode = _DECODERS[code, bits]
-        self._left = long_size or None if size in (0, UNKNOWN_SIZE) else size
+        of_sox = UNKNOWN_TO_SOX - UNKNOWN_TO_SOX % (self._bytes * self.channels)
+        unknown = size in (0, UNKNOWN_SIZE, UNKNOWN_TO_OPUSDEC, of_sox)
+        self._left = long_size or None if unknown else size
 
     def blocks(self) -> Iterator[Audio]:
         """Blocks of a tenth of a second, or of what has arrived when the pipe ends."""

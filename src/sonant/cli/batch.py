@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,31 +14,49 @@ from sonant.errors import SonantError
 PIPE = "-"
 
 
-def in_and_out(inputs: list[Path], output: Path | None) -> tuple[list[Path], Path | None]:
+def in_and_out(inputs: list[Path], output: str | None) -> tuple[list[Path], str | None]:
     """`IN -` without `-o` means one input and standard output, as in other filters."""
     if output is None and len(inputs) == 2 and str(inputs[1]) == PIPE:
-        return inputs[:1], Path(PIPE)
+        return inputs[:1], PIPE
     return inputs, output
 
 
-def targets(sources: Sequence[Path], output: Path | None, ending: str) -> list[Path]:
+def refuse_outputs(inputs: Sequence[Path], endings: Collection[str]) -> None:
+    """Catch the output named after the input, as other tools have it, before anything is written.
+
+    Raises:
+        SonantError: if an input that is not there has the ending of an output.
+    """
+    for path in inputs:
+        if path.suffix.lower() in endings and not path.exists():
+            raise SonantError(f"{path}: no such file; an output is named with -o")
+
+
+def targets(sources: Sequence[Path], output: str | None, ending: str) -> list[Path]:
     """Where each input goes: `-o` if there is one input, the folder `-o` if many, else beside it.
+
+    A slash at its end makes `-o` a folder for one input, too.
 
     Raises:
         SonantError: if many inputs have one file as their output, or two the same, or the folder cannot
             be made.
     """
     if output is None and any(str(source) == PIPE for source in sources):
-        output = Path(PIPE)
-    if len(sources) > 1 and str(output) == PIPE:
+        output = PIPE
+    if output == PIPE and len(sources) > 1:
         raise SonantError("several inputs cannot go into one output; give a folder with -o")
-    if output is not None and (str(output) == PIPE or (len(sources) == 1 and not output.is_dir())):
-        return [output]
-    if output is not None and not output.is_dir():
-        if output.suffix or output.exists():
-            raise SonantError(f"{output}: several inputs need a folder as their output")
-        _make_folder(output)
-    outputs = [(output or source.parent) / f"{source.stem}{ending}" for source in sources]
+    if output == PIPE:
+        return [Path(PIPE)]
+    folder = None if output is None else Path(output)
+    if folder is not None and not folder.is_dir():
+        if len(sources) == 1 and not str(output).endswith("/"):
+            return [folder]
+        if folder.exists():
+            raise SonantError(f"{folder}: is not a folder")
+        if folder.suffix and not str(output).endswith("/"):
+            raise SonantError(f"{folder}: several inputs need a folder as their output")
+        _make_folder(folder)
+    outputs = [(folder or source.parent) / f"{source.stem}{ending}" for source in sources]
     if len(set(outputs)) < len(outputs):
         raise SonantError("two inputs would get the same output; give them one by one with -o")
     return outputs

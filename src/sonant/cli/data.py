@@ -26,7 +26,7 @@ def pack(
     sources: Annotated[
         list[Path], typer.Argument(help="Folders of a dataset or of any audio, tars, lists, manifests.")
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the pack.")],
+    out: Annotated[Path, typer.Option("-o", "--output", help="Folder of the pack.")],
     layout: Annotated[
         str,
         typer.Option(

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def encode(
     inputs: Annotated[list[Path], typer.Argument(help="Audio files, or - for WAV on standard input.")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="File, folder, or - for standard output.")
+        str | None,
+        typer.Option("-o", "--output", metavar="PATH", help="File, folder, or - for standard output."),
     ] = None,
     model: Annotated[str, typer.Option("-m", "--model", help="Name, file, folder or hub id.")] = "24khz",
     bitrate: Annotated[
@@ -76,12 +77,13 @@ def encode(
     """Encode audio files into .ecdc files."""
     from functools import partial
 
-    from sonant.cli.batch import in_and_out, run_all, run_in_processes, targets
+    from sonant.cli.batch import in_and_out, refuse_outputs, run_all, run_in_processes, targets
     from sonant.errors import ConfigError
     from sonant.files import BITRATE, compress
     from sonant.loading import load
 
     inputs, output = in_and_out(inputs, output)
+    refuse_outputs(inputs, (".ecdc",))
     loading = partial(load, model, threads=threads, precision=precision, device=device)
     codec = loading()
     if bitrate is not None and abr is not None:
@@ -89,6 +91,8 @@ def encode(
     if abr is None:
         codec.config.check_bitrate(BITRATE if bitrate is None else bitrate)
 
+    if bad := [entry for entry in tag or [] if not entry.partition("=")[0] or "=" not in entry]:
+        raise ConfigError(f"--tag {bad[0]}: give NAME=TEXT")
     tags = {name: text for name, _, text in (entry.partition("=") for entry in tag or [])}
 
     settings: dict[str, Any] = {

@@ -11,7 +11,7 @@ import typer
 def join(
     files: Annotated[list[Path], typer.Argument(help="Two or more .ecdc files of one model, in order.")],
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="The .ecdc file to write; - is standard output.")
+        Path, typer.Option("-o", "--output", help="The .ecdc file to write; - is standard output.")
     ],
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite an existing file.")] = False,
 ) -> None:

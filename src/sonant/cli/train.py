@@ -16,7 +16,7 @@ UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "": 1.0}
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe, as recipes/24khz.toml or FILE.toml:VARIANT.")],
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Folder of the run; default runs/RECIPE.")
+        Path | None, typer.Option("-o", "--output", help="Folder of the run; default runs/RECIPE.")
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the folder's checkpoint.")
@@ -47,7 +47,7 @@ def train(
     plan = load_recipe(recipe, changes)
     folder = out or Path("runs") / Path(recipe).name.replace(".toml:", "-").removesuffix(".toml")
     if (folder / CHECKPOINT_NAME).exists() and not resume:
-        raise ConfigError(f"{folder}: holds a run; add --resume to continue it, or choose another --out")
+        raise ConfigError(f"{folder}: holds a run; add --resume to continue it, or choose another --output")
     Trainer(plan, folder, limit, resume).run()
 
 

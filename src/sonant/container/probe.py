@@ -52,10 +52,14 @@ class _Recorder:
 
 
 def _header(source: Reader) -> AnyHeader:
-    prefix = read_exactly(source, version0.PREFIX.size, "header")
-    magic, version, size = version0.PREFIX.unpack(prefix)
-    if magic != version0.MAGIC:
+    prefix = read_up_to(source, version0.PREFIX.size)
+    if not prefix:
+        raise FormatError("is empty")
+    if not version0.MAGIC.startswith(prefix[: len(version0.MAGIC)]):
         raise FormatError("the file is not .ecdc")
+    if len(prefix) < version0.PREFIX.size:
+        raise FormatError("the file is cut off in its header")
+    _, version, size = version0.PREFIX.unpack(prefix)
     if version not in (version0.VERSION, version1.VERSION):
         raise FormatError(f"the file is .ecdc of version {version}, which is newer than this program")
     if size > (version1.MAX_METADATA if version else version0.MAX_METADATA):

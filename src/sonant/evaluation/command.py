@@ -124,13 +124,15 @@ def evaluate_set(request: Request, jobs: int = 1) -> tuple[Results, Plan]:
         raise ConfigError("no codec to evaluate: " + "; ".join(missing.values()))
     cache = request.cache or default_cache()
     plan = Plan(request.evaluation_set, request.root, tuple(codecs), request.metrics, cache)
+    console = Console(stderr=True)
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console,
         transient=True,
+        disable=not console.is_terminal,
     )
     with bar:
         task = bar.add_task("excerpts", total=len(request.evaluation_set.excerpts))

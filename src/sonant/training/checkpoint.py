@@ -61,14 +61,14 @@ def load_checkpoint(path: Path, recipe: Recipe) -> State:
     wanted = recipe.to_dict()
     for key in ("model", "quantizer", "decoder_only"):
         if kept[key] != wanted[key]:
-            raise SonantError(f"{path}: is of another {key} than the recipe; choose another --out")
+            raise SonantError(f"{path}: is of another {key} than the recipe; choose another --output")
     judges, wanted_judges = kept["discriminator"], wanted["discriminator"]
     if judges["start_step"] >= 0 and wanted_judges["start_step"] >= 0:
         for key in ("kinds", "filters", "windows"):
             if judges[key] != wanted_judges[key]:
                 name = f"discriminator.{key}"
-                raise SonantError(f"{path}: is of another {name} than the recipe; choose another --out")
+                raise SonantError(f"{path}: is of another {name} than the recipe; choose another --output")
     if kept["optimizer"].get("kind") != recipe.optimizer.kind:
-        advice = "start from the run's weights in another --out"
+        advice = "start from the run's weights in another --output"
         raise SonantError(f"{path}: its optimiser is not {recipe.optimizer.kind}; {advice}")
     return state

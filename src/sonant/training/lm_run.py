@@ -53,7 +53,7 @@ def train_language_model(
     books = np.asarray(codec.weights["codebooks"], np.float32)
     trainer = LanguageModelTrainer(recipe, tokens, books, folder, time_limit, resume)
     if trainer.checkpoint_path.exists() and not resume:
-        raise ConfigError(f"{folder}: holds a run; add --resume to continue it, or choose another --out")
+        raise ConfigError(f"{folder}: holds a run; add --resume to continue it, or choose another --output")
     trainer.run()
     return finish(trainer, codec)
 

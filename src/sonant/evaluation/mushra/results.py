@@ -106,6 +106,8 @@ def read_ratings(path: Path, session: Session) -> list[Rating]:
             for row in rows
             if row["wm_testId"] == session.id
         }
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: holds no ratings yet; sonant mushra serve asks for them") from None
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise ConfigError(f"{path}: holds no ratings in pymushra's columns ({error})") from None
     if not latest:
