@@ -226,3 +226,18 @@ def test_the_public_names_are_listed_before_they_are_imported() -> None:
     names, listed = (set(line.split()) for line in lines)
     assert len(names) > 3
     assert names <= listed
+
+
+def test_numbers_of_codebooks_and_kinds_of_codes_that_cannot_be(codec: Codec) -> None:
+    codes = Codes(np.zeros((8, 75), np.int16), 24_000)
+    for n_q in (-1, 0, 9):
+        with pytest.raises(ConfigError, match="codes of 8 codebooks"):
+            codes.with_codebooks(n_q)
+    with pytest.raises(FormatError, match="whole numbers, not float32"):
+        codec.decode(Codes(codes.values.astype(np.float32), 24_000))
+
+
+@pytest.mark.parametrize("rate", [float("nan"), float("inf")])
+def test_a_rate_that_is_no_number_does_not_hang(codec: Codec, rate: float) -> None:
+    with pytest.raises(AudioError, match="a sample rate is above 0 Hz"):
+        codec.encode(np.zeros((1, 320), np.float32), rate)

@@ -13,7 +13,7 @@ import soundfile
 import sonant
 from sonant.audio import resample
 from sonant.codec import Codec
-from sonant.errors import ConfigError, FormatError, SonantError
+from sonant.errors import AudioError, ConfigError, FormatError, SonantError
 from sonant.files import compress, decompress, join_files
 
 
@@ -264,3 +264,55 @@ def test_input_and_output_must_differ(codec: Codec, speech_file: Path, tmp_path:
     with pytest.raises(SonantError, match="is the input"):
         compress(copy, copy, model=codec, overwrite=True)
     assert copy.read_bytes() == speech_file.read_bytes()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no limit of the size of files")
+@pytest.mark.parametrize("ending", [".wav", ".flac", ".ogg"])
+def test_a_disk_that_is_full_at_the_very_end_leaves_no_output(
+    codec: Codec, speech_file: Path, tmp_path: Path, ending: str
+) -> None:
+    """The last bytes of flac and ogg are written as the file is closed."""
+    import resource
+
+    coded, whole, target = tmp_path / "a.ecdc", tmp_path / f"a{ending}", tmp_path / f"b{ending}"
+    compress(speech_file, coded, model=codec, lm=False)
+    decompress(coded, whole, model=codec, duration=0.5)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (whole.stat().st_size - 10, limits[1]))
+    try:
+        with pytest.raises(SonantError, match=f"b{ending}: cannot be written"):
+            decompress(coded, target, model=codec, duration=0.5)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("part", [{"start": float("nan")}, {"duration": float("inf")}, {"start": -1.0}])
+def test_a_part_that_cannot_be_is_a_sentence(
+    codec: Codec, speech_file: Path, tmp_path: Path, part: dict[str, float]
+) -> None:
+    compress(speech_file, tmp_path / "a.ecdc", model=codec, lm=False)
+    with pytest.raises(ConfigError, match="a part begins and lasts"):
+        decompress(tmp_path / "a.ecdc", tmp_path / "a.wav", model=codec, **part)
+    assert not (tmp_path / "a.wav").exists()
+
+
+@pytest.mark.parametrize("size", [20, 5000])
+def test_a_wav_pipe_that_breaks_off_is_named(
+    codec: Codec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(24_000), 24_000)
+    monkeypatch.setattr("sys.stdin", Stdio(BrokenPipe((tmp_path / "a.wav").read_bytes()[:size])))
+    with pytest.raises(AudioError, match="standard input: cannot be read"):
+        compress("-", tmp_path / "a.ecdc", model=codec)
+
+
+def test_a_joined_input_that_breaks_off_is_named(
+    codec: Codec, speech_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coded = tmp_path / "a.ecdc"
+    compress(speech_file, coded, model=codec, lm=False)
+    monkeypatch.setattr("sys.stdin", Stdio(BrokenPipe(coded.read_bytes()[:1000])))
+    with pytest.raises(FormatError, match="-: cannot be read"):
+        join_files([coded, "-"], tmp_path / "b.ecdc")
+    assert not (tmp_path / "b.ecdc").exists()

@@ -114,8 +114,8 @@ def test_a_finished_stream_holds_no_samples(name: str) -> None:
     stream = codec.encoder()
     stream.push(np.zeros((codec.config.channels, 100_000), np.float32))
     stream.finish()
-    left = stream._buffer.samples  # type: ignore[attr-defined]
-    assert left.base is None and left.size == 0
+    for left in stream._buffer._pieces:  # type: ignore[attr-defined]
+        assert left.base is None and left.size == 0
 
 
 @pytest.mark.parametrize("beam", [float("nan"), float("inf"), 1.5, 0])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonant.config import CodecConfig
-from sonant.errors import FormatError
+from sonant.errors import ConfigError, FormatError
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,12 @@ class Codes:
 
         Nearest entries (a beam of 1) are those that coding at that rate gives; a wider search would then
         have found others.
+
+        Raises:
+            ConfigError: if there are not so many.
         """
+        if not 1 <= n_q <= self.n_q:
+            raise ConfigError(f"there are codes of {self.n_q} codebooks, not of {n_q}")
         return replace(self, values=self.values[:n_q])
 
     def part(self, first: int, stop: int, length: int, scales: NDArray[np.float32] | None = None) -> Codes:

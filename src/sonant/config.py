@@ -74,6 +74,7 @@ class CodecConfig(JsonConfig):
     `ratios` are in decoder order; the encoder uses them reversed. Bandwidths are in kbit/s.
     A model with `segment` (seconds) codes each segment on its own, `overlap` being the
     fraction of a segment shared with the next; `normalize` divides each segment by its volume.
+    One that is neither causal nor has segments codes a recording as a whole.
     """
 
     name: str
@@ -106,8 +107,8 @@ class CodecConfig(JsonConfig):
             raise ConfigError(f"pad_mode must be constant or reflect, not {self.pad_mode!r}")
         if self.norm not in ("none", "weight_norm", "time_group_norm"):
             raise ConfigError(f"unknown norm {self.norm!r}")
-        if self.segment is None and (not self.causal or self.norm == "time_group_norm"):
-            raise ConfigError("a model that is not causal needs segments")
+        if self.segment is None and self.norm == "time_group_norm":
+            raise ConfigError("a model with time_group_norm needs segments")
         if self.normalize and self.segment is None:
             raise ConfigError("a model that normalises needs segments")
         if min(map(self.codebooks_for, self.bandwidths), default=1) < 1:
@@ -132,6 +133,11 @@ class CodecConfig(JsonConfig):
     def hop_length(self) -> int:
         """Samples per frame."""
         return math.prod(self.ratios)
+
+    @property
+    def streams(self) -> bool:
+        """Whether frames are coded and decoded as they come."""
+        return self.causal and self.segment is None
 
     @property
     def frame_rate(self) -> float:

@@ -29,7 +29,7 @@ from sonant.container.writer import CHUNK_SECONDS, FileWriter
 from sonant.errors import AudioError, ConfigError, FormatError, SonantError, WeightsError
 from sonant.language_models import language_model, official_language_model
 from sonant.loading import DEFAULT_MODEL, load, load_named
-from sonant.recording import Recording, new_header
+from sonant.recording import Recording, check_part, new_header
 from sonant.whole_files import replacing_output
 
 PIPE = "-"
@@ -256,6 +256,7 @@ def _samples(recording: Recording, start: float, duration: float | None) -> int 
     """Samples that will be written, None where that is not known."""
     if recording.length is None:
         return None
+    check_part(start, duration)
     rate = recording.sample_rate
     left = max(0, recording.length - round(start * rate))
     return left if duration is None else min(left, round(duration * rate))

@@ -130,8 +130,7 @@ class Recording:
             ConfigError: if `start` or `duration` is negative or no number.
             FormatError: if the file is damaged beyond that, or at all with `strict`.
         """
-        if not all(0 <= seconds < math.inf for seconds in (start, duration or 0.0)):
-            raise ConfigError(f"a part begins and lasts 0 s or more, not {start} and {duration}")
+        check_part(start, duration)
         first = round(start * self.sample_rate)
         stop = None if duration is None else first + round(duration * self.sample_rate)
         origin, pieces = self._pieces(first)
@@ -286,8 +285,8 @@ class _Player:
         self._end = self.position
 
     def _new_stream(self) -> None:
-        whole = self.codec.config.segment_length is None
-        self._stream = ConcealingDecoder(self.codec) if whole else self.codec.decoder()
+        streams = self.codec.config.streams
+        self._stream = ConcealingDecoder(self.codec) if streams else self.codec.decoder()
 
     def play(self, start: int, codes: Codes) -> Iterator[Audio]:
         """The audio that is ready after a piece of codes."""
@@ -330,6 +329,12 @@ class _Player:
         self.position += part.shape[1]
         if part.shape[1]:
             yield part
+
+
+def check_part(start: float, duration: float | None) -> None:
+    """Raise ConfigError unless a part can begin at `start` and last `duration`, in seconds."""
+    if not all(0 <= seconds < math.inf for seconds in (start, duration or 0.0)):
+        raise ConfigError(f"a part begins and lasts 0 s or more, not {start} and {duration}")
 
 
 def open(path: str | Path, model: str | Path | Codec | None = None, *, strict: bool = False) -> Recording:

@@ -47,9 +47,9 @@ class SegmentEncoder(EncoderStream):
         """See `Stream.pushing`."""
         self._buffer.append(piece)
         parts = []
-        while self._buffer.samples.shape[1] >= self._length:
-            parts.append((self._buffer.samples[:, : self._length], self._stride))
-            self._buffer.take(self._stride)
+        while self._buffer.length >= self._length:
+            samples = self._buffer.take(self._length, keep=self._length - self._stride)
+            parts.append((samples, self._stride))
         return self._coding(parts)
 
     def finishing(self, piece: Audio | None = None) -> Job[Codes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import groupby
@@ -102,16 +103,16 @@ class SampleBuffer:
     """Samples that wait for their frame or segment, with the checks that every stream makes."""
 
     def __init__(self, channels: int) -> None:
-        self.samples = np.zeros((channels, 0), np.float32)
-        self.finished = False
+        self.channels, self.length, self.finished = channels, 0, False
+        self._pieces: list[Audio] = []
 
     def check(self, samples: Audio) -> None:
         """Raise AudioError unless these samples can be added."""
         if self.finished:
             raise AudioError("the stream is finished; begin a new one for more audio")
         shape = floats(samples).shape
-        if len(shape) != 2 or shape[0] != len(self.samples):
-            raise AudioError(f"this stream takes [{len(self.samples)}, n] samples, not {list(shape)}")
+        if len(shape) != 2 or shape[0] != self.channels:
+            raise AudioError(f"this stream takes [{self.channels}, n] samples, not {list(shape)}")
         if not float(np.abs(samples).max(initial=0)) <= LOUDEST:
             raise AudioError(
                 f"the samples hold NaN, infinity or more than {LOUDEST:g}; audio is in [-1, 1]"
@@ -120,18 +121,23 @@ class SampleBuffer:
     def append(self, samples: Audio | None) -> None:
         """Add samples `[channels, n]`, if there are any."""
         if samples is not None:
-            self.samples = np.concatenate([self.samples, np.asarray(samples, np.float32)], axis=1)
+            self._pieces.append(np.array(samples, np.float32))
+            self.length += samples.shape[1]
 
-    def take(self, count: int) -> Audio:
-        """Remove and return the first `count` samples."""
-        taken, self.samples = self.samples[:, :count], self.samples[:, count:]
-        return taken
+    def take(self, count: int, keep: int = 0) -> Audio:
+        """Return the first `count` samples, and remove them but for the last `keep`."""
+        nothing = np.zeros((self.channels, 0), np.float32)
+        if not count:
+            return nothing
+        samples = np.concatenate([nothing, *self._pieces], axis=1)
+        self._pieces = [samples[:, count - keep :].copy()]
+        self.length -= count - keep
+        return samples[:, :count]
 
     def close(self) -> Audio:
         """Return what is left and refuse any more; a second time there is nothing left."""
         self.finished = True
-        rest, self.samples = self.samples, np.zeros((len(self.samples), 0), np.float32)
-        return rest
+        return self.take(self.length)
 
 
 class FrameEncoder(EncoderStream):
@@ -148,7 +154,8 @@ class FrameEncoder(EncoderStream):
         config = engine.config
         self.engine, self._n_q, self._beam, self._hop = engine, n_q, beam, config.hop_length
         self._keeps_latents = latents
-        self._exact_reflect = config.pad_mode == "reflect" and not low_latency
+        self._first_frames = _first_frames(config, low_latency)
+        self._exact_reflect = self._first_frames > 0
         self._state: State | None = None if self._exact_reflect else engine.encoder_start
         self._buffer = SampleBuffer(config.channels)
 
@@ -159,8 +166,8 @@ class FrameEncoder(EncoderStream):
     def pushing(self, piece: Audio) -> Job[Codes]:
         """See `Stream.pushing`."""
         self._buffer.append(piece)
-        ready = self._buffer.samples.shape[1] // self._hop - self._exact_reflect
-        if self._state is None and ready < EXACT_START_FRAMES:
+        ready = self._buffer.length // self._hop - self._exact_reflect
+        if self._state is None and ready < self._first_frames:
             ready = 0
         return self._coding(self._buffer.take(ready * self._hop))
 
@@ -180,6 +187,13 @@ class FrameEncoder(EncoderStream):
         return join(pieces)
 
 
+def _first_frames(config: CodecConfig, low_latency: bool) -> float:
+    """Frames that a stream waits for at its start; all, where what comes later changes every frame."""
+    if not config.causal:
+        return math.inf
+    return EXACT_START_FRAMES if config.pad_mode == "reflect" and not low_latency else 0
+
+
 def no_codes(config: CodecConfig, n_q: int, latents: bool) -> Codes:
     """What a stream gives where nothing is ready."""
     scales = np.zeros(0, np.float32) if config.normalize else None
@@ -197,8 +211,8 @@ class FrameDecoder(DecoderStream):
 
     def __init__(self, engine: Engine, *, low_latency: bool = False) -> None:
         self.engine = engine
-        exact_reflect = engine.config.pad_mode == "reflect" and not low_latency
-        self._state: State | None = None if exact_reflect else engine.decoder_start
+        self._first_frames = _first_frames(engine.config, low_latency)
+        self._state: State | None = None if self._first_frames else engine.decoder_start
         self._waiting: list[Codes] = []
         self._finished = False
 
@@ -212,7 +226,7 @@ class FrameDecoder(DecoderStream):
         """See `Stream.pushing`."""
         self._wait_for(piece)
         frames = sum(waiting.frames for waiting in self._waiting)
-        if self._state is None and frames < EXACT_START_FRAMES:
+        if self._state is None and frames < self._first_frames:
             return self._decoding([])
         waiting, self._waiting = self._waiting, []
         return self._decoding(waiting)
@@ -228,7 +242,8 @@ class FrameDecoder(DecoderStream):
     def _wait_for(self, piece: Codes) -> None:
         """Keep a piece until it is decoded; codes that begin together are of one number of codebooks."""
         if piece.frames:
-            if self._state is None and self._waiting and self._waiting[0].n_q != piece.n_q:
+            others = self._waiting and self._waiting[0].n_q != piece.n_q
+            if self._state is None and others and self.engine.config.causal:
                 self._state = self.engine.decoder_start
             self._waiting.append(piece)
 
@@ -236,10 +251,12 @@ class FrameDecoder(DecoderStream):
         parts = [np.zeros((self.engine.config.channels, 0), np.float32)]
         alike = [join([*group]) for _, group in groupby(pieces, lambda piece: piece.n_q)]
         for codes in alike:
-            for start in range(0, codes.frames, BLOCK_FRAMES):
-                block = codes.values[:, start : start + BLOCK_FRAMES]
-                ends = last and codes is alike[-1] and start + BLOCK_FRAMES >= codes.frames
-                audio, self._state = yield DecodeStep(block, self._state, ends)
+            size = BLOCK_FRAMES if self.engine.config.causal else codes.frames
+            for start in range(0, codes.frames, size):
+                block = codes.values[:, start : start + size]
+                ends = last and codes is alike[-1] and start + size >= codes.frames
+                audio, state = yield DecodeStep(block, self._state, ends)
+                self._state = state if self.engine.config.causal else None
                 parts.append(audio.T)
         return np.concatenate(parts, axis=1)[:, : sum(codes.length for codes in alike)]
 
@@ -250,6 +267,8 @@ def check_codes(codes: Codes, config: CodecConfig) -> None:
     if values.ndim != 2 or not 1 <= codes.n_q <= config.n_q:
         wanted = f"[n_q, frames] with n_q from 1 to {config.n_q}"
         raise FormatError(f"{config.name} takes codes {wanted}, not {list(values.shape)}")
+    if values.dtype.kind not in "iu":
+        raise FormatError(f"codes are whole numbers, not {values.dtype}")
     if values.size and not 0 <= int(values.min()) <= int(values.max()) < config.bins:
         raise FormatError(f"codes outside 0 … {config.bins - 1}")
     if config.segment_length is None and codes.frames != config.frames_for(codes.length):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -63,7 +64,7 @@ def test_impossible_configs_are_sentences() -> None:
     for change in (
         {"bins": 1000},
         {"norm": "batch"},
-        {"causal": False},
+        {"norm": "time_group_norm"},
         {"n_q": 4},
         {"pad_mode": "wrap"},
         {"normalize": True},
@@ -123,6 +124,11 @@ def test_exports_load_in_transformers(golden: Golden, golden_codec: Codec, tmp_p
     export_transformers(golden.config, golden.weights, tmp_path)
     assert_same_weights(load_model(str(tmp_path))[1], golden.weights)
     peer = transformers.EncodecModel.from_pretrained(tmp_path).eval()
+    processor = transformers.AutoProcessor.from_pretrained(tmp_path)
+    assert (processor.sampling_rate, processor.chunk_length_s) == (
+        golden.config.sample_rate,
+        golden.config.segment,
+    )
     if golden.config.segment:
         wav = golden.wav[:, :24_000]
         scale = golden_codec.encode(wav, bitrate=6.0).scales
@@ -302,3 +308,28 @@ def test_a_model_that_transformers_has_not_is_not_exported(golden: Golden, tmp_p
 def test_a_name_that_no_file_can_have_is_no_model() -> None:
     with pytest.raises(WeightsError, match="no such model"):
         sonant.load("a" * 5000)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no limit of the size of files")
+def test_weights_may_be_read_by_all_and_a_full_disk_is_an_error_of_the_system(
+    golden: Golden, tmp_path: Path
+) -> None:
+    import resource
+
+    limits, mask = resource.getrlimit(resource.RLIMIT_FSIZE), os.umask(0o022)
+    try:
+        for write in (
+            lambda folder: store.save_weights(folder / "model.safetensors", golden.weights, golden.config),
+            lambda folder: export_transformers(golden.config, golden.weights, folder),
+        ):
+            write(tmp_path)
+            assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == 0o644
+            (tmp_path / "model.safetensors").unlink()
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+            with pytest.raises(OSError, match="too large"):
+                write(tmp_path)
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            (tmp_path / "model.safetensors").unlink(missing_ok=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        os.umask(mask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,7 +44,7 @@ def resampled(blocks: Iterator[Audio], source_rate: int, rate: int, channels: in
     Raises:
         AudioError: if the rate of the source is not above 0.
     """
-    if source_rate <= 0:
+    if not 0 < source_rate < math.inf:
         raise AudioError(f"a sample rate is above 0 Hz, not {source_rate}")
     if source_rate == rate:
         yield from blocks

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
 from sonant.audio.convert import Audio
-from sonant.audio.libsndfile import file_name
 from sonant.audio.wav_pipe import wav_header
 from sonant.errors import AudioError
 
@@ -38,10 +38,10 @@ class FileSink:
         check_ending(name)
         kind, subtype = FORMATS[name.suffix.lower()]
         try:
-            self._file = soundfile.SoundFile(
-                file_name(path), "w", sample_rate, channels, subtype, format=kind
-            )
+            self._bytes = _WatchedFile(path, "w+")
+            self._file = soundfile.SoundFile(self._bytes, "w", sample_rate, channels, subtype, format=kind)
         except soundfile.LibsndfileError as error:
+            self._bytes.close()
             raise AudioError(f"{name}: cannot be written ({error.error_string})") from None
         self._name, self._whole_numbers = name, subtype == "PCM_16"
 
@@ -58,8 +58,32 @@ class FileSink:
             raise AudioError(f"{self._name}: cannot be written ({error.error_string})") from None
 
     def close(self) -> None:
-        """See `Sink.close`."""
+        """See `Sink.close`.
+
+        Raises:
+            AudioError: if there was no room for the end.
+        """
         self._file.close()
+        self._bytes.close()
+        if error := self._bytes.error:
+            raise AudioError(f"{self._name}: cannot be written ({error.strerror})")
+
+
+class _WatchedFile(io.FileIO):
+    """Keeps the error of a write: libsndfile does not tell of those that come while it closes a file."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """All bytes or none."""
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.error = error
+            return 0
+        return len(data)
 
 
 class PipeSink:

@@ -81,9 +81,12 @@ class WavPipeSource:
 
     def _read(self, size: int) -> bytes:
         parts = []
-        while size > 0 and (part := self._pipe.read(size)):
-            parts.append(part)
-            size -= len(part)
+        try:
+            while size > 0 and (part := self._pipe.read(size)):
+                parts.append(part)
+                size -= len(part)
+        except OSError as error:
+            raise AudioError(f"standard input: cannot be read ({error.strerror})") from None
         return b"".join(parts)
 
     def _skip(self, size: int) -> None:

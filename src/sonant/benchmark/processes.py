@@ -33,9 +33,20 @@ def peak_megabytes(command: Sequence[str]) -> float:
     return float(_from_a_small_process("_command_peak", list(command)))
 
 
-def pipe_megabytes(model: str, rate: int, channels: int, seconds: float) -> tuple[float, float]:
-    """The most memory of `encode - -` and of `decode - -` behind it, while noise goes through both."""
-    encode, decode = _from_a_small_process("_pipe_peaks", model, rate, channels, seconds)
+def pipe_megabytes(
+    model: str, rate: int, channels: int, seconds: float, bitrate: float = 6.0, options: Sequence[str] = ()
+) -> tuple[float, float]:
+    """The most memory of `encode - -` and of `decode - -` behind it, while noise goes through both.
+
+    Args:
+        model, rate, channels: the model, its samples per second and its channels.
+        seconds: of noise.
+        bitrate: kbit/s.
+        options: of both commands, such as `--threads`.
+    """
+    encode, decode = _from_a_small_process(
+        "_pipe_peaks", model, rate, channels, seconds, bitrate, list(options)
+    )
     return encode, decode
 
 
@@ -53,14 +64,19 @@ def _command_peak(command: list[str]) -> float:
     return _peak(subprocess.Popen(command, stdout=subprocess.DEVNULL))
 
 
-def _pipe_peaks(model: str, rate: int, channels: int, seconds: float) -> tuple[float, float]:
+def _pipe_peaks(
+    model: str, rate: int, channels: int, seconds: float, bitrate: float, options: list[str]
+) -> tuple[float, float]:
+    options = ["-m", model, *options]
     encode = subprocess.Popen(
-        [*SONANT, "encode", "-", "-", "-m", model, "--no-lm"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [*SONANT, "encode", "-", "-", "--no-lm", "-b", f"{bitrate:g}", *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     assert encode.stdin
     assert encode.stdout
     decode = subprocess.Popen(
-        [*SONANT, "decode", "-", "-", "-m", model], stdin=encode.stdout, stdout=subprocess.DEVNULL
+        [*SONANT, "decode", "-", "-", *options], stdin=encode.stdout, stdout=subprocess.DEVNULL
     )
     encode.stdout.close()
     encode.stdin.write(wav_header(rate, channels, None))

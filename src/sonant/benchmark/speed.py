@@ -55,7 +55,7 @@ def codec_calls(codec: Codec, bitrate: float, seconds: float) -> dict[str, Call]
         "encode, batch of 8": lambda: codec.encode_batch(parts, bitrate=bitrate),
         "decode, batch of 8": lambda: codec.decode_batch(part_codes),
     }
-    if codec.config.segment_length is None:
+    if codec.config.streams:
         hop = codec.config.hop_length
 
         def frame_by_frame() -> None:

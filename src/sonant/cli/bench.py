@@ -37,6 +37,9 @@ def bench(
     codec = sonant.load(model, threads=threads, precision=precision, device=device)
     config = codec.config
     config.check_bitrate(bitrate)
+    if not all(round(length * config.sample_rate) for length in memory or []):
+        raise ConfigError("memory is measured at a sample of audio or more")
+    options = ["--threads", str(threads), "--precision", precision, "--device", device]
     results: dict[str, Any] = {
         "sonant": sonant.__version__,
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
@@ -49,13 +52,13 @@ def bench(
         "x_real_time": speeds(codec, bitrate, seconds, rounds),
         "start_up_seconds": {"sonant --help": wall_seconds([*SONANT, "--help"], rounds)},
     }
-    if config.segment_length is None:
+    if config.streams:
         results["frame_milliseconds"] = percentiles(frame_milliseconds(codec, bitrate, seconds))
     results["memory_megabytes"] = {
         f"{length:g} s": dict(
             zip(
                 ("encode", "decode"),
-                pipe_megabytes(model, config.sample_rate, config.channels, length),
+                pipe_megabytes(model, config.sample_rate, config.channels, length, bitrate, options),
                 strict=True,
             )
         )

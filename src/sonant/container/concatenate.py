@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from sonant.container.index import Index
 from sonant.container.probe import probe
 from sonant.container.reader import ChunkReader, Damage
 from sonant.container.streams import Reader, Writer
-from sonant.container.version1 import Header
+from sonant.container.version1 import Chunk, Header
 from sonant.errors import FormatError
 
 
@@ -29,6 +29,8 @@ def concatenate(sources: Iterable[tuple[str, Reader]], target: Writer) -> int:
             header, stream, mended = probe(source)
         except FormatError as error:
             raise FormatError(f"{name}: {error}") from None
+        except OSError as error:
+            raise FormatError(f"{name}: cannot be read ({error.strerror})") from None
         if not isinstance(header, Header):
             raise FormatError(f"{name}: is of version 0, which cannot be joined; encode it again")
         if first is None:
@@ -37,7 +39,7 @@ def concatenate(sources: Iterable[tuple[str, Reader]], target: Writer) -> int:
             target.write(head)
         elif _coded_by(header) != _coded_by(first):
             raise FormatError(f"{name}: was made with another model than the first file")
-        for item in ChunkReader(stream, header):
+        for item in _chunks(name, stream, header):
             if isinstance(item, Damage) or mended:
                 raise FormatError(f"{name}: is damaged and cannot be joined to others")
             written = replace(item, start=start).to_bytes(first.hop_length)
@@ -49,6 +51,14 @@ def concatenate(sources: Iterable[tuple[str, Reader]], target: Writer) -> int:
         raise FormatError("there are no files to join")
     target.write(Index(begin, tuple(sizes), tuple(samples)).to_bytes())
     return start
+
+
+def _chunks(name: str, stream: Reader, header: Header) -> Iterator[Chunk | Damage]:
+    """Errors of reading are told from those of writing."""
+    try:
+        yield from ChunkReader(stream, header)
+    except OSError as error:
+        raise FormatError(f"{name}: cannot be read ({error.strerror})") from None
 
 
 def _coded_by(header: Header) -> Header:

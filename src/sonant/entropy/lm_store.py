@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from sonant.config import LanguageModelConfig
 from sonant.entropy.integer_lm import IntegerLanguageModel, Tensors
@@ -22,7 +22,9 @@ def save_language_model(path: Path, config: LanguageModelConfig, tensors: Tensor
     """Write a model for the codec whose weights have the SHA-256 `codec_hash`, atomically."""
     metadata = {CONFIG_KEY: config.to_json(), CODEC_KEY: codec_hash}
     with replacing(path) as temporary:
-        save_file({name: np.ascontiguousarray(t) for name, t in tensors.items()}, temporary, metadata)
+        temporary.write_bytes(
+            save({name: np.ascontiguousarray(t) for name, t in tensors.items()}, metadata)
+        )
 
 
 def load_language_model(path: Path, codec_hash: str | None = None) -> IntegerLanguageModel:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from sonant.config import CodecConfig
 from sonant.errors import ConfigError
@@ -26,5 +27,21 @@ def export_transformers(config: CodecConfig, weights: Weights, folder: Path) -> 
         raise ConfigError(f"{config.name} has no LSTM, without which Transformers has no EnCodec")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config_to_transformers(config), indent=2) + "\n")
+    extractor = json.dumps(_feature_extractor(config), indent=2) + "\n"
+    (folder / "preprocessor_config.json").write_text(extractor)
     tensors = {key: np.ascontiguousarray(v) for key, v in to_transformers(weights, config).items()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").write_bytes(save(tensors, metadata={"format": "pt"}))
+
+
+def _feature_extractor(config: CodecConfig) -> dict[str, Any]:
+    """What `AutoProcessor` prepares audio with."""
+    return {
+        "feature_extractor_type": "EncodecFeatureExtractor",
+        "feature_size": config.channels,
+        "sampling_rate": config.sample_rate,
+        "padding_side": "right",
+        "padding_value": 0.0,
+        "return_attention_mask": True,
+        "chunk_length_s": config.segment,
+        "overlap": None if config.segment is None else config.overlap,
+    }

@@ -12,33 +12,37 @@ def download(repository: str) -> Path:
     """Fetch `config.json` and `model.safetensors` of a repository; returns their folder.
 
     Raises:
-        WeightsError: if the hub cannot be reached and nothing is cached, there is no such model, or
-            the file that came is not the one that was announced.
+        WeightsError: if the hub cannot be reached and nothing is cached, there is no such model or it
+            is not for everyone, there is no room, or the file is not the one that was announced.
     """
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-    from huggingface_hub.errors import (
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
+    from huggingface_hub import errors, hf_hub_download
 
     try:
         config = Path(hf_hub_download(repository, "config.json"))
         weights = Path(hf_hub_download(repository, "model.safetensors"))
-    except (RepositoryNotFoundError, HFValidationError):
-        raise WeightsError(
-            f"{repository}: no such model on the hub; `sonant models` lists known ones"
-        ) from None
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError):
-        raise WeightsError(
-            f"{repository}: is not in the cache and the hub cannot be reached; connect once, or name "
-            "a local file or folder with these weights"
-        ) from None
-    try:
-        announced = get_hf_file_metadata(hf_hub_url(repository, "model.safetensors")).etag or ""
-    except (HfHubHTTPError, OSError):
-        return config.parent
-    if len(announced) == 64 and announced != weights_hash(weights):
-        raise WeightsError(f"{weights}: is damaged (wrong checksum); delete it and try again")
+    except (errors.HTTPError, errors.HFValidationError, OSError) as error:
+        raise WeightsError(f"{repository}: {_sentence(error)}") from None
+    if weights.is_symlink():
+        blob = weights.parent / weights.readlink()  # large files are kept under their SHA-256
+        if len(blob.name) == 64 and blob.name != weights_hash(blob):
+            raise WeightsError(f"{blob.resolve()}: is damaged (wrong checksum); delete it and try again")
     return config.parent
+
+
+def _sentence(error: Exception) -> str:
+    """What went wrong; errors of the network are no OSError in every version of the hub's library."""
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.GatedRepoError):
+        return "is not open to all; ask for it on the hub and log in with `hf auth login`"
+    if isinstance(error, errors.RepositoryNotFoundError | errors.HFValidationError):
+        return "no such model on the hub; `sonant models` lists known ones"
+    here = isinstance(error, errors.LocalEntryNotFoundError)
+    if isinstance(error, errors.EntryNotFoundError) and not here:
+        return "has no config.json with a model.safetensors, which a model is"
+    if isinstance(error, OSError) and error.errno:
+        return f"cannot be kept in the cache ({error.strerror})"
+    return (
+        "is not in the cache and the hub cannot be reached; connect once, or name a local file or folder "
+        "with these weights"
+    )

@@ -24,7 +24,25 @@ ENCODEC_48KHZ = CodecConfig(
     segment=1.0,
 )
 
-HUB_NAMES = {"facebook/encodec_24khz": ENCODEC_24KHZ, "facebook/encodec_48khz": ENCODEC_48KHZ}
+ENCODEC_32KHZ = CodecConfig(
+    "encodec_32khz",
+    32_000,
+    causal=False,
+    pad_mode="reflect",
+    n_filters=64,
+    ratios=(8, 5, 4, 4),
+    true_skip=True,
+    n_q=4,
+    bins=2048,
+    bandwidths=(2.2,),
+)
+"""The codec of MusicGen."""
+
+HUB_NAMES = {
+    "facebook/encodec_24khz": ENCODEC_24KHZ,
+    "facebook/encodec_32khz": ENCODEC_32KHZ,
+    "facebook/encodec_48khz": ENCODEC_48KHZ,
+}
 
 
 def infer_config(tensors: Mapping[str, Array]) -> CodecConfig:

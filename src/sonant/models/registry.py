@@ -22,7 +22,8 @@ from sonant.models.official import HUB_NAMES, config_from_transformers, infer_co
 from sonant.models.shapes import check_weights
 
 BUNDLED = Path(__file__).parent
-OFFICIAL_NAMES = {"encodec_24khz": "facebook/encodec_24khz", "encodec_48khz": "facebook/encodec_48khz"}
+LAYOUTS = (".safetensors", ".th")
+OFFICIAL_NAMES = {repository.removeprefix("facebook/"): repository for repository in HUB_NAMES}
 
 
 class Model(NamedTuple):
@@ -64,10 +65,10 @@ def find_model(name: str) -> tuple[Path, str]:
         return download(OFFICIAL_NAMES[name]), name
     if is_known(name):
         return BUNDLED / f"{name}.safetensors", name
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path's raises for users that are not there
     if os.path.exists(path):  # noqa: PTH110 - Path.exists raises on names that no file can have
         return path, path.stem
-    if name.count("/") == 1 and not path.suffix:
+    if name.count("/") == 1 and path.suffix not in LAYOUTS:
         official = {repository: known for known, repository in OFFICIAL_NAMES.items()}
         return download(name), official.get(name, name)
     known = ", ".join([p.stem for p in bundled_models()] + list(OFFICIAL_NAMES))

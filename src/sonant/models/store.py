@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from sonant.config import CodecConfig
 from sonant.errors import ConfigError, WeightsError
@@ -21,7 +21,7 @@ def save_weights(path: Path, weights: Weights, config: CodecConfig) -> None:
     """Write a codec's weights in float16, atomically."""
     halves = {name: np.ascontiguousarray(array.astype(np.float16)) for name, array in weights.items()}
     with replacing(path) as temporary:
-        save_file(halves, temporary, metadata={CONFIG_KEY: config.to_json()})
+        temporary.write_bytes(save(halves, metadata={CONFIG_KEY: config.to_json()}))
 
 
 def load_weights(path: Path) -> tuple[Weights, CodecConfig]:

@@ -9,7 +9,7 @@ from torch import nn
 
 from sonant.config import CodecConfig
 from sonant.errors import WeightsError
-from sonant.models.store import load_weights as load_weights_file
+from sonant.models.registry import load_model
 from sonant.nn.codec import CodecNetwork
 from sonant.nn.discriminators import Discriminators, multi_scale_stft
 from sonant.nn.initialization import initialise
@@ -50,13 +50,13 @@ def build_codec(recipe: Recipe) -> CodecNetwork:
     return network
 
 
-def _start_from(network: CodecNetwork, path: str, frames: int) -> None:
-    weights, config = load_weights_file(Path(path))
-    _check_same_model(path, config, network.config)
+def _start_from(network: CodecNetwork, name: str, frames: int) -> None:
+    found = load_model(name)
+    _check_same_model(name, found.config, network.config)
     try:
-        load_weights(network, weights, frames)
+        load_weights(network, found.weights, frames)
     except WeightsError as error:
-        raise WeightsError(f"{path}: does not fit the recipe's model: {error}") from None
+        raise WeightsError(f"{name}: does not fit the recipe's model: {error}") from None
 
 
 def _check_same_model(path: str, found: CodecConfig, wanted: CodecConfig) -> None:

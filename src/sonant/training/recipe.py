@@ -183,7 +183,7 @@ class Recipe:
     """A whole training run.
 
     Attributes:
-        start: weights to begin from.
+        start: weights to begin from, under any name that `sonant.load` takes.
         codebooks: the n_q drawn.
         beam: how many beginnings the search for codes keeps, 1 for the nearest entries as in the paper.
         codebook_decay: of the moving averages that are the codebooks. An entry is then the mean of about
