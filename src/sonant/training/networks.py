@@ -53,10 +53,7 @@ def build_codec(recipe: Recipe) -> CodecNetwork:
 def _start_from(network: CodecNetwork, name: str, frames: int) -> None:
     found = load_model(name)
     _check_same_model(name, found.config, network.config)
-    try:
-        load_weights(network, found.weights, frames)
-    except WeightsError as error:
-        raise WeightsError(f"{name}: does not fit the recipe's model: {error}") from None
+    load_weights(network, found.weights, frames)
 
 
 def _check_same_model(path: str, found: CodecConfig, wanted: CodecConfig) -> None:
