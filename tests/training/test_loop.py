@@ -325,7 +325,7 @@ def without(name):
         (without("encoder.0.weight"), "the weights lack encoder.0.weight"),
         (without("codebooks"), "the weights lack codebooks"),
         (lambda w: {**w, "encoder.0.bias": np.zeros(3)}, r"bias has the shape \[3\] and not \[2\]"),
-        (lambda w: {**w, "codebooks": np.zeros((9, 16, 8))}, r"codebooks has the shape \[9, 16, 8\] and not \[4, 16, 8\]"),
+        (lambda w: {**w, "codebooks": np.zeros((9, 16, 8))}, r"\[9, 16, 8\] and not \[4, 16, 8\]"),
     ],
 )
 def test_weights_that_are_not_as_their_config_are_refused(tiny_recipe, tmp_path, spoil, message):
