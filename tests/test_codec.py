@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from conftest import Golden, load_golden
 from sonant.audio import Audio
 from sonant.codec import Codec
 from sonant.codes import Codes, join
+from sonant.engine.backend import Precision
 from sonant.errors import AudioError, ConfigError, FormatError
 from sonant.evaluation.metrics.signal import si_snr
 
@@ -241,3 +243,13 @@ def test_numbers_of_codebooks_and_kinds_of_codes_that_cannot_be(codec: Codec) ->
 def test_a_rate_that_is_no_number_does_not_hang(codec: Codec, rate: float) -> None:
     with pytest.raises(AudioError, match="a sample rate is above 0 Hz"):
         codec.encode(np.zeros((1, 320), np.float32), rate)
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_a_codec_goes_to_other_processes(precision: Precision) -> None:
+    codec = sonant.load(precision=precision, beam=2)
+    copy = pickle.loads(pickle.dumps(codec))
+    wav = np.sin(np.arange(2400, dtype=np.float32) / 9)
+    np.testing.assert_array_equal(copy.encode(wav).values, codec.encode(wav).values)
+    assert (copy.name, copy.weights_hash, copy.beam) == (codec.name, codec.weights_hash, 2)
+    assert copy.engine.backend.precision == precision

@@ -1,5 +1,6 @@
 """What was there stays until the new file is whole."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -57,9 +58,34 @@ def test_a_place_that_does_not_exist_is_named(tmp_path: Path) -> None:
         temporary.write_text("new")
 
 
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [(PermissionError(13, "Permission denied"), "Permission denied"), (OSError("odd"), "odd")],
+)
+def test_errors_of_the_system_are_sentences(tmp_path: Path, error: OSError, sentence: str) -> None:
+    with (
+        pytest.raises(SonantError, match=f"a.bin: cannot be written .{sentence}"),
+        replacing_output(tmp_path / "a.bin"),
+    ):
+        raise error
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "ä" * 127, "b.ecdc"])
+def test_a_name_may_be_as_long_as_the_system_allows(tmp_path: Path, name: str) -> None:
+    target = tmp_path / name
+    with replacing(target) as temporary:
+        temporary.write_text("new")
+        assert f".{os.getpid()}." in temporary.name
+        killed = temporary.with_name(temporary.name.replace(str(os.getpid()), "12"))
+        killed.touch()
+    assert target.read_text() == "new"
+    remove_partials(target)
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_partials_of_a_longer_name_stay(tmp_path: Path) -> None:
-    own, other = tmp_path / ".a.12.partial", tmp_path / ".a.b.12.partial"
-    for file in (own, other):
+    own, *others = (tmp_path / name for name in (".a.12.partial", ".a.b.12.partial", "12", ".a.12"))
+    for file in (own, *others):
         file.touch()
     remove_partials(tmp_path / "a")
-    assert not own.exists() and other.exists()
+    assert not own.exists() and all(other.exists() for other in others)

@@ -10,6 +10,8 @@ sonant.decompress("talk.ecdc", "back.wav")
 with sonant.open("talk.ecdc") as file:
     file.seek(30.0)
     part = file.read(5.0)
+    codes = list(file.codes())
+sonant.write(codes, "copy.ecdc", codec)
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sonant.code_files import write
     from sonant.codec import Codec
     from sonant.codes import Codes
     from sonant.errors import SonantError
@@ -37,6 +40,7 @@ __all__ = [
     "decompress",
     "load",
     "open",
+    "write",
 ]
 
 _HOMES = {
@@ -48,6 +52,7 @@ _HOMES = {
     "Recording": "sonant.recording",
     "load": "sonant.loading",
     "open": "sonant.recording",
+    "write": "sonant.code_files",
 }
 
 

@@ -50,6 +50,11 @@ class Codec:
         self.location, self.beam = location, check_beam(beam)
         self.engine = Engine(config, weights, backend)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """A copy, as in another process, builds its networks anew."""
+        beside = self.weights_hash, self.location, self.engine.backend, self.beam
+        return Codec, (self.config, self.weights, *beside)
+
     @property
     def name(self) -> str:
         """The model's name."""

@@ -11,9 +11,6 @@ from typing import BinaryIO, Literal
 
 from sonant.audio import (
     Audio,
-    FileSink,
-    PipeSink,
-    Sink,
     WavPipeSource,
     check_ending,
     model_blocks,
@@ -26,13 +23,12 @@ from sonant.codes import Codes, join
 from sonant.container import version0
 from sonant.container.concatenate import concatenate
 from sonant.container.writer import CHUNK_SECONDS, FileWriter
-from sonant.errors import AudioError, ConfigError, FormatError, SonantError, WeightsError
+from sonant.errors import AudioError, ConfigError, FormatError, WeightsError
 from sonant.language_models import language_model, official_language_model
 from sonant.loading import DEFAULT_MODEL, load, load_named
+from sonant.outputs import PIPE, audio_output, binary_output, check_target
 from sonant.recording import Recording, check_part, new_header
-from sonant.whole_files import replacing_output
 
-PIPE = "-"
 BITRATE = 6.0
 HIGHEST_RATE = 768_000
 
@@ -98,9 +94,9 @@ def compress(
         raise WeightsError(f"{codec.name} has no language model; leave out --lm")
     choice = code_choice(codec, network, BITRATE if bitrate is None else bitrate, abr, rdo, beam)
     stream = choice.encoder(codec)
-    _check_target(source, target, overwrite)
+    check_target(source, target, overwrite)
     audio = WavPipeSource(sys.stdin.buffer) if str(source) == PIPE else open_source(Path(source))
-    with _output(target) as file:
+    with binary_output(target) as file:
         if version == 0:
             write = _version0_writer(file, codec, lm)
         else:
@@ -178,7 +174,7 @@ def decompress(
     """
     if str(target) != PIPE:
         check_ending(Path(target))
-    _check_target(source, target, overwrite)
+    check_target(source, target, overwrite)
     with open_ecdc(source) as file:
         try:
             with _reading():
@@ -186,7 +182,7 @@ def decompress(
             own, channels = recording.sample_rate, recording.channels
             hertz = _output_rate(recording, rate)
             samples = _samples(recording, start, duration) if hertz == own else None
-            with _audio_output(target, hertz, channels, samples) as sink:
+            with audio_output(target, hertz, channels, samples) as sink:
                 written = 0
                 blocks = _readable(recording.blocks(start, duration))
                 for audio in resampled(blocks, own, hertz, channels):
@@ -241,14 +237,14 @@ def join_files(sources: Sequence[str | Path], target: str | Path, *, overwrite: 
         SonantError: one sentence on what is wrong with which file.
     """
     for source in sources:
-        _check_target(source, target, overwrite)
+        check_target(source, target, overwrite)
 
     def opened() -> Iterator[tuple[str, BinaryIO]]:
         for source in sources:
             with open_ecdc(source) as file:
                 yield str(source), file
 
-    with _output(target) as out:
+    with binary_output(target) as out:
         concatenate(opened(), out)
 
 
@@ -280,42 +276,3 @@ def open_ecdc(source: str | Path) -> Iterator[BinaryIO]:
         raise FormatError(f"{source}: cannot be read ({error.strerror})") from None
     with file:
         yield file
-
-
-def _check_target(source: str | Path, target: str | Path, overwrite: bool) -> None:
-    if str(target) == PIPE:
-        return
-    path = Path(target)
-    if path.is_dir():
-        raise SonantError(f"{target}: is a directory; name a file")
-    if not path.parent.exists():
-        raise SonantError(f"{target}: cannot be written; there is no folder {path.parent}")
-    if path.exists() and not path.is_file():
-        raise SonantError(f"{target}: is a pipe or a device; use - for standard output and redirect that")
-    if path.exists() and not overwrite:
-        raise SonantError(f"{target}: exists; use -f to overwrite it, in Python overwrite=True")
-    if path.exists() and str(source) != PIPE and Path(source).exists() and path.samefile(source):
-        raise SonantError(f"{target}: is the input; choose another name for the output")
-
-
-@contextmanager
-def _output(target: str | Path) -> Iterator[BinaryIO]:
-    if str(target) == PIPE:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    with replacing_output(Path(target)) as temporary, open(temporary, "wb") as file:
-        yield file
-
-
-@contextmanager
-def _audio_output(target: str | Path, rate: int, channels: int, samples: int | None) -> Iterator[Sink]:
-    if str(target) == PIPE:
-        yield PipeSink(sys.stdout.buffer, rate, channels, samples)
-        return
-    with replacing_output(Path(target)) as temporary:
-        sink = FileSink(temporary, Path(target), rate, channels)
-        try:
-            yield sink
-        finally:
-            sink.close()

@@ -149,6 +149,19 @@ class Recording:
         self._position = max(0, round(seconds * self.sample_rate))
         self._blocks = None
 
+    def codes(self) -> Iterator[Codes]:
+        """The codes from the start, a chunk at a time or less.
+
+        Each follows the last without a gap. With an average bitrate they differ in the number of codebooks.
+
+        Raises:
+            FormatError: if the file is damaged: codes cannot fade.
+        """
+        for piece in self._pieces(0)[1]:
+            if isinstance(piece, Damage):
+                raise FormatError(f"is damaged: {piece.reason}")
+            yield piece[1]
+
     def read(self, seconds: float) -> Audio:
         """The next `seconds` of audio `[channels, samples]`, less at the end."""
         if self._blocks is None:
@@ -337,26 +350,30 @@ def check_part(start: float, duration: float | None) -> None:
         raise ConfigError(f"a part begins and lasts 0 s or more, not {start} and {duration}")
 
 
-def open(path: str | Path, model: str | Path | Codec | None = None, *, strict: bool = False) -> Recording:
-    """Open an .ecdc file to read its audio by time.
+def open(
+    source: str | Path | BinaryIO, model: str | Path | Codec | None = None, *, strict: bool = False
+) -> Recording:
+    """Open an .ecdc file to read its audio by time, or its codes.
 
     Args:
-        path: of the file.
+        source: its path, or the file itself, open in binary.
         model: the codec that made it; by default the one that it names.
         strict: damage is an error.
 
     Raises:
         SonantError: one sentence on what is wrong.
     """
+    if not isinstance(source, str | Path):
+        return Recording(source, model, strict=strict)
     try:
-        file = Path(path).open("rb")  # noqa: SIM115 - the recording closes it
+        file = Path(source).open("rb")  # noqa: SIM115 - the recording closes it
     except OSError as error:
-        raise FormatError(f"{path}: cannot be read ({error.strerror})") from None
+        raise FormatError(f"{source}: cannot be read ({error.strerror})") from None
     try:
         return Recording(file, model, strict=strict)
     except (FormatError, WeightsError) as error:
         file.close()
-        raise type(error)(f"{path}: {error}") from None
+        raise type(error)(f"{source}: {error}") from None
 
 
 def new_header(

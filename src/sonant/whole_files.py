@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 from sonant.errors import SonantError
 
 PARTIAL = ".partial"
+LONGEST_NAME = 220
+"""Bytes; what is added must not make it longer than file systems allow, which is 255."""
 
 
 @contextmanager
@@ -19,7 +22,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
     Who may read a `target` that was there may read the new one.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}{PARTIAL}")
+    temporary = target.with_name(f"{_beginning(target)}{os.getpid()}{PARTIAL}")
     try:
         yield temporary
         if target.exists():
@@ -31,10 +34,19 @@ def replacing(target: Path) -> Iterator[Path]:
 
 def remove_partials(target: Path) -> None:
     """Remove what killed processes left of `target`, where no other process can be writing it."""
+    beginning = _beginning(target)
     for file in target.parent.iterdir():
-        name = file.name.removeprefix(f".{target.name}.").removesuffix(PARTIAL)
-        if name.isdigit() and file.name == f".{target.name}.{name}{PARTIAL}":
+        name = file.name.removeprefix(beginning).removesuffix(PARTIAL)
+        if name.isdigit() and file.name == f"{beginning}{name}{PARTIAL}":
             file.unlink(missing_ok=True)
+
+
+def _beginning(target: Path) -> str:
+    """Of the temporary names of a target: its own, or what tells a long one from others."""
+    name = os.fsencode(target.name)
+    if len(name) <= LONGEST_NAME:
+        return f".{target.name}."
+    return f".{hashlib.sha256(name).hexdigest()}."
 
 
 @contextmanager

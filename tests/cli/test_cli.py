@@ -124,6 +124,7 @@ def test_info_and_models(speech_file: Path, tmp_path: Path) -> None:
         (["encode", "{speech}", "{tmp}/a.ecdc"], "a.ecdc: no such file; an output is named with -o"),
         (["decode", "{speech}", "{tmp}/a.wav"], "a.wav: no such file; an output is named with -o"),
         (["decode", "{speech}", "-o", "{tmp}/no/a.wav"], "there is no folder"),
+        (["encode", "{speech}", "-o", "{tmp}/" + 300 * "a"], "File name too long"),
         (["encode", "{speech}", "-o", "{tmp}/a.ecdc", "--tag", "title"], "--tag title: give NAME=TEXT"),
         (["encode", "{speech}", "-o", "{tmp}/a.ecdc", "--tag", "=x"], "--tag =x: give NAME=TEXT"),
         (["decode", "{speech}", "-o", "{tmp}/a.wav"], "is not .ecdc"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from sonant.errors import WeightsError
@@ -24,7 +24,7 @@ def save_discriminators(path: Path, discriminators: Mapping[int, nn.Module]) -> 
         for name, value in network.state_dict().items()
     }
     with replacing(path) as temporary:
-        save_file(halves, temporary)
+        temporary.write_bytes(save(halves))
 
 
 def load_discriminators(path: Path, discriminators: Mapping[int, nn.Module]) -> None:

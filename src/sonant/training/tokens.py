@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from sonant.codec import Codec
 from sonant.errors import ConfigError
@@ -94,7 +94,7 @@ def save_tokens(
     stacked = {kind: np.stack(codes) for kind, codes in crops.items()}
     with replacing(path) as temporary:
         made = {HASH_KEY: coding_hash(codec), CHOICE_KEY: choice(hours, seconds, n_q)}
-        save_file(stacked, temporary, metadata=made)
+        temporary.write_bytes(save(stacked, metadata=made))
 
 
 def load_tokens(path: Path, codec: Codec, chosen: str | None = None) -> Tokens:

@@ -1,0 +1,71 @@
+"""Where results go: a file that is checked first and written whole or not at all, or a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from sonant.audio import FileSink, PipeSink, Sink
+from sonant.errors import SonantError
+from sonant.whole_files import replacing_output
+
+PIPE = "-"
+
+
+def check_target(source: str | Path | None, target: str | Path, overwrite: bool) -> None:
+    """See that `target` can be made, from `source` if that is a file.
+
+    Raises:
+        SonantError: if it is there already, is the input, or cannot be.
+    """
+    if str(target) == PIPE:
+        return
+    try:
+        _check_path(
+            None if source is None or str(source) == PIPE else Path(source), Path(target), overwrite
+        )
+    except OSError as error:
+        raise SonantError(f"{target}: cannot be written ({error.strerror})") from None
+
+
+def _check_path(source: Path | None, target: Path, overwrite: bool) -> None:
+    if target.is_dir():
+        raise SonantError(f"{target}: is a directory; name a file")
+    if not target.parent.exists():
+        raise SonantError(f"{target}: cannot be written; there is no folder {target.parent}")
+    if not target.exists():
+        return
+    if not target.is_file():
+        raise SonantError(f"{target}: is a pipe or a device; use - for standard output and redirect that")
+    if not overwrite:
+        raise SonantError(f"{target}: exists; use -f to overwrite it, in Python overwrite=True")
+    if source is not None and source.exists() and target.samefile(source):
+        raise SonantError(f"{target}: is the input; choose another name for the output")
+
+
+@contextmanager
+def binary_output(target: str | Path) -> Iterator[BinaryIO]:
+    """A file for bytes, or standard output."""
+    if str(target) == PIPE:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    with replacing_output(Path(target)) as temporary, open(temporary, "wb") as file:
+        yield file
+
+
+@contextmanager
+def audio_output(target: str | Path, rate: int, channels: int, samples: int | None) -> Iterator[Sink]:
+    """A file for audio, of the kind that its name ends in, or WAV on standard output."""
+    if str(target) == PIPE:
+        yield PipeSink(sys.stdout.buffer, rate, channels, samples)
+        return
+    with replacing_output(Path(target)) as temporary:
+        sink = FileSink(temporary, Path(target), rate, channels)
+        try:
+            yield sink
+        finally:
+            sink.close()

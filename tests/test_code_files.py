@@ -1,0 +1,81 @@
+"""Codes into .ecdc files and out of them."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sonant
+from sonant.audio import read_audio
+from sonant.codec import Codec
+from sonant.codes import Codes, join
+from sonant.errors import FormatError, SonantError
+from sonant.files import compress
+
+
+@pytest.mark.parametrize("name", ["24khz", "48khz"])
+@pytest.mark.parametrize("bitrate", [6.0, 24.0])
+@pytest.mark.parametrize("lm", [False, True])
+def test_there_and_back_in_memory(name: str, bitrate: float, lm: bool, music_file: Path) -> None:
+    codec = sonant.load(name)
+    wav, _ = read_audio(music_file, codec.config.sample_rate, codec.config.channels)
+    codes = codec.encode(wav[:, :100_000], bitrate=bitrate)
+    file = io.BytesIO()
+    sonant.write(codes, file, codec, lm=lm)
+    file.seek(0)
+    with sonant.open(file) as recording:
+        again = join(list(recording.codes()))
+        np.testing.assert_array_equal(again.values, codes.values)
+        assert again.length == codes.length
+        audio = np.concatenate(list(recording.blocks()), axis=1)
+    np.testing.assert_allclose(audio, codec.decode(codes), atol=1e-5)
+
+
+def test_pieces_of_a_stream(codec: Codec, speech_file: Path, tmp_path: Path) -> None:
+    wav, _ = read_audio(speech_file, 24_000, 1)
+    encoder = codec.encoder(3.0)
+    pieces = [encoder.push(wav[:, start : start + 5000]) for start in range(0, wav.shape[1], 5000)]
+    whole, parts = tmp_path / "whole.ecdc", tmp_path / "parts.ecdc"
+    sonant.write(iter([*pieces, encoder.finish()]), parts, codec)
+    sonant.write(codec.encode(wav, bitrate=3.0), whole, codec)
+    assert parts.read_bytes() == whole.read_bytes()
+
+
+def test_codes_of_an_average_bitrate(codec: Codec, speech_file: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.ecdc", tmp_path / "second.ecdc"
+    compress(speech_file, first, model=codec, abr=3.0, chunk=1.0)
+    with sonant.open(first) as recording:
+        codes = list(recording.codes())
+        audio = np.concatenate(list(recording.blocks()), axis=1)
+    assert len({piece.n_q for piece in codes}) > 1
+    sonant.write(codes, second, codec, chunk=1.0, tags={"title": "again"})
+    with sonant.open(second) as recording:
+        assert recording.header.tags == {"title": "again"}  # type: ignore[union-attr]
+        np.testing.assert_array_equal(np.concatenate(list(recording.blocks()), axis=1), audio)
+
+
+def test_what_cannot_be_written_leaves_nothing(codec: Codec, tmp_path: Path) -> None:
+    target = tmp_path / "a.ecdc"
+    good = Codes(np.zeros((2, 75), np.int16), 24_000)
+    for values in (np.full((2, 75), 1024, np.int16), np.zeros((2, 75)), np.zeros((33, 75), np.int16)):
+        with pytest.raises(FormatError):
+            sonant.write([good, Codes(values, 24_000)], target, codec)
+    assert not list(tmp_path.iterdir())
+    sonant.write(good, target, codec)
+    with pytest.raises(SonantError, match="exists"):
+        sonant.write(good, target, codec)
+
+
+def test_damaged_codes_are_an_error(codec: Codec, speech_file: Path, tmp_path: Path) -> None:
+    coded = tmp_path / "a.ecdc"
+    compress(speech_file, coded, model=codec, chunk=1.0)
+    data = bytearray(coded.read_bytes())
+    data[len(data) // 2] ^= 1
+    with (
+        sonant.open(io.BytesIO(bytes(data))) as recording,
+        pytest.raises(FormatError, match="is damaged"),
+    ):
+        list(recording.codes())
