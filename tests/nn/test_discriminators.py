@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from sonant.nn.discriminators import Discriminators, multi_scale_stft
 from sonant.nn.waveform_discriminators import ResidualSTFTDiscriminator, multi_period, multi_scale
+from sonant.training.adversarial import discriminator_loss
 
 GOLDEN = Path(__file__).parents[1] / "data" / "training"
 GOLDEN_WINDOWS = (1024, 2048, 512)
@@ -76,3 +77,38 @@ def test_stereo_is_judged_channel_by_channel(kind):
     assert len(logits) == len(features)
     for both, alone in zip(logits, left, strict=True):
         torch.testing.assert_close(both[::2], alone, rtol=1e-4, atol=1e-5)
+
+
+def steep_audio(loudness: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """A loud low tone over faint noise, and the tone alone."""
+    time = torch.arange(4096) / 24000
+    tone = torch.sin(2 * torch.pi * (100 + 100 * torch.rand(4, 1, 1)) * time)
+    return loudness * (tone + 0.01 * torch.randn(4, 1, 4096)), loudness * tone
+
+
+def loss_after_learning(emphasis: float) -> float:
+    torch.manual_seed(0)
+    network = Discriminators(BUILDERS["ms-stft"](), emphasis)
+    optimizer = torch.optim.Adam(network.parameters(), 3e-3)
+    losses = []
+    for _ in range(60):
+        real, fake = steep_audio(0.05)
+        losses.append(discriminator_loss(network(real)[0], network(fake)[0]))
+        optimizer.zero_grad()
+        losses[-1].backward()
+        optimizer.step()
+    return torch.stack(losses[-10:]).mean().item()
+
+
+def test_with_emphasis_faint_high_bands_are_heard():
+    assert loss_after_learning(0.97) < 0.5
+    assert loss_after_learning(0.0) > 1.5
+
+
+def test_with_emphasis_volume_does_not_matter():
+    torch.manual_seed(0)
+    network = Discriminators(BUILDERS["ms-stft"](), 0.97).eval()
+    audio, _ = steep_audio(0.5)
+    with torch.no_grad():
+        for loud, soft in zip(network(audio)[0], network(0.1 * audio)[0], strict=True):
+            torch.testing.assert_close(loud, soft, rtol=1e-2, atol=1e-3)

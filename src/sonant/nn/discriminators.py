@@ -14,23 +14,37 @@ from sonant.nn.spectra import spectra, unit_window
 Features = list[Tensor]
 
 LEAK = 0.2
+QUIET = 1e-4
 
 
 class Discriminators(nn.Module):
     """Several discriminators that judge the same mono audio.
 
     Stereo is judged channel by channel: left and right are items of the batch.
+
+    Args:
+        scales: the discriminators.
+        emphasis: of what they judge (`emphasised`); 0 judges the audio itself, as in the paper.
     """
 
-    def __init__(self, scales: Iterable[nn.Module]) -> None:
+    def __init__(self, scales: Iterable[nn.Module], emphasis: float = 0.0) -> None:
         super().__init__()
         self.scales = nn.ModuleList(scales)
+        self.emphasis = emphasis
 
     def forward(self, audio: Tensor) -> tuple[list[Tensor], list[Features]]:
         """`[B, channels, T]` to the logits and the hidden activations of every discriminator."""
         mono = audio.float().flatten(0, 1)[:, None]
+        if self.emphasis:
+            mono = emphasised(mono, self.emphasis)
         results = [scale(mono) for scale in self.scales]
         return [logits for logits, _ in results], [features for _, features in results]
+
+
+def emphasised(audio: Tensor, emphasis: float) -> Tensor:
+    """x[t] − emphasis · x[t − 1], every item of `[B, 1, T]` with a root mean square of 1."""
+    steep = audio[..., 1:] - emphasis * audio[..., :-1]
+    return steep / (steep.square().mean(dim=-1, keepdim=True).sqrt() + QUIET)
 
 
 def complex_spectrogram(audio: Tensor, window: Tensor) -> Tensor:

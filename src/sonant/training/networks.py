@@ -85,9 +85,9 @@ def _discriminators(recipe: Recipe) -> Discriminators:
         if kind == "ms-stft":
             scales += multi_scale_stft(part.windows, part.filters)
         elif kind == "mpd":
-            scales += multi_period(part.filters)
+            scales += multi_period(part.period_filters)
         elif kind == "msd":
             scales += multi_scale(part.filters)
         else:
             scales.append(ResidualSTFTDiscriminator(filters=part.filters))
-    return Discriminators(scales)
+    return Discriminators(scales, part.emphasis)

@@ -113,6 +113,10 @@ class DiscriminatorRecipe:
         kinds: ms-stft, mpd, msd and mono-stft, in any number.
         per_bandwidth: a set of its own for every bandwidth, of which only the one in use learns.
         update_probability: how often they learn.
+        filters: of all kinds but mpd.
+        period_filters: of mpd, whose last layers have 32 times as many.
+        emphasis: of the audio that they judge, from 0 to 1. In audio as it is the lowest band outweighs all
+            others, and discriminators are slow to find more.
         warmup_steps: steps that they learn before the codec hears of them.
         bfloat16: they compute in it where the codec trains in float32, if the processor is fast in it.
     """
@@ -122,7 +126,9 @@ class DiscriminatorRecipe:
     kinds: tuple[str, ...] = ("ms-stft",)
     per_bandwidth: bool = False
     filters: int = 32
+    period_filters: int = 32
     windows: tuple[int, ...] = (2048, 1024, 512, 256, 128)
+    emphasis: float = 0.0
     update_probability: float = 2 / 3
     learning_rate: float = 3e-4
     warmup_steps: int = 500
@@ -348,6 +354,8 @@ RANGES: Ranges = {
     "data.workers": NOT_NEGATIVE,
     **{f"loss.{part.name}": NOT_NEGATIVE for part in fields(LossRecipe) if part.type == "float"},
     "discriminator.filters": POSITIVE,
+    "discriminator.period_filters": POSITIVE,
+    "discriminator.emphasis": SHARE,
     "discriminator.windows": POSITIVE,
     "discriminator.update_probability": SHARE,
     "discriminator.learning_rate": NOT_NEGATIVE,
