@@ -112,3 +112,13 @@ def test_with_emphasis_volume_does_not_matter():
     with torch.no_grad():
         for loud, soft in zip(network(audio)[0], network(0.1 * audio)[0], strict=True):
             torch.testing.assert_close(loud, soft, rtol=1e-2, atol=1e-3)
+
+
+def test_above_their_band_nothing_is_judged():
+    torch.manual_seed(0)
+    network = Discriminators(BUILDERS["ms-stft"](), 0.97, 0.5).eval()
+    audio = torch.randn(2, 1, 4096)
+    hiss = torch.fft.irfft(torch.fft.rfft(torch.randn(2, 1, 4096)) * (torch.arange(2049) > 1100), 4096)
+    with torch.no_grad():
+        for plain, hissing in zip(network(audio)[0], network(audio + hiss)[0], strict=True):
+            torch.testing.assert_close(plain, hissing, rtol=1e-3, atol=1e-4)

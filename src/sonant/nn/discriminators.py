@@ -25,20 +25,31 @@ class Discriminators(nn.Module):
     Args:
         scales: the discriminators.
         emphasis: of what they judge (`emphasised`); 0 judges the audio itself, as in the paper.
+        band: share of the audio's band that they judge, from 0 Hz on.
     """
 
-    def __init__(self, scales: Iterable[nn.Module], emphasis: float = 0.0) -> None:
+    def __init__(self, scales: Iterable[nn.Module], emphasis: float = 0.0, band: float = 1.0) -> None:
         super().__init__()
         self.scales = nn.ModuleList(scales)
-        self.emphasis = emphasis
+        self.emphasis, self.band = emphasis, band
 
     def forward(self, audio: Tensor) -> tuple[list[Tensor], list[Features]]:
         """`[B, channels, T]` to the logits and the hidden activations of every discriminator."""
         mono = audio.float().flatten(0, 1)[:, None]
+        if self.band < 1:
+            mono = low_passed(mono, self.band)
         if self.emphasis:
             mono = emphasised(mono, self.emphasis)
         results = [scale(mono) for scale in self.scales]
         return [logits for logits, _ in results], [features for _, features in results]
+
+
+def low_passed(audio: Tensor, band: float) -> Tensor:
+    """The lowest `band`, from 0 to 1, of the frequencies of `[B, 1, T]`."""
+    spectrum = torch.fft.rfft(audio)
+    bins = spectrum.shape[-1]
+    kept = torch.arange(bins, device=audio.device) < band * bins
+    return torch.fft.irfft(spectrum * kept, audio.shape[-1])
 
 
 def emphasised(audio: Tensor, emphasis: float) -> Tensor:

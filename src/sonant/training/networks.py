@@ -90,4 +90,4 @@ def _discriminators(recipe: Recipe) -> Discriminators:
             scales += multi_scale(part.filters)
         else:
             scales.append(ResidualSTFTDiscriminator(filters=part.filters))
-    return Discriminators(scales, part.emphasis)
+    return Discriminators(scales, part.emphasis, part.band)

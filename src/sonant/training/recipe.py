@@ -117,6 +117,7 @@ class DiscriminatorRecipe:
         period_filters: of mpd, whose last layers have 32 times as many.
         emphasis: of the audio that they judge, from 0 to 1. In audio as it is the lowest band outweighs all
             others, and discriminators are slow to find more.
+        band: share of the audio's band that they judge, from 0 Hz on.
         warmup_steps: steps that they learn before the codec hears of them.
         bfloat16: they compute in it where the codec trains in float32, if the processor is fast in it.
     """
@@ -129,6 +130,7 @@ class DiscriminatorRecipe:
     period_filters: int = 32
     windows: tuple[int, ...] = (2048, 1024, 512, 256, 128)
     emphasis: float = 0.0
+    band: float = 1.0
     update_probability: float = 2 / 3
     learning_rate: float = 3e-4
     warmup_steps: int = 500
@@ -356,6 +358,7 @@ RANGES: Ranges = {
     "discriminator.filters": POSITIVE,
     "discriminator.period_filters": POSITIVE,
     "discriminator.emphasis": SHARE,
+    "discriminator.band": SHARE,
     "discriminator.windows": POSITIVE,
     "discriminator.update_probability": SHARE,
     "discriminator.learning_rate": NOT_NEGATIVE,
