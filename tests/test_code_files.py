@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from sonant.audio import read_audio
 from sonant.codec import Codec
 from sonant.codes import Codes, join
 from sonant.errors import FormatError, SonantError
-from sonant.files import compress
+from sonant.files import compress, join_files
 
 
 @pytest.mark.parametrize("name", ["24khz", "48khz"])
@@ -55,6 +56,29 @@ def test_codes_of_an_average_bitrate(codec: Codec, speech_file: Path, tmp_path: 
     with sonant.open(second) as recording:
         assert recording.header.tags == {"title": "again"}  # type: ignore[union-attr]
         np.testing.assert_array_equal(np.concatenate(list(recording.blocks()), axis=1), audio)
+
+
+@pytest.mark.parametrize("name", ["24khz", "48khz"])
+def test_codes_of_joined_recordings(name: str, music_file: Path, tmp_path: Path) -> None:
+    codec = sonant.load(name)
+    one, joined, again = (tmp_path / f"{name}.ecdc" for name in ("one", "joined", "again"))
+    wav, _ = read_audio(music_file, codec.config.sample_rate, codec.config.channels)
+    sonant.write(codec.encode(wav[:, :50_001]), one, codec)
+    join_files([one, one], joined)
+    with sonant.open(joined) as recording:
+        codes, audio = list(recording.codes()), np.concatenate(list(recording.blocks()), axis=1)
+    sonant.write(codes, again, codec)
+    assert audio.shape[1] == 2 * 50_001
+    with sonant.open(again) as recording:
+        np.testing.assert_array_equal(np.concatenate(list(recording.blocks()), axis=1), audio)
+
+
+def test_codes_without_their_volumes_are_refused(music_file: Path, tmp_path: Path) -> None:
+    codec = sonant.load("48khz")
+    codes = codec.encode(read_audio(music_file, 48_000, 2)[0][:, :60_000])
+    with pytest.raises(FormatError):
+        sonant.write(replace(codes, scales=None), tmp_path / "a.ecdc", codec)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_written_leaves_nothing(codec: Codec, tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ def test_output_at_another_rate(codec: Codec, music_file: Path, tmp_path: Path) 
 def test_rates_that_cannot_be(codec: Codec, speech_file: Path, tmp_path: Path) -> None:
     coded, target = tmp_path / "a.ecdc", tmp_path / "a.wav"
     compress(speech_file, coded, model=codec, version=0)
+    with pytest.raises(AudioError, match="rates up to 200000 Hz"):
+        decompress(coded, tmp_path / "a.ogg", model=codec, rate=384_000)
     with pytest.raises(FormatError, match=r"a.ecdc: does not say the rate of its original"):
         decompress(coded, target, model=codec, rate="original")
     for rate in (0, 1_000_000):

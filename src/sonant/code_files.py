@@ -13,7 +13,6 @@ from sonant.container.writer import CHUNK_SECONDS, FileWriter
 from sonant.language_models import language_model
 from sonant.outputs import binary_output, check_target
 from sonant.recording import new_header
-from sonant.streams import check_codes
 
 
 def write(
@@ -41,8 +40,9 @@ def write(
     network = language_model(model) if lm else None
     with _opened(target, overwrite) as file:
         writer = FileWriter(file, model.config, new_header(model, network, tags=tags), network, chunk)
+        decoder = model.decoder()
         for piece in [codes] if isinstance(codes, Codes) else codes:
-            check_codes(piece, model.config)
+            decoder.check(piece)
             writer.write(piece)
         writer.finish()
 

@@ -12,7 +12,7 @@ FADE_FRAMES = 8
 
 
 class ConcealingDecoder:
-    """A decoder stream of a codec without segments, that also takes losses.
+    """A decoder stream of a codec that streams frame by frame, that also takes losses.
 
     A lost frame is the first code of the last frame once more, and the louder parts fade: after 8
     frames there is silence. The first codebook alone, the coarse shape of the sound, buzzes less than
@@ -23,7 +23,7 @@ class ConcealingDecoder:
     is lost, and after a longer loss, it begins as with `low_latency`.
 
     Args:
-        codec: without segments.
+        codec: one whose config `streams`.
         low_latency: as for `Codec.decoder`.
     """
 

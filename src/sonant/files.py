@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from numbers import Integral
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -205,10 +206,10 @@ def _output_rate(recording: Recording, rate: int | str | None) -> int:
     if rate == "original":
         if recording.original_rate is None:
             raise FormatError("does not say the rate of its original; give one in Hz")
-        return recording.original_rate
-    if not isinstance(rate, int) or not 1 <= rate <= HIGHEST_RATE:
+        rate = recording.original_rate
+    if not isinstance(rate, Integral) or not 1 <= rate <= HIGHEST_RATE:
         raise ConfigError(f"a rate is between 1 and {HIGHEST_RATE} Hz, or original, not {rate}")
-    return rate
+    return int(rate)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ FARTHEST_FRAMES = 225
 
 @dataclass(frozen=True)
 class Packet:
-    """Frames of a stream of a codec without segments.
+    """Frames of a stream of a codec that streams frame by frame.
 
     Attributes:
         first: the number of its first frame in the stream, below 2^32: 1.8 years at 75 Hz.

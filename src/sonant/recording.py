@@ -152,7 +152,8 @@ class Recording:
     def codes(self) -> Iterator[Codes]:
         """The codes from the start, a chunk at a time or less.
 
-        Each follows the last without a gap. With an average bitrate they differ in the number of codebooks.
+        Each follows the last without a gap. With an average bitrate they differ in the number of codebooks;
+        those of joined files are of several recordings, and can only be decoded one by one.
 
         Raises:
             FormatError: if the file is damaged: codes cannot fade.
@@ -305,7 +306,8 @@ class _Player:
         """The audio that is ready after a piece of codes."""
         self._end = start + codes.length
         yield from self._advance(self._stream.push(codes))
-        if isinstance(self._stream, ConcealingDecoder) and codes.length % self.codec.config.hop_length:
+        config = self.codec.config
+        if config.segment is None and codes.length % config.hop_length:
             yield from self.stop()
             self._new_stream()
 
@@ -356,7 +358,7 @@ def open(
     """Open an .ecdc file to read its audio by time, or its codes.
 
     Args:
-        source: its path, or the file itself, open in binary.
+        source: its path, or the file itself, open in binary, which the recording then closes.
         model: the codec that made it; by default the one that it names.
         strict: damage is an error.
 

@@ -46,11 +46,11 @@ class SegmentEncoder(EncoderStream):
     def pushing(self, piece: Audio) -> Job[Codes]:
         """See `Stream.pushing`."""
         self._buffer.append(piece)
-        parts = []
-        while self._buffer.length >= self._length:
-            samples = self._buffer.take(self._length, keep=self._length - self._stride)
-            parts.append((samples, self._stride))
-        return self._coding(parts)
+        count = max(0, (self._buffer.length - self._length) // self._stride + 1)
+        overlap = self._length - self._stride
+        samples = self._buffer.take(count * self._stride + overlap if count else 0, keep=overlap)
+        starts = range(0, count * self._stride, self._stride)
+        return self._coding([(samples[:, start : start + self._length], self._stride) for start in starts])
 
     def finishing(self, piece: Audio | None = None) -> Job[Codes]:
         """See `Stream.finishing`."""

@@ -1,4 +1,4 @@
-"""Streams of a causal model: frames of one hop, codes as soon as the samples for them are there."""
+"""Streams of models without segments: frames of one hop, codes as soon as their samples are there."""
 
 from __future__ import annotations
 
@@ -141,11 +141,11 @@ class SampleBuffer:
 
 
 class FrameEncoder(EncoderStream):
-    """Encoder stream of a causal model.
+    """Encoder stream of a model without segments.
 
     With constant padding a frame's codes are out as soon as its samples are in. With reflect
     padding the exact stream starts after 8 frames and keeps one frame back, since the mirrored
-    ends need it.
+    ends need it. A model that looks ahead gives all at the end.
     """
 
     def __init__(
@@ -155,8 +155,8 @@ class FrameEncoder(EncoderStream):
         self.engine, self._n_q, self._beam, self._hop = engine, n_q, beam, config.hop_length
         self._keeps_latents = latents
         self._first_frames = _first_frames(config, low_latency)
-        self._exact_reflect = self._first_frames > 0
-        self._state: State | None = None if self._exact_reflect else engine.encoder_start
+        self._keeps_a_frame = self._first_frames > 0
+        self._state: State | None = None if self._keeps_a_frame else engine.encoder_start
         self._buffer = SampleBuffer(config.channels)
 
     def check(self, piece: Audio) -> None:
@@ -166,7 +166,7 @@ class FrameEncoder(EncoderStream):
     def pushing(self, piece: Audio) -> Job[Codes]:
         """See `Stream.pushing`."""
         self._buffer.append(piece)
-        ready = self._buffer.length // self._hop - self._exact_reflect
+        ready = self._buffer.length // self._hop - self._keeps_a_frame
         if self._state is None and ready < self._first_frames:
             ready = 0
         return self._coding(self._buffer.take(ready * self._hop))
@@ -202,11 +202,11 @@ def no_codes(config: CodecConfig, n_q: int, latents: bool) -> Codes:
 
 
 class FrameDecoder(DecoderStream):
-    """Decoder stream of a causal model.
+    """Decoder stream of a model without segments.
 
     With constant padding a frame's audio is out as soon as its codes are in. With reflect padding
     the exact stream starts after 8 frames, or with the first of another number of codebooks, and then
-    as with `low_latency`.
+    as with `low_latency`. A model that looks ahead gives all at the end.
     """
 
     def __init__(self, engine: Engine, *, low_latency: bool = False) -> None:

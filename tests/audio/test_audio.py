@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -218,8 +219,11 @@ def test_a_name_that_is_no_utf_8_is_written_and_read(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
 @pytest.mark.parametrize("ending", [".wav", ".flac", ".ogg"])
 def test_a_full_disk_is_a_sentence(ending: str) -> None:
-    with pytest.raises(AudioError, match=rf"a\{ending}: cannot be written"):
-        sink = FileSink(Path("/dev/full"), Path(f"a{ending}"), 24_000, 1)
+    device, name = Path("/dev/full"), Path(f"a{ending}")
+    with (
+        pytest.raises(AudioError, match=rf"a\{ending}: cannot be written"),
+        closing(FileSink(device, name, 24_000, 1)) as sink,
+    ):
         for _ in range(100):
             sink.write(tone(24_000))
 

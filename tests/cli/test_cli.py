@@ -123,6 +123,7 @@ def test_info_and_models(speech_file: Path, tmp_path: Path) -> None:
         (["encode", "{tmp}"], "is a directory"),
         (["encode", "{speech}", "{tmp}/a.ecdc"], "a.ecdc: no such file; an output is named with -o"),
         (["decode", "{speech}", "{tmp}/a.wav"], "a.wav: no such file; an output is named with -o"),
+        (["decode", "a.ecdc", "{speech}"], "speech_en.flac: is no input by its name; an output is named"),
         (["decode", "{speech}", "-o", "{tmp}/no/a.wav"], "there is no folder"),
         (["encode", "{speech}", "-o", "{tmp}/" + 300 * "a"], "File name too long"),
         (["encode", "{speech}", "-o", "{tmp}/a.ecdc", "--tag", "title"], "--tag title: give NAME=TEXT"),

@@ -14,6 +14,7 @@ import sonant
 from sonant.audio import Audio
 from sonant.codec import Codec
 from sonant.codes import join
+from sonant.files import join_files
 
 RATE = 2.2
 
@@ -81,3 +82,14 @@ def test_files_there_and_back(pair: Pair, tmp_path: Path) -> None:
     sonant.decompress(coded, target, model=codec)
     expected = codec.decode(codec.encode(noise(400_000), bitrate=RATE))
     np.testing.assert_allclose(soundfile.read(target)[0], expected[0], atol=2**-15)
+
+
+def test_joined_files_are_decoded_one_by_one(pair: Pair, tmp_path: Path) -> None:
+    _, codec = pair
+    one, joined = tmp_path / "one.ecdc", tmp_path / "joined.ecdc"
+    codes = codec.encode(noise(33_333), bitrate=RATE)
+    sonant.write(codes, one, codec)
+    join_files([one, one], joined)
+    with sonant.open(joined, codec) as recording:
+        audio = np.concatenate(list(recording.blocks()), axis=1)
+    np.testing.assert_array_equal(audio, np.tile(codec.decode(codes), 2))

@@ -17,6 +17,10 @@ from sonant.errors import AudioError
 FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 
 
+VORBIS_HIGHEST = 200_000
+"""Hz; libsndfile crashes beyond it."""
+
+
 class Sink(Protocol):
     """Something that takes audio in blocks."""
 
@@ -37,6 +41,8 @@ class FileSink:
     def __init__(self, path: Path, name: Path, sample_rate: int, channels: int) -> None:
         check_ending(name)
         kind, subtype = FORMATS[name.suffix.lower()]
+        if subtype == "VORBIS" and sample_rate > VORBIS_HIGHEST:
+            raise AudioError(f"{name}: .ogg has rates up to {VORBIS_HIGHEST} Hz, not {sample_rate}")
         try:
             self._bytes = _WatchedFile(path, "w+")
             self._file = soundfile.SoundFile(self._bytes, "w", sample_rate, channels, subtype, format=kind)
@@ -54,8 +60,10 @@ class FileSink:
         samples = sixteen_bits(audio) if self._whole_numbers else np.clip(audio, -1, 1).T
         try:
             self._file.write(samples)
-        except soundfile.LibsndfileError as error:
-            raise AudioError(f"{self._name}: cannot be written ({error.error_string})") from None
+        except (soundfile.LibsndfileError, AssertionError) as error:
+            self._check()
+            raise AudioError(f"{self._name}: cannot be written ({error})") from None
+        self._check()
 
     def close(self) -> None:
         """See `Sink.close`.
@@ -65,17 +73,20 @@ class FileSink:
         """
         self._file.close()
         self._bytes.close()
+        self._check()
+
+    def _check(self) -> None:
         if error := self._bytes.error:
             raise AudioError(f"{self._name}: cannot be written ({error.strerror})")
 
 
 class _WatchedFile(io.FileIO):
-    """Keeps the error of a write: libsndfile does not tell of those that come while it closes a file."""
+    """Keeps the error of a write: libsndfile does not tell of all, such as those while it closes."""
 
     error: OSError | None = None
 
     def write(self, data: Any) -> int:
-        """All bytes or none."""
+        """All bytes, or 0 where there was an error."""
         rest = memoryview(data)
         try:
             while rest:

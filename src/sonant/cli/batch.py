@@ -25,11 +25,14 @@ def refuse_outputs(inputs: Sequence[Path], endings: Collection[str]) -> None:
     """Catch the output named after the input, as other tools have it, before anything is written.
 
     Raises:
-        SonantError: if an input that is not there has the ending of an output.
+        SonantError: if an input with the ending of an output is not there, or is the second of two.
     """
-    for path in inputs:
-        if path.suffix.lower() in endings and not path.exists():
+    alike = [path.suffix.lower() in endings for path in inputs]
+    for path, like_an_output in zip(inputs, alike, strict=True):
+        if like_an_output and not path.exists():
             raise SonantError(f"{path}: no such file; an output is named with -o")
+    if alike == [False, True]:
+        raise SonantError(f"{inputs[1]}: is no input by its name; an output is named with -o")
 
 
 def targets(sources: Sequence[Path], output: str | None, ending: str) -> list[Path]:

@@ -84,6 +84,16 @@ class FileWriter:
                 self._end_chunk()
             self._waiting.append(part)
             self._waiting_frames += part.frames
+        if self._ends_a_recording(codes):
+            self._end_chunk()
+
+    def _ends_a_recording(self, codes: Codes) -> bool:
+        """Whether a piece ends inside a frame or segment, as in joined files: its chunk ends, too."""
+        config = self._config
+        if config.segment_length is None or config.segment_stride is None:
+            return codes.length != codes.frames * config.hop_length
+        count, rest = divmod(codes.frames, config.frames_for(config.segment_length))
+        return rest > 0 or codes.length != count * config.segment_stride
 
     def finish(self) -> None:
         """Write what is left, and the index."""

@@ -63,7 +63,7 @@ def export_onnx(config: CodecConfig, weights: Weights, folder: Path, beam: int =
     for bitrate in config.bandwidths:
         n_q = config.codebooks_for(bitrate)
         graphs[f"quantizer_{n_q}"] = quantizer_graph(config, weights, n_q, beam)
-    if config.causal and config.segment is None:
+    if config.streams:
         stream = Ends(stream=True, tail=False)
         graphs["encoder_stream"] = encoder_graph(config, weights, stream)
         graphs["decoder_stream"] = decoder_graph(config, weights, stream)
@@ -78,7 +78,7 @@ def _readme(config: CodecConfig, beam: int) -> str:
     if config.segment is not None:
         segments = SEGMENTS.format(segment=config.segment, stride=config.segment_stride)
         segments += VOLUMES if config.normalize else ""
-    streams = STREAMS if config.causal and config.segment is None else ""
+    streams = STREAMS if config.streams else ""
     streams += MIRRORED if streams and config.pad_mode == "reflect" else ""
     return README.format(
         name=config.name,

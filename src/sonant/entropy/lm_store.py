@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from sonant.config import LanguageModelConfig
 from sonant.entropy.integer_lm import IntegerLanguageModel, Tensors
 from sonant.errors import ConfigError, WeightsError
+from sonant.tensor_files import write_tensors
 from sonant.whole_files import replacing
 
 CONFIG_KEY = "sonant.language_model"
@@ -22,9 +21,7 @@ def save_language_model(path: Path, config: LanguageModelConfig, tensors: Tensor
     """Write a model for the codec whose weights have the SHA-256 `codec_hash`, atomically."""
     metadata = {CONFIG_KEY: config.to_json(), CODEC_KEY: codec_hash}
     with replacing(path) as temporary:
-        temporary.write_bytes(
-            save({name: np.ascontiguousarray(t) for name, t in tensors.items()}, metadata)
-        )
+        write_tensors(temporary, tensors, metadata)
 
 
 def load_language_model(path: Path, codec_hash: str | None = None) -> IntegerLanguageModel:

@@ -6,13 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from safetensors.numpy import save
-
 from sonant.config import CodecConfig
 from sonant.errors import ConfigError
 from sonant.models.layouts import Weights, to_transformers
 from sonant.models.official import config_to_transformers
+from sonant.tensor_files import write_tensors
 
 
 def export_transformers(config: CodecConfig, weights: Weights, folder: Path) -> None:
@@ -29,8 +27,7 @@ def export_transformers(config: CodecConfig, weights: Weights, folder: Path) -> 
     (folder / "config.json").write_text(json.dumps(config_to_transformers(config), indent=2) + "\n")
     extractor = json.dumps(_feature_extractor(config), indent=2) + "\n"
     (folder / "preprocessor_config.json").write_text(extractor)
-    tensors = {key: np.ascontiguousarray(v) for key, v in to_transformers(weights, config).items()}
-    (folder / "model.safetensors").write_bytes(save(tensors, metadata={"format": "pt"}))
+    write_tensors(folder / "model.safetensors", to_transformers(weights, config), {"format": "pt"})
 
 
 def _feature_extractor(config: CodecConfig) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def download(repository: str) -> Path:
     try:
         config = Path(hf_hub_download(repository, "config.json"))
         weights = Path(hf_hub_download(repository, "model.safetensors"))
-    except (errors.HTTPError, errors.HFValidationError, OSError) as error:
+    except (errors.HTTPError, errors.HFValidationError, OSError, RuntimeError) as error:
         raise WeightsError(f"{repository}: {_sentence(error)}") from None
     if weights.is_symlink():
         blob = weights.parent / weights.readlink()  # large files are kept under their SHA-256
@@ -30,7 +30,7 @@ def download(repository: str) -> Path:
 
 
 def _sentence(error: Exception) -> str:
-    """What went wrong; errors of the network are no OSError in every version of the hub's library."""
+    """What went wrong; errors of the network are not always OSErrors, those of Xet are RuntimeErrors."""
     from huggingface_hub import errors
 
     if isinstance(error, errors.GatedRepoError):
@@ -40,7 +40,8 @@ def _sentence(error: Exception) -> str:
     here = isinstance(error, errors.LocalEntryNotFoundError)
     if isinstance(error, errors.EntryNotFoundError) and not here:
         return "has no config.json with a model.safetensors, which a model is"
-    if isinstance(error, OSError) and error.errno:
+    network = isinstance(error, ConnectionError | TimeoutError)
+    if isinstance(error, OSError) and error.errno and not network:
         return f"cannot be kept in the cache ({error.strerror})"
     return (
         "is not in the cache and the hub cannot be reached; connect once, or name a local file or folder "

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from sonant.config import CodecConfig
 from sonant.errors import ConfigError, WeightsError
 from sonant.models.layouts import Weights
+from sonant.tensor_files import write_tensors
 from sonant.whole_files import replacing
 
 CONFIG_KEY = "sonant.codec"
@@ -19,9 +19,9 @@ CONFIG_KEY = "sonant.codec"
 
 def save_weights(path: Path, weights: Weights, config: CodecConfig) -> None:
     """Write a codec's weights in float16, atomically."""
-    halves = {name: np.ascontiguousarray(array.astype(np.float16)) for name, array in weights.items()}
+    halves = {name: array.astype(np.float16) for name, array in weights.items()}
     with replacing(path) as temporary:
-        temporary.write_bytes(save(halves, metadata={CONFIG_KEY: config.to_json()}))
+        write_tensors(temporary, halves, {CONFIG_KEY: config.to_json()})
 
 
 def load_weights(path: Path) -> tuple[Weights, CodecConfig]:

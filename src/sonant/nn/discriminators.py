@@ -55,7 +55,7 @@ def low_passed(audio: Tensor, band: float) -> Tensor:
 def emphasised(audio: Tensor, emphasis: float) -> Tensor:
     """x[t] − emphasis · x[t − 1], every item of `[B, 1, T]` with a root mean square of 1."""
     steep = audio[..., 1:] - emphasis * audio[..., :-1]
-    return steep / (steep.square().mean(dim=-1, keepdim=True).sqrt() + QUIET)
+    return steep / (steep.square().mean(dim=-1, keepdim=True) + QUIET**2).sqrt()
 
 
 def complex_spectrogram(audio: Tensor, window: Tensor) -> Tensor:

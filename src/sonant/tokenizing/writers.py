@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from safetensors.numpy import save
 
 from sonant.codes import Codes
 from sonant.errors import AudioError, MissingDependencyError, SonantError
+from sonant.tensor_files import write_tensors
 from sonant.tokenizing.inputs import Item
 from sonant.whole_files import replacing_output
 
@@ -141,4 +141,4 @@ def _save_safetensors(path: Path, row: Row, codes: Codes) -> None:
     tensors: dict[str, np.ndarray[Any, Any]] = {"codes": np.ascontiguousarray(codes.values)}
     if codes.scales is not None:
         tensors["scales"] = codes.scales
-    path.write_bytes(save(tensors, {key: str(value) for key, value in row.items() if key != "scales"}))
+    write_tensors(path, tensors, {key: str(value) for key, value in row.items() if key != "scales"})

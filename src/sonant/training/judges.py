@@ -7,10 +7,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import nn
 
 from sonant.errors import WeightsError
+from sonant.tensor_files import write_tensors
 from sonant.whole_files import replacing
 
 DISCRIMINATORS_NAME = "discriminators.safetensors"
@@ -19,12 +20,12 @@ DISCRIMINATORS_NAME = "discriminators.safetensors"
 def save_discriminators(path: Path, discriminators: Mapping[int, nn.Module]) -> None:
     """Write all of them in float16, atomically; their keys, numbers of codebooks, lead the names."""
     halves = {
-        f"{key}.{name}": value.half().contiguous()
+        f"{key}.{name}": value.half().numpy(force=True)
         for key, network in discriminators.items()
         for name, value in network.state_dict().items()
     }
     with replacing(path) as temporary:
-        temporary.write_bytes(save(halves))
+        write_tensors(temporary, halves)
 
 
 def load_discriminators(path: Path, discriminators: Mapping[int, nn.Module]) -> None:

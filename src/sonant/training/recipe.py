@@ -358,7 +358,7 @@ RANGES: Ranges = {
     "discriminator.filters": POSITIVE,
     "discriminator.period_filters": POSITIVE,
     "discriminator.emphasis": SHARE,
-    "discriminator.band": SHARE,
+    "discriminator.band": POSITIVE,
     "discriminator.windows": POSITIVE,
     "discriminator.update_probability": SHARE,
     "discriminator.learning_rate": NOT_NEGATIVE,

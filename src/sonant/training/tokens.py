@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from sonant.codec import Codec
 from sonant.errors import ConfigError
+from sonant.tensor_files import write_tensors
 from sonant.training.corpus import Corpus
 from sonant.whole_files import replacing
 
@@ -94,7 +94,7 @@ def save_tokens(
     stacked = {kind: np.stack(codes) for kind, codes in crops.items()}
     with replacing(path) as temporary:
         made = {HASH_KEY: coding_hash(codec), CHOICE_KEY: choice(hours, seconds, n_q)}
-        temporary.write_bytes(save(stacked, metadata=made))
+        write_tensors(temporary, stacked, made)
 
 
 def load_tokens(path: Path, codec: Codec, chosen: str | None = None) -> Tokens:
