@@ -41,7 +41,7 @@ def test_how_codes_are_chosen(codec: Codec) -> None:
         none = code_choice(codec, lm, 6.0, None, rdo, 2)
         assert (none.search, none.average, none.bitrate) == (None, None, 6.0)
         assert none.encoder(codec)._beam == 2  # type: ignore[attr-defined]
-    with pytest.raises(ConfigError, match="leave out --rdo"):
+    with pytest.raises(ConfigError, match="rdo needs a language model"):
         code_choice(codec, lm, 6.0, None, 0.1, None)
     with pytest.raises(ConfigError, match=r"between 0 and 3 kbit/s here, not at 3\.1"):
         code_choice(codec, lm, 1.5, 3.1, None, None)

@@ -96,7 +96,7 @@ def test_without_it_a_file_holds_the_codes_of_the_codec(
 def test_where_no_language_model_codes_there_is_no_search(
     codec: Codec, speech_file: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    with pytest.raises(ConfigError, match="leave out --rdo"):
+    with pytest.raises(ConfigError, match="rdo needs a language model"):
         compress(speech_file, tmp_path / "a.ecdc", model=codec, rdo=0.3, **settings)
     files = [tmp_path / "b.ecdc", tmp_path / "c.ecdc"]
     for file, rdo in zip(files, (None, 0.0), strict=True):
