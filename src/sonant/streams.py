@@ -120,7 +120,7 @@ class SampleBuffer:
 
     def append(self, samples: Audio | None) -> None:
         """Add samples `[channels, n]`, if there are any."""
-        if samples is not None:
+        if samples is not None and samples.shape[1]:
             self._pieces.append(np.array(samples, np.float32))
             self.length += samples.shape[1]
 
