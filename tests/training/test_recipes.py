@@ -28,6 +28,7 @@ TINY = [
     "discriminator.start_step=0",
     "discriminator.warmup_steps=0",
     "discriminator.filters=4",
+    "discriminator.period_filters=4",
     "discriminator.windows=[256]",
     "discriminator.update_probability=1.0",
     "codebooks=[2, 4]",
