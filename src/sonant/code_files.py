@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,20 +37,12 @@ def write(
         SonantError: one sentence on what is wrong.
     """
     network = language_model(model) if lm else None
-    with _opened(target, overwrite) as file:
+    if isinstance(target, str | Path):
+        check_target(None, target, overwrite)
+    with binary_output(target) as file:
         writer = FileWriter(file, model.config, new_header(model, network, tags=tags), network, chunk)
         decoder = model.decoder()
         for piece in [codes] if isinstance(codes, Codes) else codes:
             decoder.check(piece)
             writer.write(piece)
         writer.finish()
-
-
-@contextmanager
-def _opened(target: str | Path | BinaryIO, overwrite: bool) -> Iterator[BinaryIO]:
-    if not isinstance(target, str | Path):
-        yield target
-        return
-    check_target(None, target, overwrite)
-    with binary_output(target) as file:
-        yield file

@@ -52,8 +52,8 @@ class Codec:
 
     def __reduce__(self) -> tuple[object, ...]:
         """A copy, as in another process, builds its networks anew."""
-        beside = self.weights_hash, self.location, self.engine.backend, self.beam
-        return Codec, (self.config, self.weights, *beside)
+        backend = self.engine.backend
+        return Codec, (self.config, self.weights, self.weights_hash, self.location, backend, self.beam)
 
     @property
     def name(self) -> str:

@@ -23,6 +23,7 @@ from sonant.codec import Codec
 from sonant.codes import Codes, join
 from sonant.container import version0
 from sonant.container.concatenate import concatenate
+from sonant.container.streams import reading
 from sonant.container.writer import CHUNK_SECONDS, FileWriter
 from sonant.errors import AudioError, ConfigError, FormatError, WeightsError
 from sonant.language_models import language_model, official_language_model
@@ -178,7 +179,7 @@ def decompress(
     check_target(source, target, overwrite)
     with open_ecdc(source) as file:
         try:
-            with _reading():
+            with reading():
                 recording = Recording(file, model, loader=loader, strict=strict)
             own, channels = recording.sample_rate, recording.channels
             hertz = _output_rate(recording, rate)
@@ -212,17 +213,9 @@ def _output_rate(recording: Recording, rate: int | str | None) -> int:
     return int(rate)
 
 
-@contextmanager
-def _reading() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise FormatError(f"cannot be read ({error.strerror or error})") from None
-
-
 def _readable(blocks: Iterator[Audio]) -> Iterator[Audio]:
     """Errors of reading are told from those of writing what was read."""
-    with _reading():
+    with reading():
         yield from blocks
 
 

@@ -28,7 +28,7 @@ def check_target(source: str | Path | None, target: str | Path, overwrite: bool)
             None if source is None or str(source) == PIPE else Path(source), Path(target), overwrite
         )
     except OSError as error:
-        raise SonantError(f"{target}: cannot be written ({error.strerror})") from None
+        raise SonantError(f"{target}: cannot be written ({error.strerror or error})") from None
 
 
 def _check_path(source: Path | None, target: Path, overwrite: bool) -> None:
@@ -47,8 +47,11 @@ def _check_path(source: Path | None, target: Path, overwrite: bool) -> None:
 
 
 @contextmanager
-def binary_output(target: str | Path) -> Iterator[BinaryIO]:
-    """A file for bytes, or standard output."""
+def binary_output(target: str | Path | BinaryIO) -> Iterator[BinaryIO]:
+    """A file for bytes, standard output, or what takes bytes already, as it is."""
+    if not isinstance(target, str | Path):
+        yield target
+        return
     if str(target) == PIPE:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()

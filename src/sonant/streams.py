@@ -248,15 +248,16 @@ class FrameDecoder(DecoderStream):
             self._waiting.append(piece)
 
     def _decoding(self, pieces: list[Codes], last: bool = False) -> Job[Audio]:
-        parts = [np.zeros((self.engine.config.channels, 0), np.float32)]
+        config = self.engine.config
+        parts = [np.zeros((config.channels, 0), np.float32)]
         alike = [join([*group]) for _, group in groupby(pieces, lambda piece: piece.n_q)]
         for codes in alike:
-            size = BLOCK_FRAMES if self.engine.config.causal else codes.frames
+            size = BLOCK_FRAMES if config.causal else codes.frames
             for start in range(0, codes.frames, size):
                 block = codes.values[:, start : start + size]
                 ends = last and codes is alike[-1] and start + size >= codes.frames
                 audio, state = yield DecodeStep(block, self._state, ends)
-                self._state = state if self.engine.config.causal else None
+                self._state = state if config.causal else None
                 parts.append(audio.T)
         return np.concatenate(parts, axis=1)[:, : sum(codes.length for codes in alike)]
 

@@ -15,8 +15,6 @@ from sonant.audio.wav_pipe import wav_header
 from sonant.errors import AudioError
 
 FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
-
-
 VORBIS_HIGHEST = 200_000
 """Hz; libsndfile crashes beyond it."""
 
@@ -43,8 +41,8 @@ class FileSink:
         kind, subtype = FORMATS[name.suffix.lower()]
         if subtype == "VORBIS" and sample_rate > VORBIS_HIGHEST:
             raise AudioError(f"{name}: .ogg has rates up to {VORBIS_HIGHEST} Hz, not {sample_rate}")
+        self._bytes = _WatchedFile(path, "w+")
         try:
-            self._bytes = _WatchedFile(path, "w+")
             self._file = soundfile.SoundFile(self._bytes, "w", sample_rate, channels, subtype, format=kind)
         except soundfile.LibsndfileError as error:
             self._bytes.close()
@@ -60,7 +58,7 @@ class FileSink:
         samples = sixteen_bits(audio) if self._whole_numbers else np.clip(audio, -1, 1).T
         try:
             self._file.write(samples)
-        except (soundfile.LibsndfileError, AssertionError) as error:
+        except (soundfile.LibsndfileError, AssertionError) as error:  # soundfile asserts that all was taken
             self._check()
             raise AudioError(f"{self._name}: cannot be written ({error})") from None
         self._check()

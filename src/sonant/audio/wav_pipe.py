@@ -86,7 +86,7 @@ class WavPipeSource:
                 parts.append(part)
                 size -= len(part)
         except OSError as error:
-            raise AudioError(f"standard input: cannot be read ({error.strerror})") from None
+            raise AudioError(f"standard input: cannot be read ({error.strerror or error})") from None
         return b"".join(parts)
 
     def _skip(self, size: int) -> None:

@@ -10,8 +10,7 @@ from typing import NamedTuple
 import typer
 
 from sonant.errors import SonantError
-
-PIPE = "-"
+from sonant.outputs import PIPE
 
 
 def in_and_out(inputs: list[Path], output: str | None) -> tuple[list[Path], str | None]:

@@ -91,9 +91,10 @@ def encode(
     if abr is None:
         codec.config.check_bitrate(BITRATE if bitrate is None else bitrate)
 
-    if bad := [entry for entry in tag or [] if not entry.partition("=")[0] or "=" not in entry]:
+    named = [entry.partition("=") for entry in tag or []]
+    if bad := ["".join(parts) for parts in named if not (parts[0] and parts[1])]:
         raise ConfigError(f"--tag {bad[0]}: give NAME=TEXT")
-    tags = {name: text for name, _, text in (entry.partition("=") for entry in tag or [])}
+    tags = {name: text for name, _, text in named}
 
     settings: dict[str, Any] = {
         "bitrate": bitrate,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from sonant.container.index import Index
 from sonant.container.probe import probe
 from sonant.container.reader import ChunkReader, Damage
-from sonant.container.streams import Reader, Writer
+from sonant.container.streams import Reader, Writer, reading
 from sonant.container.version1 import Chunk, Header
 from sonant.errors import FormatError
 
@@ -25,12 +26,8 @@ def concatenate(sources: Iterable[tuple[str, Reader]], target: Writer) -> int:
     first: Header | None = None
     start, sizes, samples, begin = 0, list[int](), list[int](), 0
     for name, source in sources:
-        try:
+        with _reading(name):
             header, stream, mended = probe(source)
-        except FormatError as error:
-            raise FormatError(f"{name}: {error}") from None
-        except OSError as error:
-            raise FormatError(f"{name}: cannot be read ({error.strerror})") from None
         if not isinstance(header, Header):
             raise FormatError(f"{name}: is of version 0, which cannot be joined; encode it again")
         if first is None:
@@ -55,10 +52,17 @@ def concatenate(sources: Iterable[tuple[str, Reader]], target: Writer) -> int:
 
 def _chunks(name: str, stream: Reader, header: Header) -> Iterator[Chunk | Damage]:
     """Errors of reading are told from those of writing."""
-    try:
+    with _reading(name):
         yield from ChunkReader(stream, header)
-    except OSError as error:
-        raise FormatError(f"{name}: cannot be read ({error.strerror})") from None
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    try:
+        with reading():
+            yield
+    except FormatError as error:
+        raise FormatError(f"{name}: {error}") from None
 
 
 def _coded_by(header: Header) -> Header:

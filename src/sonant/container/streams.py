@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from sonant.errors import FormatError
@@ -61,3 +63,16 @@ class Rewindable:
     def unread(self, data: bytes) -> None:
         """Put bytes back, to be read next."""
         self._back = data + self._back
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Errors of the system, while something is read, as a sentence.
+
+    Raises:
+        FormatError: in their place.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise FormatError(f"cannot be read ({error.strerror or error})") from None

@@ -138,7 +138,7 @@ def _save_npy(path: Path, row: Row, codes: Codes) -> None:
 
 
 def _save_safetensors(path: Path, row: Row, codes: Codes) -> None:
-    tensors: dict[str, np.ndarray[Any, Any]] = {"codes": np.ascontiguousarray(codes.values)}
+    tensors: dict[str, np.ndarray[Any, Any]] = {"codes": codes.values}
     if codes.scales is not None:
         tensors["scales"] = codes.scales
     write_tensors(path, tensors, {key: str(value) for key, value in row.items() if key != "scales"})

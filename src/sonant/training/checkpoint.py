@@ -64,10 +64,10 @@ def load_checkpoint(path: Path, recipe: Recipe) -> State:
             raise SonantError(f"{path}: is of another {key} than the recipe; choose another --output")
     judges, wanted_judges = kept["discriminator"], wanted["discriminator"]
     if judges["start_step"] >= 0 and wanted_judges["start_step"] >= 0:
-        judges = {"period_filters": judges["filters"], **judges}  # runs from before it had the same for all
-        for key in ("kinds", "filters", "period_filters", "windows"):
-            counts = key != "period_filters" or "mpd" in judges["kinds"]
-            if counts and judges[key] != wanted_judges[key]:
+        judges.setdefault("period_filters", judges["filters"])  # runs from before it had one size for all
+        sizes = ("filters", "period_filters") if "mpd" in judges["kinds"] else ("filters",)
+        for key in ("kinds", *sizes, "windows"):
+            if judges[key] != wanted_judges[key]:
                 name = f"discriminator.{key}"
                 raise SonantError(f"{path}: is of another {name} than the recipe; choose another --output")
     if kept["optimizer"].get("kind") != recipe.optimizer.kind:
