@@ -41,7 +41,7 @@ class CodeChoice:
 def code_choice(
     codec: Codec,
     lm: IntegerLanguageModel | None,
-    bitrate: float,
+    bitrate: float | None,
     abr: float | None,
     rdo: float | None,
     beam: int | None,
@@ -58,7 +58,8 @@ def code_choice(
     average = None
     if abr is not None:
         bitrate, average = _average(codec, lm, abr)
-    if lm is None or codec.config.check_bitrate(bitrate) > lm.n_q:
+    bitrate = codec.config.chosen_bitrate(bitrate)
+    if lm is None or codec.config.codebooks_for(bitrate) > lm.n_q:
         if rdo:
             raise ConfigError(
                 f"rdo needs a language model, and none codes {bitrate:g} kbit/s here; leave it out"

@@ -62,7 +62,7 @@ class Codec:
 
     def encoder(
         self,
-        bitrate: float = 6.0,
+        bitrate: float | None = None,
         *,
         low_latency: bool = False,
         latents: bool = False,
@@ -71,7 +71,7 @@ class Codec:
         """A new stream of audio into codes.
 
         Args:
-            bitrate: kbit/s, one of `config.bandwidths`.
+            bitrate: kbit/s, one of `config.bandwidths`; by default 6, or the nearest to it.
             low_latency: only for models with reflect padding: begin with silence before the first
                 sample, so that codes flow at once, instead of the mirrored start, which has to
                 wait for 8 frames. The first 12 frames then differ from those of the whole file.
@@ -93,13 +93,13 @@ class Codec:
             return SegmentDecoder(self.engine)
         return FrameDecoder(self.engine, low_latency=low_latency)
 
-    def encode(self, wav: Audio, sample_rate: int | None = None, bitrate: float = 6.0) -> Codes:
+    def encode(self, wav: Audio, sample_rate: int | None = None, bitrate: float | None = None) -> Codes:
         """Code a recording.
 
         Args:
             wav: float `[channels, samples]` or `[samples]` in [-1, 1], up to 255 channels.
             sample_rate: of `wav` in Hz; the model's own if not given. Other rates are resampled.
-            bitrate: kbit/s, one of `config.bandwidths`.
+            bitrate: kbit/s, one of `config.bandwidths`; by default 6, or the nearest to it.
 
         Raises:
             AudioError: on samples that are not finite or no floats, or another shape.
@@ -112,7 +112,7 @@ class Codec:
         wavs: Sequence[Audio],
         lengths: Sequence[int] | None = None,
         sample_rate: int | None = None,
-        bitrate: float = 6.0,
+        bitrate: float | None = None,
     ) -> list[Codes]:
         """Code many recordings at once; each result is that of `encode`.
 

@@ -21,6 +21,7 @@ SIZES = (
 LAYERS = ("n_residual_layers", "lstm_layers")
 MOST_BINS = 1 << 15
 """Codes are int16."""
+USUAL_BITRATE = 6.0
 
 
 def _is_size(value: Any, least: int = 1) -> bool:
@@ -190,16 +191,31 @@ class CodecConfig(JsonConfig):
         """Rate in kbit/s of `codebooks` codebooks without entropy coding."""
         return codebooks * self.bits_per_code * self.frame_rate / 1000
 
-    def check_bitrate(self, bitrate: float) -> int:
-        """Codebooks for a bitrate this model offers.
+    @property
+    def default_bitrate(self) -> float:
+        """6 kbit/s, or the nearest that the model offers."""
+        return min(self.bandwidths, key=lambda offered: abs(offered - USUAL_BITRATE), default=USUAL_BITRATE)
+
+    def chosen_bitrate(self, bitrate: float | None) -> float:
+        """`bitrate` in kbit/s, or for None the default.
 
         Raises:
             ConfigError: if the model was not made for `bitrate`.
         """
+        if bitrate is None:
+            bitrate = self.default_bitrate
         if bitrate not in self.bandwidths:
             offered = ", ".join(f"{b:g}" for b in self.bandwidths)
             raise ConfigError(f"{self.name} has no {bitrate:g} kbps; choose one of {offered}")
-        return self.codebooks_for(bitrate)
+        return bitrate
+
+    def check_bitrate(self, bitrate: float | None) -> int:
+        """Codebooks for a bitrate this model offers; for None of its default.
+
+        Raises:
+            ConfigError: if the model was not made for `bitrate`.
+        """
+        return self.codebooks_for(self.chosen_bitrate(bitrate))
 
 
 @dataclass(frozen=True)

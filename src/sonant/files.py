@@ -31,7 +31,6 @@ from sonant.loading import DEFAULT_MODEL, load, load_named
 from sonant.outputs import PIPE, audio_output, binary_output, check_target
 from sonant.recording import Recording, check_part, new_header
 
-BITRATE = 6.0
 HIGHEST_RATE = 768_000
 
 Progress = Callable[[float], None]
@@ -60,7 +59,7 @@ def compress(
         source: wav, flac, ogg, opus, mp3, …, or `-` for WAV on standard input.
         target: the .ecdc file, or `-` for standard output.
         model: a name, path or hub id as for `sonant.load`, or a loaded codec.
-        bitrate: kbit/s, one of the model's; 6 by default.
+        bitrate: kbit/s, one of the model's; by default 6, or the nearest to it.
         lm: code with the language model; by default if the codec has one.
         version: of the file format; 0 for the official tool.
         tags: title, artist, …, for a version 1 file.
@@ -94,7 +93,7 @@ def compress(
         raise ConfigError("give a bitrate or an average bitrate, not both")
     if lm and version == 1 and network is None:
         raise WeightsError(f"{codec.name} has no language model; leave out --lm")
-    choice = code_choice(codec, network, BITRATE if bitrate is None else bitrate, abr, rdo, beam)
+    choice = code_choice(codec, network, bitrate, abr, rdo, beam)
     stream = choice.encoder(codec)
     check_target(source, target, overwrite)
     audio = WavPipeSource(sys.stdin.buffer) if str(source) == PIPE else open_source(Path(source))

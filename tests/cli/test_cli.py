@@ -189,3 +189,29 @@ def test_many_files_on_all_cores_and_where_it_stopped(
     assert sonant(*again, "--skip-existing").returncode == 0
     assert missing.read_bytes() == (one / missing.name).read_bytes()
     assert (many / f"{speech_file.stem}.ecdc").stat().st_mtime_ns == before
+
+
+def test_many_files_are_decoded_on_all_cores_and_damage_is_told(speech_file: Path, tmp_path: Path) -> None:
+    sources = [tmp_path / f"{name}.ecdc" for name in "abc"]
+    assert (
+        sonant("encode", speech_file, "-o", sources[0], "-b", "1.5", "--no-lm", "--chunk", "1").returncode
+        == 0
+    )
+    whole = sources[0].read_bytes()
+    damaged = bytearray(whole)
+    damaged[len(whole) // 2] ^= 255
+    sources[1].write_bytes(damaged)
+    sources[2].write_bytes(whole)
+    one, many = tmp_path / "one", tmp_path / "many"
+    alone = sonant("decode", *sources, "-o", one)
+    assert alone.returncode == 3
+    assert alone.stderr.startswith(b"sonant: " + bytes(sources[1]))
+    result = sonant("decode", *sources, "-o", many, "-j", "2")
+    assert (result.returncode, result.stderr) == (3, alone.stderr)
+    names = sorted(path.name for path in one.iterdir())
+    assert names == ["a.wav", "b.wav", "c.wav"]
+    assert all((one / name).read_bytes() == (many / name).read_bytes() for name in names)
+
+    (many / "c.wav").unlink()
+    assert sonant("decode", *sources, "-o", many, "--skip-existing").stderr == b""
+    assert (many / "c.wav").read_bytes() == (one / "c.wav").read_bytes()

@@ -61,6 +61,15 @@ def test_codes_and_audio_are_those_of_transformers(pair: Pair, length: int) -> N
     np.testing.assert_allclose(codec.decode(codes), audio[:, :length], atol=1e-5)
 
 
+def test_without_a_bitrate_it_is_the_nearest_to_6(pair: Pair, speech_file: Path, tmp_path: Path) -> None:
+    _, codec = pair
+    assert codec.encode(noise(640)).n_q == codec.config.n_q == 4
+    sonant.compress(speech_file, tmp_path / "speech.ecdc", model=codec)
+    with sonant.open(tmp_path / "speech.ecdc", codec) as recording:
+        assert {piece.n_q for piece in recording.codes()} == {4}
+    assert sonant.load("24khz").encode(np.zeros(320, np.float32)).n_q == 8
+
+
 @pytest.mark.parametrize("cut", [1, 300, 640, 20_000])
 def test_a_stream_gives_all_at_its_end(pair: Pair, cut: int) -> None:
     _, codec = pair

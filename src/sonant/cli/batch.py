@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import typer
 
 from sonant.errors import SonantError
 from sonant.outputs import PIPE
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as ProgressBar
+    from rich.progress import ProgressColumn
+
+Result = TypeVar("Result")
+
+
+class Pair(NamedTuple):
+    """An input and where it goes."""
+
+    source: Path
+    target: Path
+
+    def __str__(self) -> str:
+        return str(self.source)
+
+
+Progress = Callable[[float], None]
+Work = Callable[[Pair, Progress], Result]
 
 
 def in_and_out(inputs: list[Path], output: str | None) -> tuple[list[Path], str | None]:
@@ -34,8 +55,8 @@ def refuse_outputs(inputs: Sequence[Path], endings: Collection[str]) -> None:
         raise SonantError(f"{inputs[1]}: is no input by its name; an output is named with -o")
 
 
-def targets(sources: Sequence[Path], output: str | None, ending: str) -> list[Path]:
-    """Where each input goes: `-o` if there is one input, the folder `-o` if many, else beside it.
+def with_targets(sources: Sequence[Path], output: str | None, ending: str) -> list[Pair]:
+    """Every input and where it goes: `-o` if there is one input, the folder `-o` if many, else beside it.
 
     A slash at its end makes `-o` a folder for one input, too.
 
@@ -48,11 +69,11 @@ def targets(sources: Sequence[Path], output: str | None, ending: str) -> list[Pa
     if output == PIPE and len(sources) > 1:
         raise SonantError("several inputs cannot go into one output; give a folder with -o")
     if output == PIPE:
-        return [Path(PIPE)]
+        return [Pair(sources[0], Path(PIPE))]
     folder = None if output is None else Path(output)
     if folder is not None and not folder.is_dir():
         if len(sources) == 1 and not str(output).endswith("/"):
-            return [folder]
+            return [Pair(sources[0], folder)]
         if folder.exists():
             raise SonantError(f"{folder}: is not a folder")
         if folder.suffix and not str(output).endswith("/"):
@@ -61,7 +82,7 @@ def targets(sources: Sequence[Path], output: str | None, ending: str) -> list[Pa
     outputs = [(folder or source.parent) / f"{source.stem}{ending}" for source in sources]
     if len(set(outputs)) < len(outputs):
         raise SonantError("two inputs would get the same output; give them one by one with -o")
-    return outputs
+    return list(map(Pair, sources, outputs))
 
 
 def _make_folder(path: Path) -> None:
@@ -72,81 +93,86 @@ def _make_folder(path: Path) -> None:
 
 
 def run_all(
-    sources: Sequence[Path],
-    outputs: Sequence[Path],
-    work: Callable[[Path, Path, Callable[[float], None]], None],
+    pairs: Sequence[Pair],
+    prepare: Callable[[], Work[Result]],
+    *,
+    skip: bool,
+    jobs: int,
+    done: Callable[[Pair, Result], None] = lambda _pair, _result: None,
 ) -> None:
     """Do the work for every input, with progress on a terminal; a failed input does not stop the rest.
+
+    Args:
+        pairs: inputs and where each goes.
+        prepare: gives the function that does the work, in every process; picklable.
+        skip: leave out inputs whose output exists.
+        jobs: processes; with 1 the work is done in this one.
+        done: called here with the result of every input that succeeded, in their order.
 
     Raises:
         SonantError: if there is one input and it fails.
         typer.Exit: with code 2 if any of many failed.
     """
-    if len(sources) == 1 and not sys.stderr.isatty():
-        work(sources[0], outputs[0], lambda _: None)
-        return
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
+    left = [pair for pair in pairs if not (skip and pair.target.exists())]
     failed: list[SonantError] = []
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        for number, (source, output) in enumerate(zip(sources, outputs, strict=True), 1):
-            task = bar.add_task("")
-
-            def show(seconds: float, source: Path = source, number: int = number) -> None:
-                bar.update(task, description=f"{number}/{len(sources)} {source.name}  {seconds:.1f} s")  # noqa: B023
-
-            show(0.0)
-            try:
-                work(source, output, show)
-            except SonantError as error:
-                if len(sources) == 1:
-                    raise
-                failed.append(error)
-    _tell(failed)
-
-
-class Pair(NamedTuple):
-    """An input and where it goes."""
-
-    source: Path
-    target: Path
-
-    def __str__(self) -> str:
-        return str(self.source)
-
-
-def run_in_processes(
-    sources: Sequence[Path],
-    outputs: Sequence[Path],
-    prepare: Callable[[], Callable[[Pair], None]],
-    jobs: int,
-) -> None:
-    """Do the work for every input in processes, each of which calls `prepare` first.
-
-    Raises:
-        typer.Exit: with code 2 if any input failed.
-    """
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from sonant.parallel import in_order
-
-    failed: list[SonantError] = []
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=len(sources))
-        for pair, result in in_order(prepare, map(Pair, sources, outputs), min(jobs, len(sources))):
-            bar.update(task, advance=1, description=pair.source.name)
-            if isinstance(result, SonantError):
-                failed.append(result)
-    _tell(failed)
-
-
-def _tell(failed: Sequence[SonantError]) -> None:
+    for pair, result in _in_processes(left, prepare, jobs) if jobs > 1 else _in_turn(left, prepare()):
+        if not isinstance(result, SonantError):
+            done(pair, result)
+        elif len(pairs) == 1:
+            raise result
+        else:
+            failed.append(result)
     for failure in failed:
         typer.echo(f"sonant: {failure}", err=True)
     if failed:
         raise typer.Exit(2)
+
+
+def _in_turn(pairs: Sequence[Pair], work: Work[Result]) -> Iterator[tuple[Pair, Result | SonantError]]:
+    if not sys.stderr.isatty():
+        yield from ((pair, _attempt(work, pair, lambda _: None)) for pair in pairs)
+        return
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    with _bar(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()) as bar:
+        for number, pair in enumerate(pairs, 1):
+            task = bar.add_task("")
+
+            def show(seconds: float, name: str = pair.source.name, number: int = number) -> None:
+                bar.update(task, description=f"{number}/{len(pairs)} {name}  {seconds:.1f} s")  # noqa: B023
+
+            show(0.0)
+            yield pair, _attempt(work, pair, show)
+
+
+def _attempt(work: Work[Result], pair: Pair, progress: Progress) -> Result | SonantError:
+    try:
+        return work(pair, progress)
+    except SonantError as error:
+        return error
+
+
+def _in_processes(
+    pairs: Sequence[Pair], prepare: Callable[[], Work[Result]], jobs: int
+) -> Iterator[tuple[Pair, Result | SonantError]]:
+    from sonant.parallel import in_order
+
+    with _bar() as bar:
+        task = bar.add_task("", total=len(pairs))
+        for pair, result in in_order(partial(_silent, prepare), pairs, min(jobs, len(pairs))):
+            bar.update(task, advance=1, description=pair.source.name)
+            yield pair, result
+
+
+def _bar(*columns: ProgressColumn) -> ProgressBar:
+    """Shown on a terminal only."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, disable=not console.is_terminal)
+
+
+def _silent(prepare: Callable[[], Work[Result]]) -> Callable[[Pair], Result]:
+    work = prepare()
+    return lambda pair: work(pair, lambda _: None)

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from sonant.cli.options import Device, JsonFile, Precision, Threads
+from sonant.cli.options import Bitrate, Device, JsonFile, Precision, Threads
 
 
 def bench(
     model: Annotated[str, typer.Option("-m", "--model", help="Name, file, folder or hub id.")] = "24khz",
-    bitrate: Annotated[float, typer.Option("-b", "--bitrate", help="kbit/s.")] = 6.0,
+    bitrate: Bitrate = None,
     seconds: Annotated[float, typer.Option(min=1, help="Of audio for each measurement.")] = 10.0,
     rounds: Annotated[int, typer.Option(min=1, help="The best of so many counts.")] = 3,
     memory: Annotated[
@@ -36,7 +36,7 @@ def bench(
         raise ConfigError("memory is measured at some seconds of audio, more than 0")
     codec = sonant.load(model, threads=threads, precision=precision, device=device)
     config = codec.config
-    config.check_bitrate(bitrate)
+    kbps = config.chosen_bitrate(bitrate)
     if not all(round(length * config.sample_rate) for length in memory or []):
         raise ConfigError("memory is measured at a sample of audio or more")
     options = ["--threads", str(threads), "--precision", precision, "--device", device]
@@ -44,21 +44,21 @@ def bench(
         "sonant": sonant.__version__,
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
         "model": model,
-        "bitrate": bitrate,
+        "bitrate": kbps,
         "threads": threads,
         "precision": precision,
         "device": device,
         "seconds": seconds,
-        "x_real_time": speeds(codec, bitrate, seconds, rounds),
+        "x_real_time": speeds(codec, kbps, seconds, rounds),
         "start_up_seconds": {"sonant --help": wall_seconds([*SONANT, "--help"], rounds)},
     }
     if config.streams:
-        results["frame_milliseconds"] = percentiles(frame_milliseconds(codec, bitrate, seconds))
+        results["frame_milliseconds"] = percentiles(frame_milliseconds(codec, kbps, seconds))
     results["memory_megabytes"] = {
         f"{length:g} s": dict(
             zip(
                 ("encode", "decode"),
-                pipe_megabytes(model, config.sample_rate, config.channels, length, bitrate, options),
+                pipe_megabytes(model, config.sample_rate, config.channels, length, kbps, options),
                 strict=True,
             )
         )

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sonant.cli.options import Device, Precision, Threads
+from sonant.cli.options import Device, Jobs, Precision, SkipExisting, Threads
+
+if TYPE_CHECKING:
+    from sonant.cli.batch import Pair, Work
+    from sonant.codec import Codec
 
 
 def decode(
@@ -28,6 +32,8 @@ def decode(
         str | None, typer.Option(help="Hz of the output, or original; by default the model's.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Damage is an error.")] = False,
+    jobs: Jobs = 1,
+    skip: SkipExisting = False,
     threads: Threads = 1,
     precision: Precision = "float32",
     device: Device = "cpu",
@@ -37,41 +43,50 @@ def decode(
 
     Damaged parts fade into silence and are told on standard error; the exit code is then 3.
     """
-    from functools import cache, partial
+    from functools import partial
 
     from sonant.audio.sinks import FORMATS
-    from sonant.cli.batch import in_and_out, refuse_outputs, run_all, targets
-    from sonant.codec import Codec
-    from sonant.files import decompress
-    from sonant.loading import load, load_named
+    from sonant.cli.batch import in_and_out, refuse_outputs, run_all, with_targets
+    from sonant.loading import load
 
     inputs, output = in_and_out(inputs, output)
     refuse_outputs(inputs, FORMATS)
-    settings: dict[str, Any] = {"threads": threads, "precision": precision, "device": device}
-    codec: Codec | None = load(model, **settings) if model else None
-
+    networks: dict[str, Any] = {"threads": threads, "precision": precision, "device": device}
     hertz: Any = int(rate) if rate and rate.isdecimal() else rate
-    loader = cache(partial(load_named, **settings))
+    settings: dict[str, Any] = {
+        "start": start,
+        "duration": duration,
+        "rate": hertz,
+        "strict": strict,
+        "overwrite": force,
+    }
     damaged = False
 
-    def work(source: Path, target: Path, progress: Callable[[float], None]) -> None:
+    def tell(pair: Pair, damages: list[str]) -> None:
         nonlocal damaged
-        damages = decompress(
-            source,
-            target,
-            model=codec,
-            loader=loader,
-            start=start,
-            duration=duration,
-            rate=hertz,
-            strict=strict,
-            overwrite=force,
-            progress=progress,
-        )
         for damage in damages:
             damaged = True
-            typer.echo(f"sonant: {source}: {damage}", err=True)
+            typer.echo(f"sonant: {pair.source}: {damage}", err=True)
 
-    run_all(inputs, targets(inputs, output, ".wav"), work)
+    codec = load(model, **networks) if model else None
+    prepare = partial(_decoder, codec, networks, settings)
+    run_all(with_targets(inputs, output, ".wav"), prepare, skip=skip, jobs=jobs, done=tell)
     if damaged:
         raise typer.Exit(3)
+
+
+def _decoder(codec: Codec | None, networks: dict[str, Any], settings: dict[str, Any]) -> Work[list[str]]:
+    """What decodes one input after the other and tells what is damaged; every model is loaded once."""
+    from functools import cache, partial
+
+    from sonant.files import decompress
+    from sonant.loading import load_named
+
+    loader = cache(partial(load_named, **networks))
+
+    def work(pair: Pair, progress: Callable[[float], None]) -> list[str]:
+        return decompress(
+            pair.source, pair.target, model=codec, loader=loader, progress=progress, **settings
+        )
+
+    return work

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sonant.cli.options import Device, Jobs, Precision, Threads
+from sonant.cli.options import Bitrate, Device, Jobs, Precision, SkipExisting, Threads
 
 if TYPE_CHECKING:
-    from sonant.cli.batch import Pair
+    from sonant.cli.batch import Work
     from sonant.codec import Codec
 
 
@@ -22,10 +21,7 @@ def encode(
         typer.Option("-o", "--output", metavar="PATH", help="File, folder, or - for standard output."),
     ] = None,
     model: Annotated[str, typer.Option("-m", "--model", help="Name, file, folder or hub id.")] = "24khz",
-    bitrate: Annotated[
-        float | None,
-        typer.Option("-b", "--bitrate", help="kbit/s before entropy coding; by default 6."),
-    ] = None,
+    bitrate: Bitrate = None,
     abr: Annotated[
         float | None,
         typer.Option(
@@ -66,9 +62,7 @@ def encode(
         ),
     ] = None,
     jobs: Jobs = 1,
-    skip: Annotated[
-        bool, typer.Option("--skip-existing", help="Leave out inputs whose output exists: go on.")
-    ] = False,
+    skip: SkipExisting = False,
     threads: Threads = 1,
     precision: Precision = "float32",
     device: Device = "cpu",
@@ -77,19 +71,17 @@ def encode(
     """Encode audio files into .ecdc files."""
     from functools import partial
 
-    from sonant.cli.batch import in_and_out, refuse_outputs, run_all, run_in_processes, targets
+    from sonant.cli.batch import in_and_out, refuse_outputs, run_all, with_targets
     from sonant.errors import ConfigError
-    from sonant.files import BITRATE, compress
     from sonant.loading import load
 
     inputs, output = in_and_out(inputs, output)
     refuse_outputs(inputs, (".ecdc",))
-    loading = partial(load, model, threads=threads, precision=precision, device=device)
-    codec = loading()
+    codec = load(model, threads=threads, precision=precision, device=device)
     if bitrate is not None and abr is not None:
         raise ConfigError("choose either --bitrate or --abr")
     if abr is None:
-        codec.config.check_bitrate(BITRATE if bitrate is None else bitrate)
+        codec.config.check_bitrate(bitrate)
 
     named = [entry.partition("=") for entry in tag or []]
     if bad := ["".join(parts) for parts in named if not (parts[0] and parts[1])]:
@@ -107,24 +99,14 @@ def encode(
         "beam": beam,
         "overwrite": force,
     }
-    pairs = zip(inputs, targets(inputs, output, ".ecdc"), strict=True)
-    left = [(source, target) for source, target in pairs if not (skip and target.exists())]
-    if not left:
-        return
-    sources, outputs = zip(*left, strict=True)
-    if jobs > 1 and len(sources) > 1:
-        run_in_processes(sources, outputs, partial(_encoder, loading, settings), jobs)
-        return
-
-    def work(source: Path, target: Path, progress: Callable[[float], None]) -> None:
-        compress(source, target, model=codec, progress=progress, **settings)
-
-    run_all(sources, outputs, work)
+    pairs = with_targets(inputs, output, ".ecdc")
+    run_all(pairs, partial(_encoder, codec, settings), skip=skip, jobs=jobs)
 
 
-def _encoder(loading: Callable[[], Codec], settings: dict[str, Any]) -> Callable[[Pair], None]:
-    """What a process does with one input after the other."""
+def _encoder(codec: Codec, settings: dict[str, Any]) -> Work[None]:
+    """What encodes one input after the other."""
     from sonant.files import compress
 
-    codec = loading()
-    return lambda pair: compress(pair.source, pair.target, model=codec, **settings)
+    return lambda pair, progress: compress(
+        pair.source, pair.target, model=codec, progress=progress, **settings
+    )

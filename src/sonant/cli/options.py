@@ -7,6 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
+Bitrate = Annotated[
+    float | None,
+    typer.Option(
+        "-b", "--bitrate", help="kbit/s before entropy coding; by default 6, or the nearest of the model."
+    ),
+]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of the networks.")]
 Precision = Annotated[
     Literal["float32", "int8"], typer.Option(help="Of the networks; int8 is faster, see docs/speed.md.")
@@ -36,4 +42,8 @@ def _at_least_one(jobs: int) -> int:
 Jobs = Annotated[
     int,
     typer.Option("-j", "--jobs", min=0, callback=_at_least_one, help="Processes; 0 is one for each core."),
+]
+
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Leave out inputs whose output exists: go on.")
 ]

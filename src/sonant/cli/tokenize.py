@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from sonant.cli.options import Jobs
+from sonant.cli.options import Bitrate, Jobs
 
 
 def tokenize(
     inputs: Annotated[list[Path], typer.Argument(help="Folders, audio files, manifests (.jsonl, .txt).")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for codes and their manifest.")],
     model: Annotated[str, typer.Option("-m", "--model", help="Name, file, folder or hub id.")] = "24khz",
-    bitrate: Annotated[float, typer.Option("-b", "--bitrate", help="kbit/s.")] = 6.0,
+    bitrate: Bitrate = None,
     kind: Annotated[str, typer.Option("--format", help="npy, safetensors or parquet.")] = "npy",
     jobs: Jobs = 0,
     engine: Annotated[str, typer.Option(help="local, or ray for a Ray cluster.")] = "local",

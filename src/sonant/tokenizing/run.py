@@ -40,7 +40,7 @@ def tokenize(
     folder: Path,
     *,
     model: str = "24khz",
-    bitrate: float = 6.0,
+    bitrate: float | None = None,
     kind: str = "npy",
     jobs: int = 1,
     engine: str = "local",
@@ -67,8 +67,7 @@ def tokenize(
     jobs = processes(jobs)
     items = find_items(inputs)
     codec = load(model)
-    codec.config.check_bitrate(bitrate)
-    settings = Settings(model, bitrate, codec.weights_hash)
+    settings = Settings(model, codec.config.chosen_bitrate(bitrate), codec.weights_hash)
     results = _engine(engine)
     folder.mkdir(parents=True, exist_ok=True)
     chosen: dict[str, object] = {**asdict(settings), "format": kind}
