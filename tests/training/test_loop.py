@@ -296,6 +296,18 @@ def test_a_run_starts_from_fewer_codebooks_under_another_name(tiny_recipe, tmp_p
     assert network.quantizer.initialised.tolist() == [True, True, False, False]
 
 
+def test_a_run_starts_from_fewer_residual_units(tiny_recipe, tmp_path):
+    Trainer(with_steps(tiny_recipe(), 1), tmp_path).run()
+    start = str(tmp_path / "weights.safetensors")
+    assert tiny_recipe().model.n_residual_layers == 1
+    before = build_codec(tiny_recipe(start=start))
+    deeper = build_codec(tiny_recipe(start=start, model={"n_residual_layers": 2}))
+    audio = 0.1 * torch.randn(1, 3200, 1)
+    torch.testing.assert_close(deeper(audio, 2)[0], before(audio, 2)[0])
+    with pytest.raises(SonantError, match="n_residual_layers = 1, that of the recipe 0"):
+        build_codec(tiny_recipe(start=start, model={"n_residual_layers": 0}))
+
+
 @pytest.mark.parametrize(
     "change",
     [

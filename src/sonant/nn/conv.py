@@ -59,6 +59,11 @@ class _Convolution(nn.Module):
             else:
                 self.weight.copy_(weight)
 
+    def mute(self) -> None:
+        """Make the folded weight zero, by its norm if it has one: zeros have no direction to learn from."""
+        with torch.no_grad():
+            (self.weight_g if self.has_weight_norm else self.weight).zero_()
+
     def _normalised(self, y: Tensor) -> Tensor:
         return y if self.norm is None else self.norm(y)
 

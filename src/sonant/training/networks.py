@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from torch import nn
@@ -11,6 +11,7 @@ from sonant.config import CodecConfig
 from sonant.errors import WeightsError
 from sonant.models.registry import load_model
 from sonant.nn.codec import CodecNetwork
+from sonant.nn.deepening import start_as_shallower
 from sonant.nn.discriminators import Discriminators, multi_scale_stft
 from sonant.nn.initialization import initialise
 from sonant.nn.soft_quantizers import DiffQuantizer, GumbelQuantizer
@@ -52,8 +53,16 @@ def build_codec(recipe: Recipe) -> CodecNetwork:
 
 def _start_from(network: CodecNetwork, name: str, frames: int) -> None:
     found = load_model(name)
-    _check_same_model(name, found.config, network.config)
-    load_weights(network, found.weights, frames)
+    units = found.config.n_residual_layers
+    deeper = units < network.config.n_residual_layers and network.config.norm != "time_group_norm"
+    expected = replace(network.config, n_residual_layers=units) if deeper else network.config
+    _check_same_model(name, found.config, expected)
+    if not deeper:
+        load_weights(network, found.weights, frames)
+        return
+    shallower = CodecNetwork(expected)
+    load_weights(shallower, found.weights, frames)
+    start_as_shallower(network, shallower)
 
 
 def _check_same_model(path: str, found: CodecConfig, wanted: CodecConfig) -> None:
