@@ -237,6 +237,12 @@ def test_numbers_of_codebooks_and_kinds_of_codes_that_cannot_be(codec: Codec) ->
             codes.with_codebooks(n_q)
     with pytest.raises(FormatError, match="whole numbers, not float32"):
         codec.decode(Codes(codes.values.astype(np.float32), 24_000))
+    with pytest.raises(FormatError, match="not ndarray"):
+        codec.decode(codes.values)  # type: ignore[arg-type]
+    with pytest.raises(FormatError, match="joined"):
+        join([codes, codes.with_codebooks(4)])
+    with pytest.raises(FormatError, match="joined"):
+        join([])
 
 
 @pytest.mark.parametrize("rate", [float("nan"), float("inf")])

@@ -10,7 +10,9 @@ import soundfile
 import sonant
 from sonant.audio import read_audio
 from sonant.codec import Codec
+from sonant.container import version1
 from sonant.container.index import find_index
+from sonant.container.writer import pack_codes
 from sonant.errors import ConfigError, FormatError, WeightsError
 from sonant.files import compress, decompress
 from sonant.recording import Recording
@@ -204,3 +206,39 @@ def test_a_part_that_begins_with_the_last_two_short_segments(tmp_path: Path, res
         for start in (4.94, 4.95, 5.2, 5.5, 5.9):
             recording.seek(start)
             np.testing.assert_allclose(recording.read(9.0), whole[:, round(start * 48_000) :], atol=1e-5)
+
+
+def test_data_after_the_end_is_told(codec: Codec, speech_file: Path, tmp_path: Path) -> None:
+    one, both = tmp_path / "one.ecdc", tmp_path / "both.ecdc"
+    compress(speech_file, one, model=codec, lm=False)
+    both.write_bytes(2 * one.read_bytes())
+    assert decompress(one, tmp_path / "one.wav", model=codec) == []
+    (damage,) = decompress(both, tmp_path / "both.wav", model=codec)
+    assert "sonant join" in damage
+    assert (tmp_path / "one.wav").read_bytes() == (tmp_path / "both.wav").read_bytes()
+
+
+def test_a_small_file_cannot_ask_for_days_of_silence(codec: Codec) -> None:
+    file = io.BytesIO()
+    header = version1.Header(codec.name, codec.weights_hash[:16], 24_000, 1, 320)
+    file.write(header.to_bytes())
+    frame = pack_codes(np.zeros((2, 1), np.int16), 10)
+    for number in range(40):
+        file.write(version1.Chunk(number * 3500 * 24_000, 1, 320, 2, version1.PACKED, frame).to_bytes(320))
+    with sonant.open(file_at_start(file), codec) as recording, pytest.raises(FormatError, match="missing"):
+        for _ in recording.blocks():
+            pass
+
+
+def file_at_start(file: io.BytesIO) -> io.BytesIO:
+    file.seek(0)
+    return file
+
+
+def test_reading_by_numbers_that_cannot_be(codec: Codec, coded: tuple[Path, np.ndarray]) -> None:
+    with sonant.open(coded[0], codec) as recording:
+        for seconds in (-0.1, float("nan"), float("inf")):
+            with pytest.raises(ConfigError):
+                recording.read(seconds)
+            with pytest.raises(ConfigError):
+                recording.seek(seconds)

@@ -147,7 +147,7 @@ class Codec:
         """Audio float32 `[channels, samples]` of a recording's codes, `codes.length` samples.
 
         Raises:
-            FormatError: if the codes are not of this model.
+            FormatError: if the model cannot have such codes, by number, size or length.
         """
         return self.decode_batch([codes])[0]
 
@@ -155,7 +155,7 @@ class Codec:
         """The audio of many recordings at once, each as from `decode`.
 
         Raises:
-            FormatError: if the codes are not of this model.
+            FormatError: if the model cannot have such codes, by number, size or length.
         """
         decoders = [self.decoder() for _ in codes]
         for decoder, piece in zip(decoders, codes, strict=True):

@@ -12,7 +12,7 @@ from sonant.config import CodecConfig
 from sonant.errors import ConfigError, FormatError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Codes:
     """The codes of one recording, or of a part of one.
 
@@ -63,7 +63,13 @@ class Codes:
 
 
 def join(pieces: Sequence[Codes]) -> Codes:
-    """Pieces of a stream, in order, as one."""
+    """Pieces of a stream, in order, as one.
+
+    Raises:
+        FormatError: if there are none, or they differ in their number of codebooks.
+    """
+    if len({piece.n_q for piece in pieces}) != 1:
+        raise FormatError("only pieces of one number of codebooks, one at least, can be joined")
     scales = [piece.scales for piece in pieces if piece.scales is not None]
     latents = [piece.latents for piece in pieces if piece.latents is not None]
     return Codes(

@@ -87,8 +87,6 @@ def compress(
         raise ConfigError("a version 0 file has no tags")
     if version == 0 and abr is not None:
         raise ConfigError("a version 0 file has no average bitrate; give a bitrate")
-    if not chunk > 0:
-        raise ConfigError(f"a chunk lasts some seconds, not {chunk:g}")
     if abr is not None and bitrate is not None:
         raise ConfigError("give a bitrate or an average bitrate, not both")
     if lm and version == 1 and network is None:

@@ -21,7 +21,7 @@ NUMBERS = 1 << 32
 FARTHEST_FRAMES = 225
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Packet:
     """Frames of a stream of a codec that streams frame by frame.
 

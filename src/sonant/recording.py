@@ -27,7 +27,8 @@ from sonant.errors import ConfigError, FormatError, WeightsError
 from sonant.language_models import language_model, official_language_model
 from sonant.loading import load, load_named
 
-LONGEST_GAP_SECONDS = 3600
+MOST_SILENCE_SECONDS = 3600
+"""That damage may add to what a file holds: a small file could ask for days."""
 SILENT_FRAMES = 75
 LEAD_IN_SECONDS = 0.25
 """Of a model without segments; with them a whole one, which the part overlaps, is decoded before it."""
@@ -145,8 +146,13 @@ class Recording:
                 return
 
     def seek(self, seconds: float) -> None:
-        """Go to a time; the next `read` begins there."""
-        self._position = max(0, round(seconds * self.sample_rate))
+        """Go to a time; the next `read` begins there.
+
+        Raises:
+            ConfigError: if `seconds` is negative or no number.
+        """
+        check_part(seconds, None)
+        self._position = round(seconds * self.sample_rate)
         self._blocks = None
 
     def codes(self) -> Iterator[Codes]:
@@ -164,13 +170,22 @@ class Recording:
             yield piece[1]
 
     def read(self, seconds: float) -> Audio:
-        """The next `seconds` of audio `[channels, samples]`, less at the end."""
+        """The next `seconds` of audio `[channels, samples]`, less at the end.
+
+        Raises:
+            ConfigError: if `seconds` is negative or no number.
+            FormatError: as `blocks`.
+        """
+        check_part(0.0, seconds)
         if self._blocks is None:
             self._blocks = self.blocks(self._position / self.sample_rate)
             self._left = self._left[:, :0]
         wanted = round(seconds * self.sample_rate)
-        while self._left.shape[1] < wanted and (block := next(self._blocks, None)) is not None:
-            self._left = np.concatenate([self._left, block], axis=1)
+        parts, have = [self._left], self._left.shape[1]
+        while have < wanted and (block := next(self._blocks, None)) is not None:
+            parts.append(block)
+            have += block.shape[1]
+        self._left = np.concatenate(parts, axis=1)
         part, self._left = self._left[:, :wanted], self._left[:, wanted:]
         self._position += part.shape[1]
         return part
@@ -214,6 +229,8 @@ class Recording:
         stream, self._stream = self._stream, None  # type: ignore[assignment]
         if stream is not None:
             return stream
+        if not self._file.seekable():
+            raise FormatError("cannot be read again: it is a pipe")
         return probe(_Place(self._file, self._start))[1]
 
     def _language_model(self, header: version1.Header) -> IntegerLanguageModel | None:
@@ -296,6 +313,7 @@ class _Player:
 
     def __post_init__(self) -> None:
         self._new_stream()
+        self._origin, self._lost = self.position, 0
         self._end = self.position
 
     def _new_stream(self) -> None:
@@ -318,10 +336,10 @@ class _Player:
     def conceal(self, damage: Damage) -> Iterator[Audio]:
         """The last frame held while it fades, then silence, as long as what is lost."""
         config = self.codec.config
-        if damage.samples > LONGEST_GAP_SECONDS * config.sample_rate:
-            raise FormatError(
-                f"the file is damaged: {damage.samples / config.sample_rate:.0f} s are missing"
-            )
+        held = self._end - self._origin - self._lost
+        self._lost += damage.samples
+        if self._lost > MOST_SILENCE_SECONDS * config.sample_rate + held:
+            raise FormatError(f"the file is damaged: {self._lost / config.sample_rate:.0f} s are missing")
         if not damage.samples:
             return
         start, self._end = self._end, damage.start + damage.samples

@@ -98,6 +98,8 @@ class SegmentDecoder(DecoderStream):
         segments = sum(1 for _ in split_segments(piece, self.engine.config))
         if self.engine.config.normalize and (piece.scales is None or len(piece.scales) != segments):
             raise FormatError("the codes lack the volumes of their segments")
+        if piece.scales is not None and not np.isfinite(piece.scales).all():
+            raise FormatError("the codes have a volume that is no number")
 
     def pushing(self, piece: Codes) -> Job[Audio]:
         """See `Stream.pushing`."""

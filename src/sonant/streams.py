@@ -214,6 +214,7 @@ class FrameDecoder(DecoderStream):
         self._first_frames = _first_frames(engine.config, low_latency)
         self._state: State | None = None if self._first_frames else engine.decoder_start
         self._waiting: list[Codes] = []
+        self._waiting_frames = 0
         self._finished = False
 
     def check(self, piece: Codes) -> None:
@@ -225,19 +226,16 @@ class FrameDecoder(DecoderStream):
     def pushing(self, piece: Codes) -> Job[Audio]:
         """See `Stream.pushing`."""
         self._wait_for(piece)
-        frames = sum(waiting.frames for waiting in self._waiting)
-        if self._state is None and frames < self._first_frames:
+        if self._state is None and self._waiting_frames < self._first_frames:
             return self._decoding([])
-        waiting, self._waiting = self._waiting, []
-        return self._decoding(waiting)
+        return self._decoding(self._no_longer_waiting())
 
     def finishing(self, piece: Codes | None = None) -> Job[Audio]:
         """See `Stream.finishing`."""
         self._finished = True
         if piece is not None:
             self._wait_for(piece)
-        waiting, self._waiting = self._waiting, []
-        return self._decoding(waiting, last=True)
+        return self._decoding(self._no_longer_waiting(), last=True)
 
     def _wait_for(self, piece: Codes) -> None:
         """Keep a piece until it is decoded; codes that begin together are of one number of codebooks."""
@@ -246,6 +244,11 @@ class FrameDecoder(DecoderStream):
             if self._state is None and others and self.engine.config.causal:
                 self._state = self.engine.decoder_start
             self._waiting.append(piece)
+            self._waiting_frames += piece.frames
+
+    def _no_longer_waiting(self) -> list[Codes]:
+        pieces, self._waiting, self._waiting_frames = self._waiting, [], 0
+        return pieces
 
     def _decoding(self, pieces: list[Codes], last: bool = False) -> Job[Audio]:
         config = self.engine.config
@@ -264,6 +267,8 @@ class FrameDecoder(DecoderStream):
 
 def check_codes(codes: Codes, config: CodecConfig) -> None:
     """Raise FormatError unless a model can decode these codes."""
+    if not isinstance(codes, Codes):
+        raise FormatError(f"codes are sonant.Codes(values, length), not {type(codes).__name__}")
     values = codes.values
     if values.ndim != 2 or not 1 <= codes.n_q <= config.n_q:
         wanted = f"[n_q, frames] with n_q from 1 to {config.n_q}"

@@ -334,3 +334,23 @@ def test_a_source_is_closed_when_it_was_read(tmp_path: Path) -> None:
     source = open_source(tmp_path / "a.wav")
     list(model_blocks(source, "a.wav", 24_000, 1))
     assert source._file.closed
+
+
+def test_a_pipe_of_impossible_audio_takes_little_memory() -> None:
+    layout = struct.pack("<HHIIHH", 1, 65535, 0xFFFFFFFF, 0, 0, 32)
+    data = (
+        struct.pack("<4sI4s4sI", b"RIFF", 0, b"WAVE", b"fmt ", 16)
+        + layout
+        + struct.pack("<4sI", b"data", 0)
+    )
+
+    class Pipe(io.BytesIO):
+        largest = 0
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            assert size is not None
+            Pipe.largest = max(Pipe.largest, size)
+            return super().read(size)
+
+    assert list(WavPipeSource(Pipe(data + bytes(65535 * 4 * 3))).blocks())
+    assert Pipe.largest <= 1 << 20

@@ -256,7 +256,7 @@ def test_index_round_trip() -> None:
     index = Index(99, (10, 2000, 30), (5, 6, 700_000))
     data = index.to_bytes()
     tail = version1.INDEX_TAIL.size
-    assert parse_index(data[:-tail], data[-tail:]) == index
+    assert parse_index(data[:-tail], data[-tail:], sum(index.sizes)) == index
     assert index.places == [(99, 0), (109, 5), (2109, 11)]
     assert [index.chunk_at(s) for s in (0, 4, 5, 10, 11, 10**9)] == [0, 0, 1, 1, 2, 2]
 
@@ -325,7 +325,7 @@ def test_an_index_of_good_checksum_that_makes_no_sense(numbers: bytes) -> None:
     body = version1.INDEX_HEAD.pack(version1.INDEX_SYNC, len(numbers)) + numbers
     size = len(body) + version1.INDEX_TAIL.size
     with pytest.raises(FormatError, match="makes no sense"):
-        parse_index(body, version1.INDEX_TAIL.pack(zlib.crc32(body), size, version1.INDEX_END))
+        parse_index(body, version1.INDEX_TAIL.pack(zlib.crc32(body), size, version1.INDEX_END), 1 << 20)
 
 
 def test_a_chunk_that_comes_twice_is_played_once() -> None:
@@ -481,3 +481,17 @@ def test_a_chunk_of_too_many_codebooks_is_refused() -> None:
 def test_a_segment_longer_than_the_language_model_is_packed() -> None:
     lm, codes = small_model(2, max_frames=96), random_codes(STEREO, 2, 60_000)
     assert_same(whole(read(written(STEREO, [codes], lm), STEREO, lm)), codes)
+
+
+def test_an_index_of_more_chunks_than_the_file_could_hold_takes_no_memory() -> None:
+    numbers = b"\x01" * (8 << 20)
+    body = version1.INDEX_HEAD.pack(version1.INDEX_SYNC, len(numbers)) + numbers
+    size = len(body) + version1.INDEX_TAIL.size
+    data = body + version1.INDEX_TAIL.pack(zlib.crc32(body), size, version1.INDEX_END)
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError, match="makes no sense"):
+            find_index(io.BytesIO(data))
+        assert tracemalloc.get_traced_memory()[1] < 6 * len(data)
+    finally:
+        tracemalloc.stop()

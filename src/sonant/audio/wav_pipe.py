@@ -18,6 +18,7 @@ UNKNOWN_TO_OPUSDEC = 0x7FFFFFFF
 UNKNOWN_TO_SOX = 0x7FFFF000  # cut to whole frames
 BLOCK_SECONDS = 0.1
 LARGEST_LAYOUT = PIECE = 1 << 16
+LARGEST_BLOCK = 1 << 20
 
 
 class WavPipeSource:
@@ -59,11 +60,12 @@ class WavPipeSource:
         self._left = long_size or None if unknown else size
 
     def blocks(self) -> Iterator[Audio]:
-        """Blocks of a tenth of a second, or of what has arrived when the pipe ends."""
+        """Blocks of a tenth of a second or 1 MiB, or of what has arrived when the pipe ends."""
         frame = self._bytes * self.channels
+        block_frames = max(1, min(int(self.sample_rate * BLOCK_SECONDS), LARGEST_BLOCK // frame))
         rest = b""
         while True:
-            wanted = max(1, int(self.sample_rate * BLOCK_SECONDS)) * frame - len(rest)
+            wanted = block_frames * frame - len(rest)
             if self._left is not None:
                 wanted = min(wanted, self._left)
             data = self._read(wanted)

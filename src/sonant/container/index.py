@@ -15,9 +15,14 @@ from itertools import accumulate
 from operator import itemgetter
 from typing import BinaryIO
 
+import numpy as np
+
 from sonant.container.streams import read_exactly
-from sonant.container.version1 import INDEX_END, INDEX_HEAD, INDEX_SYNC, INDEX_TAIL, MAX_INDEX
+from sonant.container.version1 import CHUNK_FIXED, INDEX_END, INDEX_HEAD, INDEX_SYNC, INDEX_TAIL, MAX_INDEX
 from sonant.errors import FormatError
+
+LOST_BYTES = 1 << 20
+"""Of chunks that an index may list though they are not there."""
 
 
 def variable_length(number: int) -> bytes:
@@ -88,8 +93,13 @@ class Index:
         return max(0, bisect_right(self.places, sample, key=itemgetter(1)) - 1)
 
 
-def parse_index(body: bytes, tail: bytes) -> Index:
+def parse_index(body: bytes, tail: bytes, before: int) -> Index:
     """The index from its head and numbers, and its tail.
+
+    Args:
+        body, tail: its bytes.
+        before: bytes of the file before it. Many more chunks than fit there are not made into numbers,
+            which take far more memory than their bytes.
 
     Raises:
         FormatError: if it is damaged.
@@ -97,10 +107,14 @@ def parse_index(body: bytes, tail: bytes) -> Index:
     crc, size, end = INDEX_TAIL.unpack(tail)
     if end != INDEX_END or size != len(body) + len(tail) or zlib.crc32(body) != crc:
         raise FormatError("the file is damaged: its index does not match its checksum")
-    first, *numbers = read_numbers(body[INDEX_HEAD.size :]) or [0]
-    if len(numbers) % 2:
+    data = np.frombuffer(body, np.uint8, offset=INDEX_HEAD.size)
+    if np.count_nonzero(data < 0x80) // 2 * CHUNK_FIXED > before + LOST_BYTES:
         raise FormatError("the file is damaged: its index makes no sense")
-    return Index(first, tuple(numbers[::2]), tuple(numbers[1::2]))
+    first, *numbers = read_numbers(data.tobytes()) or [0]
+    sizes, samples = tuple(numbers[::2]), tuple(numbers[1::2])
+    if len(sizes) != len(samples):
+        raise FormatError("the file is damaged: its index makes no sense")
+    return Index(first, sizes, samples)
 
 
 def find_index(file: BinaryIO) -> Index | None:
@@ -120,4 +134,4 @@ def find_index(file: BinaryIO) -> Index | None:
     if not INDEX_TAIL.size + INDEX_HEAD.size <= size <= min(end, MAX_INDEX):
         raise FormatError("the file is damaged: its index makes no sense")
     file.seek(end - size)
-    return parse_index(read_exactly(file, size - INDEX_TAIL.size, "index"), tail)
+    return parse_index(read_exactly(file, size - INDEX_TAIL.size, "index"), tail, end - size)

@@ -58,8 +58,8 @@ class Damage:
 class ChunkReader:
     """The chunks of a stream, in order, and what is wrong with it.
 
-    After damage it goes on at the next chunk that matches its checksum. Memory stays below two chunks,
-    or the index.
+    After damage it goes on at the next chunk that matches its checksum. Memory stays below two chunks, or
+    some times the index.
     """
 
     def __init__(self, stream: Reader, header: Header) -> None:
@@ -67,6 +67,7 @@ class ChunkReader:
         self._buffer = bytearray()
         self._ended = False
         self._position = 0
+        self._read = 0
         self.index: Index | None = None
 
     def __iter__(self) -> Iterator[Chunk | Damage]:
@@ -93,6 +94,8 @@ class ChunkReader:
         if problem or length > self._position:
             lost = max(0, length - self._position)
             yield Damage(self._position, lost, problem or "a chunk is missing")
+        elif self.index and self._have(1):
+            yield Damage(self._position, 0, "data after its end; files are put together by sonant join")
         elif self.index is None:
             yield Damage(self._position, 0, "the file ends without its index: it is cut off or unfinished")
 
@@ -100,6 +103,7 @@ class ChunkReader:
         while len(self._buffer) < size and not self._ended:
             part = self._stream.read(min(size - len(self._buffer), PIECE))
             self._ended = not part
+            self._read += len(part)
             self._buffer += part
         return len(self._buffer) >= size
 
@@ -128,7 +132,8 @@ class ChunkReader:
             return False
         data = bytes(self._buffer[:whole])
         try:
-            self.index = parse_index(data[: -INDEX_TAIL.size], data[-INDEX_TAIL.size :])
+            before = self._read - len(self._buffer)
+            self.index = parse_index(data[: -INDEX_TAIL.size], data[-INDEX_TAIL.size :], before)
         except FormatError:
             del self._buffer[: whole - 1]  # no other index begins in it: trying each takes their square
             return False
@@ -154,7 +159,8 @@ def decoded(
     A chunk that matches its checksum but makes no sense becomes a `Damage`.
 
     Raises:
-        FormatError: if a chunk needs a language model and there is none, or is of another codec.
+        FormatError: if a chunk needs a language model and there is none, or has more codebooks than
+            the codec.
     """
     while batch := list(islice(chunks, lanes)):
         yield from _decode_batch(batch, config, lm)

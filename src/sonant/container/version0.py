@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sonant.codes import Codes
+from sonant.codes import Codes, join
 from sonant.config import CodecConfig
 from sonant.container.streams import Reader, Writer, read_exactly
 from sonant.entropy.arithmetic import ArithmeticDecoder, ArithmeticEncoder, Cumulative
@@ -134,8 +134,9 @@ def _encode_segment(values: NDArray[np.int16], lm: StepModel) -> bytes:
 def read_blocks(
     stream: Reader, header: Header, config: CodecConfig, lm: StepModel | None = None
 ) -> Iterator[Codes]:
-    """What follows the header, in blocks of up to `BLOCK_FRAMES` frames of one segment.
+    """What follows the header: of a model without segments in blocks of up to `BLOCK_FRAMES` frames.
 
+    With segments, every complete one is a block, and those at the end that are not are one together.
     The `length` of a block is what it adds to the recording (see `Codes`).
 
     Raises:
@@ -146,6 +147,7 @@ def read_blocks(
         raise FormatError("the file needs the language model of its codec")
     if header.lm and lm is not None and lm.n_q < header.n_q:
         raise FormatError(f"the file has {header.n_q} codebooks, but its language model has {lm.n_q}")
+    waiting: list[Codes] = []
     for start, samples in _segments(header, config):
         adds = min(config.segment_stride or samples, header.length - start)
         scale = None
@@ -162,7 +164,10 @@ def read_blocks(
         for values in blocks:
             length = min(values.shape[1] * config.hop_length, adds - done)
             done += length
-            yield Codes(values, length, scale)
+            waiting.append(Codes(values, length, scale))
+            if config.segment_length in (None, samples) or start + done == header.length:
+                yield join(waiting)
+                waiting = []
 
 
 def _segments(header: Header, config: CodecConfig) -> Iterator[tuple[int, int]]:
@@ -175,11 +180,12 @@ def _segments(header: Header, config: CodecConfig) -> Iterator[tuple[int, int]]:
 
 
 def _block_frames(config: CodecConfig, samples: int) -> Iterator[int]:
-    """Frames of each block of a segment; all but the last fill whole bytes."""
+    """Frames of each block, of a segment all; all but the last fill whole bytes."""
     left = config.frames_for(samples)
+    size = BLOCK_FRAMES if config.segment_length is None else left
     while left:
-        yield min(BLOCK_FRAMES, left)
-        left -= min(BLOCK_FRAMES, left)
+        yield min(size, left)
+        left -= min(size, left)
 
 
 def _packed(

@@ -40,7 +40,7 @@ class FileWriter:
             nearest entries.
 
     Raises:
-        ConfigError: if `chunk_seconds` is infinite or no number.
+        ConfigError: unless `chunk_seconds` is above 0 and finite.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class FileWriter:
         search: RateDistortionSearch | None = None,
         average: AverageRate | None = None,
     ) -> None:
-        if not math.isfinite(chunk_seconds):
+        if not 0 < chunk_seconds < math.inf:
             raise ConfigError(f"a chunk lasts some seconds, not {chunk_seconds}")
         self._stream, self._config, self._lm = stream, config, lm
         most = MAX_FRAMES if lm is None else lm.max_frames
@@ -104,13 +104,7 @@ class FileWriter:
     def _parts(self, codes: Codes) -> Iterator[Codes]:
         """What may not be cut: segments, or as many frames as make chunks of the right size."""
         if self._config.segment_stride is not None:
-            done = first = 0
-            for number, (values, _) in enumerate(split_segments(codes, self._config)):
-                stop = first + values.shape[1]
-                adds = min(self._config.segment_stride, codes.length - done)
-                scales = None if codes.scales is None else codes.scales[number : number + 1]
-                yield codes.part(first, stop, adds, scales)
-                done, first = done + adds, stop
+            yield from self._segments(codes, self._config.segment_stride)
             return
         first = 0
         while first < codes.frames:
@@ -120,6 +114,20 @@ class FileWriter:
             hop = self._config.hop_length
             yield codes.part(first, stop, min(stop * hop, codes.length) - first * hop)
             first = stop
+
+    def _segments(self, codes: Codes, stride: int) -> Iterator[Codes]:
+        """Every complete segment, and those at the end that are not as one.
+
+        Alone, the first of these would look like the end of a recording, which overlaps nothing.
+        """
+        frames = samples = segments = stop = 0
+        for number, (values, size) in enumerate(split_segments(codes, self._config), 1):
+            stop += values.shape[1]
+            if size == self._config.segment_length or stop == codes.frames:
+                end = min(number * stride, codes.length)
+                scales = None if codes.scales is None else codes.scales[segments:number]
+                yield codes.part(frames, stop, end - samples, scales)
+                frames, samples, segments = stop, end, number
 
     def _end_chunk(self) -> None:
         codes = join(self._waiting)
