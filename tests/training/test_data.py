@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import pickle
 import sys
 import tarfile
 from collections import Counter
@@ -391,6 +392,18 @@ def test_only_neighbours_that_are_alike_are_joined():
 
     for apart in ([part(0), part(50)], [part(100), part(0)], [part(0), part(110, native=16_000)]):
         assert neighbours_joined(apart, 50) == apart
+
+
+@pytest.mark.parametrize("form", ["opus", "pcm", "index"])
+def test_a_corpus_that_has_been_read_goes_to_other_processes(corpus_folder, tmp_path, form):
+    assert not list(pack_recordings(list_recordings(corpus_folder), tmp_path, RATE, 1, form))
+    corpus = Corpus([tmp_path], RATE, 1)
+    first, again = (
+        read.crop("train-speech", 2400, np.random.default_rng(0))
+        for read in (corpus, pickle.loads(pickle.dumps(corpus)))
+    )
+    assert first.any()
+    np.testing.assert_array_equal(first, again)
 
 
 def test_files_that_were_closed_are_opened_again(tmp_path, monkeypatch):

@@ -689,3 +689,63 @@ def test_listening_that_fails_leaves_the_weights_to_the_checkpoint(tiny_recipe, 
         trainer._listen(Full(), {"music": torch.zeros(1, 4800, 1)})
     for key, value in trainer.network.state_dict().items():
         assert torch.equal(before[key], value), key
+
+
+@pytest.mark.parametrize("balancer", [False, True])
+@pytest.mark.parametrize("judged", [False, True])
+def test_mixed_precision_trains_with_and_without_a_balancer(tiny_recipe, tmp_path, balancer, judged):
+    recipe = tiny_recipe(
+        loss={"balancer": balancer},
+        discriminator={"start_step": 0 if judged else -1, "warmup_steps": 0},
+        run={"precision": "bf16-mixed"},
+    )
+    trainer = Trainer(with_steps(recipe, 2), tmp_path)
+    trainer.run()
+    assert (trainer.step, trainer.finite.skipped) == (2, 0)
+
+
+def test_a_run_that_fails_at_once_leaves_its_checkpoint_as_it_was(tiny_recipe, tmp_path, monkeypatch):
+    recipe = with_steps(tiny_recipe(), 4)
+    Trainer(recipe, tmp_path / "new")
+    trainer = Trainer(recipe, tmp_path)
+    trainer.folder.mkdir(exist_ok=True)
+    trainer.step = 2
+    trainer.save(0.6)
+    before = trainer.checkpoint_path.read_bytes()
+
+    def fail(*_):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(Trainer, "_train_step", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        Trainer(recipe, tmp_path, time_limit=100.0, resume=True).run()
+    assert trainer.checkpoint_path.read_bytes() == before
+    with pytest.raises(RuntimeError, match="out of memory"):
+        Trainer(recipe, tmp_path / "new").run()
+    assert not (tmp_path / "new" / "checkpoint.pt").exists()
+
+
+def test_a_checkpoint_that_cannot_be_written_is_tried_again(tiny_recipe, tmp_path, monkeypatch, capsys):
+    recipe = tiny_recipe(run={"checkpoint_minutes": 0.0})
+    trainer, save, calls = Trainer(with_steps(recipe, 3), tmp_path), Trainer.save, []
+
+    def full_at_first(self, done):
+        calls.append(done)
+        if len(calls) == 1:
+            raise OSError(28, "No space left on device")
+        save(self, done)
+
+    monkeypatch.setattr(Trainer, "save", full_at_first)
+    trainer.run()
+    assert trainer.step == 3
+    assert len(calls) == 4
+    assert "no checkpoint this time (No space left on device)" in capsys.readouterr().err
+
+
+def test_a_resumed_run_has_the_settings_of_its_recipe(tiny_recipe, tmp_path):
+    recipe = tiny_recipe()
+    Trainer(with_steps(recipe, 1), tmp_path).run()
+    other = replace(recipe, optimizer=replace(recipe.optimizer, betas=(0.8, 0.99)))
+    resumed = Trainer(other, tmp_path, resume=True)
+    assert [group["betas"] for group in resumed.optimizers[0].param_groups] == [(0.8, 0.99)]
+    assert resumed.optimizers[0].state

@@ -8,6 +8,7 @@ import pytest
 from sonant.errors import ConfigError
 from sonant.training.loop import Trainer
 from sonant.training.recipe import RANGES, load_recipe, recipe_from_dict, recipe_variants
+from sonant.training.schedule import share_done
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 FILES = sorted(path for path in RECIPES.glob("*.toml") if not path.name.startswith("lm_"))
@@ -240,3 +241,15 @@ def test_a_file_that_is_no_toml_is_a_sentence(tmp_path):
     (tmp_path / "a.toml").write_text("model = [")
     with pytest.raises(ConfigError, match=r"a\.toml"):
         load_recipe(tmp_path / "a.toml")
+
+
+def test_a_recipe_that_is_a_base_of_itself_is_a_sentence(tmp_path):
+    (tmp_path / "a.toml").write_text('base = "b.toml"')
+    (tmp_path / "b.toml").write_text('base = "a.toml"')
+    with pytest.raises(ConfigError, match=r"a\.toml: is a base of itself"):
+        load_recipe(tmp_path / "a.toml")
+
+
+def test_a_run_that_goes_on_without_its_time_limit_does_not_begin_anew():
+    assert share_done(0.02, 10.0, None, 0.9) == 0.9
+    assert share_done(0.95, 10.0, None, 0.9) == 0.95

@@ -88,6 +88,10 @@ class SampleReader:
         self._open: OrderedDict[tuple[str, int], soundfile.SoundFile] = OrderedDict()
         self._flat: dict[str, NDArray[np.int16]] = {}
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """A copy, as in another process, opens files of its own."""
+        return SampleReader, ()
+
     def read(self, recording: Recording, start: int, count: int) -> Samples:
         """Samples `[start, start + count)` of the file as `[T, channels]`, fewer at its end.
 

@@ -81,10 +81,6 @@ class Corpus:
         """Whether there is anything of `<split>-<kind>`."""
         return kind in self._kinds
 
-    def hours(self, kind: str) -> float:
-        """Hours of audio of `<split>-<kind>`."""
-        return sum(recording.seconds for recording in self._kinds.get(kind, [])) / 3600
-
     def recordings(self, kind: str) -> list[Recording]:
         """All of `<split>-<kind>`."""
         return self._kinds.get(kind, [])

@@ -31,6 +31,7 @@ from sonant.training.finite import FiniteSteps
 from sonant.training.lm_recipe import LanguageModelRecipe
 from sonant.training.lm_restore import restored_state
 from sonant.training.memory import keep_freed_memory
+from sonant.training.optimizers import load_moments
 from sonant.training.progress import ProgressLine
 from sonant.training.schedule import learning_rate, share_done, share_to_go_on_from
 from sonant.training.stopping import StopRequest
@@ -107,7 +108,7 @@ def bits_per_code(model: LanguageModel, codes: np.ndarray, n_q: int, frames: int
 
 
 class LanguageModelTrainer:
-    """One run in a folder, which receives `checkpoint.pt` and `lm.pt`.
+    """One run in a folder, which receives `checkpoint.pt`.
 
     Args:
         recipe: what to train and how.
@@ -199,7 +200,7 @@ class LanguageModelTrainer:
         }
 
     def save(self, done: float) -> None:
-        """Write the checkpoint and the model, each atomically; `done` is the share of the run behind it."""
+        """Write the checkpoint atomically; `done` is the share of the run behind it."""
         state = {
             "model": self.model.state_dict(),
             "projections": self.projections.state_dict(),
@@ -208,14 +209,12 @@ class LanguageModelTrainer:
             "seconds": self.seconds,
             "done": done,
         }
-        result = {"config": self.recipe.model.to_json(), "model": untied(self.model)}
-        for path, value in ((self.checkpoint_path, state), (self.folder / "lm.pt", result)):
-            with replacing(path) as temporary:
-                torch.save(value, temporary)
+        with replacing(self.checkpoint_path) as temporary:
+            torch.save(state, temporary)
 
     def _load_checkpoint(self) -> None:
         state = self._start_from(self.checkpoint_path)
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_moments(self.optimizer, state["optimizer"])
         self.step, self.seconds = state["step"], state["seconds"]
         self._done_before = share_to_go_on_from(state["done"])
 

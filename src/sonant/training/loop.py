@@ -32,7 +32,7 @@ from sonant.training.mixing import ATTEMPTS, BatchNumbers, MixedCrops, collate, 
 from sonant.training.monitor import Monitor, validation_examples
 from sonant.training.networks import build_codec, build_discriminators, frames_per_batch
 from sonant.training.objective import Objective
-from sonant.training.optimizers import make_optimizers
+from sonant.training.optimizers import load_moments, make_optimizers
 from sonant.training.progress import ProgressLine, cut_log
 from sonant.training.recipe import Recipe
 from sonant.training.schedule import learning_rate, share_done, share_to_go_on_from
@@ -107,7 +107,7 @@ class Trainer:
         monitor = Monitor(self.folder, self.recipe.model.sample_rate, self.step) if first else None
         examples = validation_examples(self.recipe) if first and self.recipe.run.listen_every else {}
         started = saved = time.monotonic()
-        done = 0.0
+        done, begun_at = self.done_before, self.step
         try:
             for audio, problems in self._batches():
                 self._note(problems)
@@ -125,13 +125,14 @@ class Trainer:
                     if examples and self.step % self.recipe.run.listen_every == 0:
                         progress.record(self.step, self._listen(monitor, examples))
                 if time.monotonic() - saved > 60 * self.recipe.run.checkpoint_minutes:
-                    self.save(done)
+                    self._save_if_possible(done)
                     saved = time.monotonic()
         finally:
-            self.save(done)
             if monitor:
                 monitor.close()
             self._report_problems()
+            if self.step > begun_at:
+                self.save(done)
 
     def _batches(self) -> Any:
         data, fabric = self.recipe.data, self.fabric
@@ -234,6 +235,12 @@ class Trainer:
                 quality |= monitor.listen(self.step, kind, audio, decoded.cpu())
         return quality
 
+    def _save_if_possible(self, done: float) -> None:
+        try:
+            self.save(done)
+        except OSError as error:
+            print(f"no checkpoint this time ({error.strerror or error})", file=sys.stderr, flush=True)
+
     def save(self, done: float) -> None:
         """Write checkpoint, averaged weights and discriminators, each under a temporary name first."""
         if self.fabric.is_global_zero:
@@ -261,7 +268,7 @@ class Trainer:
         self.done_before = share_to_go_on_from(state["done"])
         self.network.load_state_dict(state["network"])
         for optimizer, moments in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(moments)
+            load_moments(optimizer, moments)
         self.average.load_state_dict(state["average"])
         self.objective.load_state_dict(state["objective"])
         set_random_state(state["random"])

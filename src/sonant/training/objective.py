@@ -17,7 +17,7 @@ from sonant.training.balancer import Balancer
 from sonant.training.devices import multiplies_bfloat16
 from sonant.training.fine_structure import FineStructureLoss
 from sonant.training.losses import MelLoss, time_loss
-from sonant.training.optimizers import make_optimizers
+from sonant.training.optimizers import load_moments, make_optimizers
 from sonant.training.periodicity import PeriodicityLoss
 from sonant.training.recipe import Recipe
 from sonant.training.structure import StructureLoss
@@ -94,6 +94,9 @@ class Objective:
             commitment: the quantiser's own loss.
             draw: decides whether the discriminators learn.
         """
+        network_output, balanced = decoded, self.recipe.loss.balancer
+        if balanced:
+            decoded = network_output.detach().requires_grad_()
         losses = {"time": time_loss(audio, decoded), "mel": self.mel_loss(audio, decoded)}
         if self.auditory_loss is not None:
             losses |= self.auditory_loss(audio, decoded)._asdict()
@@ -111,7 +114,12 @@ class Objective:
                     learning = optimizers
         values |= {name: loss.item() for name, loss in losses.items()}
         values["commitment"] = commitment.item()
-        self._backward(losses, self.recipe.loss.commitment * commitment, decoded)
+        outside = self.recipe.loss.commitment * commitment
+        if balanced:
+            gradient = self.balancer.gradient(losses, decoded)
+            self.fabric.backward((network_output * gradient).sum() + outside)
+        else:
+            self.fabric.backward(sum(self.weights[name] * loss for name, loss in losses.items()) + outside)
         for optimizer in learning:
             optimizer.step()
         return values
@@ -160,15 +168,6 @@ class Objective:
             return torch.autocast(device.type, torch.bfloat16)
         return self.fabric.autocast()
 
-    def _backward(self, losses: Losses, outside: Tensor, decoded: Tensor) -> None:
-        if self.recipe.loss.balancer:
-            gradient = self.balancer.gradient(losses, decoded)
-            tensors = [decoded] + ([outside] if outside.requires_grad else [])
-            torch.autograd.backward(tensors, [gradient, None][: len(tensors)])
-        else:
-            total = sum(self.weights[name] * loss for name, loss in losses.items()) + outside
-            self.fabric.backward(total)
-
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         return {
@@ -187,6 +186,4 @@ class Objective:
                 weights, moments = state["discriminators"][key]
                 network.load_state_dict(weights)
                 for optimizer, moment in zip(optimizers, moments, strict=True):
-                    optimizer.load_state_dict(moment)
-                    for group in optimizer.param_groups:
-                        group["lr"] = self.recipe.discriminator.learning_rate
+                    load_moments(optimizer, moment)

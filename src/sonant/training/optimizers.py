@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -27,6 +29,16 @@ def make_optimizers(
             muon.add_param_group({"params": gates, "blocks": LSTM_GATES})
         optimizers.append(muon)
     return optimizers
+
+
+def load_moments(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Go on from the moments of a checkpoint, with the settings that the optimiser has now."""
+    settings = [
+        {key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups
+    ]
+    optimizer.load_state_dict(state)
+    for group, now in zip(optimizer.param_groups, settings, strict=True):
+        group.update(now)
 
 
 def _is_matrix(name: str, parameter: nn.Parameter) -> bool:

@@ -399,8 +399,10 @@ def _merged(base: Values, changes: Values) -> Values:
     return result
 
 
-def _resolved(name: str) -> Values:
+def _resolved(name: str, changed_by: tuple[str, ...] = ()) -> Values:
     """The values of `FILE.toml` or `FILE.toml:VARIANT`, over those of the base."""
+    if name in changed_by:
+        raise ConfigError(f"{name}: is a base of itself")
     stem, _, variant = name.partition(".toml:")
     path = Path(f"{stem}.toml" if variant else name)
     values = read_toml(path)
@@ -411,7 +413,9 @@ def _resolved(name: str) -> Values:
         raise ConfigError(f"{path}: {asked}; it has {known}, to be named as RECIPE:VARIANT")
     values = _merged(values, variants.get(variant, {}))
     base = values.pop("base", None)
-    return values if base is None else _merged(_resolved(str(path.parent / base)), values)
+    if base is None:
+        return values
+    return _merged(_resolved(str(path.parent / base), (*changed_by, name)), values)
 
 
 def recipe_variants(path: Path) -> list[str]:

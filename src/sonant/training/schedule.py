@@ -14,7 +14,7 @@ def share_done(steps: float, elapsed: float, time_limit: float | None, before: f
         before: share that was over when it went on.
     """
     if not time_limit:
-        return steps
+        return max(steps, before)
     return max(steps, before + (1 - before) * elapsed / time_limit)
 
 

@@ -69,7 +69,7 @@ def tokenise(
 
     with ThreadPoolExecutor(threads) as pool:
         for kind, amount in hours.items():
-            left = max(1, round(amount * 3600 / seconds))
+            left = max(1, round(amount * 3600 / seconds)) if amount else 0
             while left:
                 crops = [corpus.crop(kind, length, random) for _ in range(min(left, AHEAD))]
                 left -= len(crops)
