@@ -47,7 +47,7 @@ def main() -> None:
         before, after = np.array(pairs).T
         change = after - before
         worst = METRICS[name].better * (METRICS[name].better * change).min()
-        spread = change.std() / np.sqrt(len(change))
+        spread = change.std(ddof=1) / np.sqrt(len(change))
         print(
             f"| {bitrate:g} | {name} | {before.mean():.3f} | {after.mean():.3f} |"
             f" {change.mean():+.4f} ± {spread:.4f} | {worst:+.3f} | {np.mean(equal[bitrate]):.3f} |"

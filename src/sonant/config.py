@@ -206,7 +206,7 @@ class CodecConfig(JsonConfig):
             bitrate = self.default_bitrate
         if bitrate not in self.bandwidths:
             offered = ", ".join(f"{b:g}" for b in self.bandwidths)
-            raise ConfigError(f"{self.name} has no {bitrate} kbps; choose one of {offered}")
+            raise ConfigError(f"{self.name} has no {bitrate:g} kbps; choose one of {offered}")
         return bitrate
 
     def check_bitrate(self, bitrate: float | None) -> int:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """Text out of a file as a terminal may have it: what could move its cursor is written as escapes."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
 class SonantError(Exception):
     """Base of all errors a user can cause; its text says what is wrong and what to do."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from sonant.audio import (
+    AUDIO_ENDINGS,
     Audio,
     WavPipeSource,
     check_ending,
@@ -87,6 +88,8 @@ def compress(
         raise ConfigError("a version 0 file has no tags")
     if version == 0 and abr is not None:
         raise ConfigError("a version 0 file has no average bitrate; give a bitrate")
+    if Path(target).suffix.lower() in AUDIO_ENDINGS:
+        raise ConfigError(f"{target}: is the name of audio; what is written is .ecdc")
     if abr is not None and bitrate is not None:
         raise ConfigError("give a bitrate or an average bitrate, not both")
     if lm and version == 1 and network is None:

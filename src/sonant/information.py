@@ -92,7 +92,9 @@ def _version1(header: version1.Header, stream: Rewindable, counted: _Counted, me
         samples, frames = item.start + item.samples, frames + item.frames
         codes, payload = codes + item.frames * item.n_q, payload + len(item.payload)
         codebooks.add(item.n_q)
-    size, seconds = counted.size, samples / header.sample_rate
+    size, heard = counted.size, samples / header.sample_rate
+    samples = max(samples, reader.index.length) if reader.index else samples
+    seconds = samples / header.sample_rate
     values: Facts = {
         "version": 1,
         "model": header.model,
@@ -110,8 +112,8 @@ def _version1(header: version1.Header, stream: Rewindable, counted: _Counted, me
         "payload_bytes": payload,
         "index": reader.index is not None,
     }
-    if (config := _config(header.model)) and seconds:
-        values["nominal_kbps"] = round(codes * config.bits_per_code / 1000 / seconds, 3)
+    if (config := _config(header.model)) and heard:
+        values["nominal_kbps"] = round(codes * config.bits_per_code / 1000 / heard, 3)
     if header.source_rate:
         values["original_sample_rate"] = header.source_rate
     return (

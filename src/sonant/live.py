@@ -82,8 +82,15 @@ class JitterBuffer:
         self._aside: Packet | None = None
         self.late = 0
 
-    def put(self, packet: Packet) -> Iterator[Codes | int]:
+    def put(self, packet: Packet) -> list[Codes | int]:
         """Take a packet; give what can be played now: codes, or a number of frames that are lost."""
+        return list(self._put(packet))
+
+    def finish(self) -> list[Codes | int]:
+        """Everything that is left."""
+        return list(self._ready(0))
+
+    def _put(self, packet: Packet) -> Iterator[Codes | int]:
         if not self._begun:
             self._begin(packet.first)
         elif not self._near(packet.first, self._next):
@@ -92,10 +99,6 @@ class JitterBuffer:
         self._aside = None
         self._keep(packet)
         yield from self._ready(self._depth)
-
-    def finish(self) -> Iterator[Codes | int]:
-        """Everything that is left."""
-        yield from self._ready(0)
 
     def _put_far(self, packet: Packet) -> Iterator[Codes | int]:
         before, self._aside = self._aside, packet

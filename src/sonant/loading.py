@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sonant.codec import Codec
 from sonant.engine.backend import Backend, Device, Precision
-from sonant.errors import WeightsError
+from sonant.errors import WeightsError, printable
 from sonant.models.registry import is_known, load_model
 
 DEFAULT_MODEL = "24khz"
@@ -56,5 +56,5 @@ def load_named(
         WeightsError: if it is neither a bundled nor an official model.
     """
     if not is_known(str(model)):
-        raise WeightsError(f"was made with {model}, which has to be given with -m")
+        raise WeightsError(f"was made with {printable(str(model))}, which has to be given with -m")
     return load(model, threads=threads, precision=precision, device=device)

@@ -133,6 +133,7 @@ def test_info_and_models(speech_file: Path, tmp_path: Path) -> None:
         (["info", "{speech}"], "is not .ecdc"),
         (["encode", "{speech}", "{speech}", "-"], "several inputs cannot go into one output"),
         (["encode", "{speech}", "{speech}", "-o", "{speech}/x"], "x: the folder cannot be made"),
+        (["encode", "{speech}", "-o", "{tmp}/a.mp3"], "a.mp3: is the name of audio"),
         (["encode", "{speech}", "--chunk", "inf", "-o", "{tmp}/a.ecdc"], "a chunk lasts some seconds"),
         (["encode", "{speech}", "-m", "a b/c", "-o", "{tmp}/a.ecdc"], "a b/c: no such model on the hub"),
         (["evaluate", "{speech}", "--json", "{tmp}/no/a.json"], "a.json: cannot be written"),

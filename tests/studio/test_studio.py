@@ -220,9 +220,53 @@ def test_pages_of_other_servers_hand_in_nothing(base: str, origin: str | None, s
         assert error.code == status
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("evil.example", 403), ("evil.example:80", 403), ("localhost:9", 200), ("[::1]:9", 200)],
+)
+def test_names_of_other_sites_are_not_answered(base: str, host: str, status: int) -> None:
+    request = urllib.request.Request(f"{base}/models", headers={"Host": host})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert answer.status == status
+    except urllib.error.HTTPError as error:
+        assert error.code == status
+
+
+def test_an_error_of_the_server_is_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: Desk) -> None:
+        raise ZeroDivisionError("of ours")
+
+    monkeypatch.setattr(Desk, "models", fail)
+    with served(Desk(tmp_path, [], 2.0)) as base:
+        status, answer = call(base, "/models")
+    assert (status, b"went wrong" in answer) == (500, True)
+    assert "of ours" in capfd.readouterr().err
+
+
+def test_damaged_files_and_version_0_of_the_page_s_own_model(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.safetensors"
+    bundled = sonant.load("24khz")
+    save_weights(mine, bundled.weights, replace(bundled.config, name="mine"))
+    desk = Desk(tmp_path / "desk", [str(mine)], 2.0)
+    coded = tmp_path / "a.ecdc"
+    sonant.compress(SPEECH, coded, model=mine, version=0)
+    take = desk.hand_in("a.ecdc", coded.read_bytes())
+    assert take.seconds == 2.0 and take.coded is not None and take.coded["actual_kbps"] > 1
+
+    sonant.compress(SPEECH, coded, model=mine, overwrite=True)
+    data = bytearray(coded.read_bytes())
+    data[len(data) // 2] ^= 255
+    take = desk.hand_in("a.ecdc", bytes(data))
+    assert take.seconds == 2.0 and take.coded is not None and "checksum" in take.coded["damage"][0]
+    assert desk.version(take, str(mine), 6.0).bytes > 100
+
+
 def test_what_is_not_read_is_no_request(base: str) -> None:
-    hidden = b"GET /models HTTP/1.1\r\nHost: x\r\n\r\n"
-    head = f"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: {len(hidden)}\r\n\r\n".encode()
+    hidden = b"GET /models HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    head = f"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(hidden)}\r\n\r\n".encode()
     with connection(base) as raw:
         raw.sendall(head + hidden)
         answer = everything(raw)
@@ -233,7 +277,7 @@ def test_a_recording_that_is_cut_off_is_none(tmp_path: Path, capfd: pytest.Captu
     """And the terminal is not told of browsers that go away."""
     with served(Desk(tmp_path, [], 2.0)) as base:
         data = SPEECH.read_bytes()
-        head = f"POST /takes?name=a.flac HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
+        head = f"POST /takes?name=a.flac HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n\r\n"
         with connection(base) as raw:
             raw.sendall(head.encode() + data[:-1000])
             raw.shutdown(socket.SHUT_WR)

@@ -66,8 +66,10 @@ def evaluate(
         metric_keys,
         root_of,
     )
+    from sonant.evaluation.extra import require
     from sonant.evaluation.report.markdown import quick_table
 
+    require("scipy", *(() if output is None else ("matplotlib",)))
     chosen = evaluation_set(audio, sample_rate, noise, seed)
     defaults = STEREO_CODECS if chosen.channels == 2 else FULL_CODECS
     request = Request(

@@ -14,6 +14,7 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Say what an .ecdc file holds."""
+    from sonant.errors import printable
     from sonant.information import describe
 
     values = describe(file)
@@ -22,4 +23,4 @@ def info(
         return
     width = max(map(len, values))
     for key, value in values.items():
-        typer.echo(f"{key.replace('_', ' '):<{width}}  {value}")
+        typer.echo(printable(f"{key.replace('_', ' '):<{width}}  {value}"))

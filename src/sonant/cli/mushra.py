@@ -39,9 +39,11 @@ def prepare(
     from sonant.evaluation.cache import default_cache
     from sonant.evaluation.codecs import make_codecs
     from sonant.evaluation.command import codec_sources, evaluation_set, root_of
+    from sonant.evaluation.extra import require
     from sonant.evaluation.mushra.prepare import prepare as prepare_session
     from sonant.evaluation.run import Plan
 
+    require("scipy")
     chosen = evaluation_set(audio, sample_rate, None, seed).first(per_category)
     sources = codec_sources(chosen.channels, model or [], lyra, evs, None)
     made, missing = make_codecs(codecs.split(","), sources)
@@ -73,11 +75,13 @@ def report(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for the report.")] = None,
 ) -> None:
     """Screen the raters as the paper does; write a table, a plot and JSON."""
+    from sonant.evaluation.extra import require
     from sonant.evaluation.mushra.report import summarise, write_mushra_report
     from sonant.evaluation.mushra.results import read_ratings
     from sonant.evaluation.mushra.server import RESULTS
     from sonant.evaluation.mushra.session import read_session
 
+    require("scipy", "matplotlib")
     session = read_session(folder)
     found = summarise(session, read_ratings(results or folder / RESULTS, session))
     write_mushra_report(found, output or folder)

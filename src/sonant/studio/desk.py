@@ -13,6 +13,8 @@ from threading import Lock
 from time import perf_counter
 from typing import Any
 
+import soundfile
+
 from sonant.audio import FileSink, model_blocks, open_source, read_audio
 from sonant.codec import Codec
 from sonant.container.version1 import MAGIC
@@ -158,8 +160,9 @@ class Desk:
 
     def _decode(self, file: Path, original: Path) -> tuple[float, Facts]:
         decompress(file, original, duration=self._seconds, loader=self._named)
-        facts = describe(file)
-        return facts["seconds"], facts
+        kept, facts = soundfile.info(original).duration, describe(file)
+        seconds = max(kept, facts.get("seconds", 0.0))
+        return seconds, {"actual_kbps": facts["bytes"] * 8 / 1000 / seconds, **facts}
 
     def _named(self, model: str | Path) -> Codec:
         """One of the page's models by the name that its files have, or one that any file may name."""

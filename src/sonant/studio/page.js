@@ -90,7 +90,7 @@ async function present({position, from, to, playing} = {}) {
   $('versions').replaceChildren();
   const {coded} = facts;
   const first = row(coded ? 'As decoded' : 'Original', coded
-    ? `${bytes(coded.bytes)}, ${coded.actual_kbps.toFixed(2)} kbit/s, ${coded.model}`
+    ? `${bytes(coded.bytes)}, ${coded.actual_kbps.toFixed(2)} kbit/s, ${coded.model}${coded.damage ? `; damaged: ${coded.damage.join('; ')}` : ''}`
     : `${bytes(bytesUncoded())} as 16-bit samples`);
   const {name, bitrates} = model();
   const rows = bitrates.map((bitrate) => row(`${bitrate} kbit/s`, 'waiting'));
@@ -214,7 +214,7 @@ $('loop').onclick = () => player.whilePaused(() => Object.assign(player, {from: 
 $('record').onclick = record;
 $('model').onchange = () => {
   const {position, from, to, playing} = player ?? {};
-  if (current) present({position, from, to, playing});
+  if (current) present({position, from, to, playing}).catch((error) => say(error.message));
 };
 $('file').onchange = () => {
   const [file] = $('file').files;

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
@@ -19,6 +21,14 @@ KINDS = {
     ".ecdc": "application/octet-stream",
 }
 PAGE_KINDS = (".html", ".css", ".js")
+GONE = (ConnectionError, TimeoutError)
+
+
+def _address(name: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(name)
+    except ValueError:
+        return None
 
 
 class PageServer(ThreadingHTTPServer):
@@ -26,7 +36,7 @@ class PageServer(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say what went wrong, unless it is that the browser went away."""
-        if not isinstance(sys.exc_info()[1], ConnectionError):
+        if not isinstance(sys.exc_info()[1], GONE):
             super().handle_error(request, client_address)
 
 
@@ -38,6 +48,7 @@ class PageHandler(BaseHTTPRequestHandler):
     """
 
     protocol_version = "HTTP/1.1"
+    timeout = 60
     package: ClassVar[str]
 
     def log_message(self, format: str, *arguments: object) -> None:
@@ -45,19 +56,48 @@ class PageHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """A file of the page, or what the page asks for."""
-        self._expect_body()
-        path = urlsplit(self.path).path
-        if not self._send_page(path):
-            self.get(path)
+        self._answer(self._get)
 
     def do_POST(self) -> None:
         """What the page hands in; pages of others may not."""
-        self._expect_body()
+        self._answer(self._post)
+
+    def _get(self, path: str) -> None:
+        if not self._send_page(path):
+            self.get(path)
+
+    def _post(self, path: str) -> None:
         origin = self.headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc != self.headers.get("Host"):
             self.send_problem("this comes from the page of another server", HTTPStatus.FORBIDDEN)
         else:
-            self.post(urlsplit(self.path).path)
+            self.post(path)
+
+    def _answer(self, how: Callable[[str], None]) -> None:
+        self._expect_body()
+        if not self._is_called_as_ours():
+            self.send_problem("this server has another name", HTTPStatus.FORBIDDEN)
+            return
+        try:
+            how(urlsplit(self.path).path)
+        except GONE:
+            raise
+        except Exception:
+            self.close_connection = True
+            self.send_problem(
+                "something went wrong; the server's terminal says what", HTTPStatus.INTERNAL_SERVER_ERROR
+            )
+            raise
+
+    def _is_called_as_ours(self) -> bool:
+        """Whether a server for this machine alone is called by an address or as localhost.
+
+        Another site can give a name of its own the address of this machine (DNS rebinding), and its page
+        would then count as one of this server.
+        """
+        name = urlsplit(f"//{self.headers.get('Host', '')}").hostname or "localhost"
+        here = _address(str(self.connection.getsockname()[0]))
+        return not (here and here.is_loopback) or name == "localhost" or _address(name) is not None
 
     def _expect_body(self) -> None:
         """What is sent with a request and not read would be taken for the next request."""
