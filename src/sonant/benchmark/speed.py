@@ -36,8 +36,8 @@ def real_time_factors(
 ) -> dict[str, float]:
     """× real time of calls that each process `seconds` of audio, in turns after a warm-up.
 
-    The time of the process does not count what else the machine does; but it counts every thread, and no GPU:
-    with those only the clock says how long a call lasts.
+    The time of the process does not count what else the machine does; but it counts every thread, and no
+    GPU: with those only the clock says how long a call lasts.
     """
     clock = time.perf_counter if by_the_clock else time.process_time
     best = dict.fromkeys(calls, float("inf"))
