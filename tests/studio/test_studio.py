@@ -176,7 +176,7 @@ def test_what_is_not_there(base: str) -> None:
         (b"this is no audio" * 9, ""),
         (wav_of(np.zeros(0)), "holds no samples"),
         (wav_of(np.full(2400, np.nan)), "holds NaN"),
-        (wav_of(np.zeros((2400, 16))), "cannot be written"),
+        (wav_of(np.zeros(2400), 700_000), "cannot be written"),
     ],
 )
 def test_what_was_handed_in_does_not_stay(tmp_path: Path, data: bytes, reason: str) -> None:
@@ -185,6 +185,11 @@ def test_what_was_handed_in_does_not_stay(tmp_path: Path, data: bytes, reason: s
     with pytest.raises(AudioError, match=rf"^junk\.wav: .*{reason}"):
         desk.hand_in("junk.wav", data)
     assert [file.name for file in tmp_path.rglob("*")][1:] == ["original.flac"]
+
+
+def test_more_channels_than_flac_has_become_two(tmp_path: Path) -> None:
+    take = Desk(tmp_path, ["24khz"], 2.0).hand_in("many.wav", wav_of(np.full((2400, 16), 0.25)))
+    assert (take.channels, take.seconds) == (2, 0.1)
 
 
 def test_files_of_the_page_s_own_models_are_decoded(tmp_path: Path) -> None:

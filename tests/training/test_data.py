@@ -465,3 +465,13 @@ def test_a_pack_can_be_packed_again(pack, tmp_path, form):
         np.testing.assert_allclose(
             first.read(old, 0, 9000), second.read(new, 0, 9000), rtol=1e-2, atol=2e-4
         )
+
+
+def test_a_passage_goes_on_with_other_recordings(pack):
+    corpus = Corpus([pack], RATE, 1)
+    passage = corpus.passage("train-noise", 10 * RATE, np.random.default_rng(0))
+    assert passage.shape == (10 * RATE, 1)
+    silent = sum(not part.any() for part in np.split(passage, 100))
+    assert silent < 10, "more than what lies between recordings"
+    short = [read("train-speech", 100, np.random.default_rng(3)) for read in (corpus.crop, corpus.passage)]
+    np.testing.assert_array_equal(*short)

@@ -276,6 +276,8 @@ def test_a_run_starts_from_weights(tiny_recipe, tmp_path):
     codebooks = again.network.module.quantizer.codebooks.numpy()
     assert (codebooks == weights["codebooks"]).all()
     again.run()
+    (tmp_path / "weights.safetensors").unlink()
+    assert Trainer(again.recipe, tmp_path / "next", resume=True).step == 3
 
 
 def test_a_run_starts_from_weights_in_the_layout_of_transformers(tiny_recipe, tmp_path):

@@ -25,6 +25,8 @@ from sonant.information import describe
 from sonant.loading import load, load_named
 
 ORIGINAL = "original.flac"
+MOST_CHANNELS = 8
+"""Of FLAC."""
 
 Facts = dict[str, Any]
 
@@ -148,8 +150,9 @@ class Desk:
         with closing(open_source(file)) as source:
             rate = source.sample_rate
             limit = round(self._seconds * rate)
-            with closing(FileSink(original, original, rate, source.channels)) as sink:
-                for block in model_blocks(source, str(file), rate, source.channels):
+            channels = source.channels if source.channels <= MOST_CHANNELS else 2
+            with closing(FileSink(original, original, rate, channels)) as sink:
+                for block in model_blocks(source, str(file), rate, channels):
                     sink.write(block[:, : max(0, limit - done)])
                     done += block.shape[1]
                     if done > limit:

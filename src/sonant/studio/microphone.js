@@ -19,7 +19,8 @@ class Microphone {
       await this.context.audioWorklet.addModule(module);
       this.blocks = [];
       const tap = new AudioWorkletNode(this.context, 'tap', {numberOfOutputs: 0});
-      tap.port.onmessage = ({data}) => this.blocks.push(data);
+      tap.port.onmessage = ({data}) => this.blocks.push(
+        Int16Array.from(data, (v) => Math.round(32767 * Math.max(-1, Math.min(1, v)))));
       this.context.createMediaStreamSource(this.stream).connect(tap);
     } catch (error) {
       await this.close();
@@ -41,14 +42,13 @@ class Microphone {
   }
 }
 
-/* Mono, 16 bits. */
+/* Mono, of blocks of 16-bit samples. */
 function wav(blocks, sampleRate) {
-  const samples = Int16Array.from(
-    blocks.flatMap((block) => Array.from(block, (v) => Math.round(32767 * Math.max(-1, Math.min(1, v))))));
+  const bytes = blocks.reduce((sum, block) => sum + block.byteLength, 0);
   const head = new DataView(new ArrayBuffer(44));
   const text = (at, word) => [...word].forEach((letter, i) => head.setUint8(at + i, letter.charCodeAt(0)));
   text(0, 'RIFF');
-  head.setUint32(4, 36 + samples.byteLength, true);
+  head.setUint32(4, 36 + bytes, true);
   text(8, 'WAVEfmt ');
   head.setUint32(16, 16, true);
   head.setUint16(20, 1, true);
@@ -58,6 +58,6 @@ function wav(blocks, sampleRate) {
   head.setUint16(32, 2, true);
   head.setUint16(34, 16, true);
   text(36, 'data');
-  head.setUint32(40, samples.byteLength, true);
-  return new Blob([head, samples], {type: 'audio/wav'});
+  head.setUint32(40, bytes, true);
+  return new Blob([head, ...blocks], {type: 'audio/wav'});
 }

@@ -16,6 +16,7 @@ from sonant.training.access import SampleReader
 from sonant.training.manifest import Recording, read_manifest
 
 FULL_BAND_RATE = 40_000
+MOST_IN_A_PASSAGE = 1000
 
 Crop = NDArray[np.float32]
 
@@ -92,13 +93,40 @@ class Corpus:
             ConfigError: if there is nothing of that kind.
             AudioError: if the file drawn cannot be read.
         """
+        return self.read(*self._place(kind, length, random, full_band), length)
+
+    def passage(self, kind: str, length: int, random: np.random.Generator) -> Crop:
+        """`[length, channels]` as `crop`, but where a recording ends the next one is drawn.
+
+        Raises:
+            ConfigError, AudioError: as for `crop`.
+        """
+        out, done = np.zeros((length, self.channels), np.float32), 0
+        for _ in range(MOST_IN_A_PASSAGE):
+            audio = self._audio(*self._place(kind, length - done, random), length - done)
+            out[done : done + len(audio)] = audio
+            done += len(audio)
+            if done == length:
+                break
+        return out
+
+    def _place(
+        self, kind: str, length: int, random: np.random.Generator, full_band: bool = False
+    ) -> tuple[Recording, int]:
+        """A recording and where in it a crop begins."""
         recording = self._draw(kind, random, full_band)
-        needed = self._in_file(recording, length)
-        latest = max(0, recording.length - needed)
-        return self.read(recording, int(random.integers(latest + 1)), length)
+        latest = max(0, recording.length - self._in_file(recording, length))
+        return recording, int(random.integers(latest + 1))
 
     def read(self, recording: Recording, start: int, length: int) -> Crop:
-        """`[length, channels]` at the corpus's rate, from sample `start` of a recording on."""
+        """`[length, channels]` at the corpus's rate, from sample `start` of a recording on, and zeros."""
+        out = np.zeros((length, self.channels), np.float32)
+        audio = self._audio(recording, start, length)
+        out[: len(audio)] = audio
+        return out
+
+    def _audio(self, recording: Recording, start: int, length: int) -> Crop:
+        """What there is of that, at its level."""
         count = min(self._in_file(recording, length), recording.length - start)
         samples = self._reader.read(recording, recording.start + start, count)
         if not np.isfinite(samples).all():
@@ -106,9 +134,7 @@ class Corpus:
         audio = with_channels(samples, self.channels)
         if recording.sample_rate != self.sample_rate:
             audio = soxr.resample(audio, recording.sample_rate, self.sample_rate)
-        out = np.zeros((length, self.channels), np.float32)
-        out[: len(audio)] = audio[:length]
-        return out * np.float32(recording.gain)
+        return audio[:length].astype(np.float32, copy=False) * np.float32(recording.gain)
 
     def _in_file(self, recording: Recording, length: int) -> int:
         return -(-length * recording.sample_rate // self.sample_rate)

@@ -66,7 +66,7 @@ class Trainer:
             recipe.data, recipe.model.sample_rate, recipe.model.channels, recipe.run.seed
         )
         resumes = resume and self.checkpoint_path.exists()
-        network = build_codec(recipe)
+        network = build_codec(recipe, resumes)
         if recipe.run.transform_crops and not recipe.start and not resumes:
             fit_transform(network, self.crops, recipe.run.transform_crops, frames_per_batch(recipe))
         rates = recipe.optimizer
@@ -75,7 +75,7 @@ class Trainer:
             network = torch.compile(network)  # type: ignore[assignment]
         self.network, *self.optimizers = self.fabric.setup(network, *optimizers)
         self.average = WeightAverage(self.network, rates.average_decay)
-        self.objective = Objective(recipe, self.fabric, build_discriminators(recipe))
+        self.objective = Objective(recipe, self.fabric, build_discriminators(recipe, resumes))
         self.step, self.finite = 0, FiniteSteps()
         self.done_before = 0.0
         self.problems: dict[str, int] = {}

@@ -48,7 +48,9 @@ class MixedCrops(Dataset[tuple[Tensor, Problems]]):
         """The kinds of `a|b|c` that the corpus has."""
         kinds = [kind for kind in union.split("|") if self.corpus.has(f"train-{kind}")]
         if not kinds:
-            raise ConfigError(f"{', '.join(self.recipe.packs)}: has no train recordings of {union}")
+            raise ConfigError(
+                f"{', '.join(self.recipe.packs)}: has no train recordings of {union}; see data.strategies"
+            )
         return kinds
 
     def __getitem__(self, number: int) -> tuple[Tensor, Problems]:

@@ -29,8 +29,10 @@ def frames_per_batch(recipe: Recipe) -> int:
     return data.batch_size * model.frames_for(int(data.seconds * model.sample_rate))
 
 
-def build_codec(recipe: Recipe) -> CodecNetwork:
+def build_codec(recipe: Recipe, resumes: bool = False) -> CodecNetwork:
     """A codec with fresh weights, or those that the recipe starts from.
+
+    A run that resumes has its own, and what it started from need not be there any more.
 
     Raises:
         WeightsError: if the weights cannot be read or are of another model.
@@ -38,7 +40,7 @@ def build_codec(recipe: Recipe) -> CodecNetwork:
     model = recipe.model
     network = CodecNetwork(model, recipe.beam, recipe.codebook_decay)
     initialise(network)
-    if recipe.start:
+    if recipe.start and not resumes:
         _start_from(network, recipe.start, frames_per_batch(recipe))
     if recipe.quantizer == "diffq":
         replacement: nn.Module = DiffQuantizer(model.dimension, model.bits_per_code)
@@ -72,8 +74,10 @@ def _check_same_model(path: str, found: CodecConfig, wanted: CodecConfig) -> Non
             raise WeightsError(f"{path}: its model has {key} = {value}, that of the recipe {other[key]}")
 
 
-def build_discriminators(recipe: Recipe) -> dict[int, Discriminators]:
+def build_discriminators(recipe: Recipe, resumes: bool = False) -> dict[int, Discriminators]:
     """Discriminators by number of codebooks; the key 0 stands for all, none if the recipe has none.
+
+    They begin as `build_codec` says.
 
     Raises:
         WeightsError: if the weights to start from cannot be read or are of others.
@@ -83,7 +87,7 @@ def build_discriminators(recipe: Recipe) -> dict[int, Discriminators]:
         return {}
     keys = sorted(set(recipe.codebook_choices)) if part.per_bandwidth else [0]
     discriminators = {key: _discriminators(recipe) for key in keys}
-    if part.start:
+    if part.start and not resumes:
         load_discriminators(Path(part.start), discriminators)
     return discriminators
 

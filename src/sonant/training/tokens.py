@@ -71,7 +71,7 @@ def tokenise(
         for kind, amount in hours.items():
             left = max(1, round(amount * 3600 / seconds)) if amount else 0
             while left:
-                crops = [corpus.crop(kind, length, random) for _ in range(min(left, AHEAD))]
+                crops = [corpus.passage(kind, length, random) for _ in range(min(left, AHEAD))]
                 left -= len(crops)
                 for codes in pool.map(code, crops):
                     yield kind, codes

@@ -25,6 +25,7 @@ from sonant.errors import MissingDependencyError
 Samples = NDArray[np.floating]
 
 _RATE = 16_000
+_DNSMOS_SECONDS = 9.01
 _DNSMOS_SAMPLES = 144_160
 _DNSMOS_OVERALL = (-0.06766283, 1.11546468, 0.04602535)
 _PLCMOS_RATERS = 15
@@ -53,11 +54,15 @@ def _speech(audio: Samples, sample_rate: int) -> NDArray[np.float32]:
 
 
 def dnsmos(reference: Samples, degraded: Samples, sample_rate: int) -> float:
-    """Overall quality of DNSMOS P.835 (Reddy et al. 2022): windows of 9.01 s, short clips repeated."""
+    """Overall quality of DNSMOS P.835 (Reddy et al. 2022), as its `dnsmos_local.py` takes its windows.
+
+    They last 9.01 s and begin at whole seconds; clips that are shorter are doubled until they are not.
+    """
     session = _session("dnsmos_models/sig_bak_ovr.onnx")
     audio = _speech(degraded, sample_rate)
-    audio = np.tile(audio, -(-_DNSMOS_SAMPLES // len(audio))) if len(audio) < _DNSMOS_SAMPLES else audio
-    starts = range(0, len(audio) - _DNSMOS_SAMPLES + 1, _RATE)
+    while len(audio) < _DNSMOS_SAMPLES:
+        audio = np.concatenate([audio, audio])
+    starts = range(0, (int(len(audio) // _RATE - _DNSMOS_SECONDS) + 1) * _RATE, _RATE)
     windows = np.stack([audio[start : start + _DNSMOS_SAMPLES] for start in starts])
     overall = session.run(None, {"input_1": windows})[0][:, 2]
     return float(np.polyval(_DNSMOS_OVERALL, overall).mean())
