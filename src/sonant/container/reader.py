@@ -59,7 +59,7 @@ class ChunkReader:
     """The chunks of a stream, in order, and what is wrong with it.
 
     After damage it goes on at the next chunk that matches its checksum. Memory stays below two chunks, or
-    some times the index.
+    a few times the index.
     """
 
     def __init__(self, stream: Reader, header: Header) -> None:
