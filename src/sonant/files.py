@@ -88,8 +88,6 @@ def compress(
         raise ConfigError("a version 0 file has no tags")
     if version == 0 and abr is not None:
         raise ConfigError("a version 0 file has no average bitrate; give a bitrate")
-    if Path(target).suffix.lower() in AUDIO_ENDINGS:
-        raise ConfigError(f"{target}: is the name of audio; what is written is .ecdc")
     if abr is not None and bitrate is not None:
         raise ConfigError("give a bitrate or an average bitrate, not both")
     if lm and version == 1 and network is None:
@@ -97,6 +95,8 @@ def compress(
     choice = code_choice(codec, network, bitrate, abr, rdo, beam)
     stream = choice.encoder(codec)
     check_target(source, target, overwrite)
+    if Path(target).suffix.lower() in AUDIO_ENDINGS:
+        raise ConfigError(f"{target}: is the name of audio; what is written is .ecdc")
     audio = WavPipeSource(sys.stdin.buffer) if str(source) == PIPE else open_source(Path(source))
     with binary_output(target) as file:
         if version == 0:
