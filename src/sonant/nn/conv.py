@@ -1,8 +1,9 @@
-"""Convolutions over time as matrix products, channels last, with their state as a value.
+"""Convolutions over time, channels last, with their state as a value.
 
 Every convolution of SEANet has either stride 1 or kernel = 2 · stride. Both are sums of plain
 matrix products over shifted views of the input, which on a CPU run several times faster than
-the general convolution and share their form with the inference engine.
+the general convolution and share their form with the inference engine. GPUs take the general one
+(`sonant.nn.general`) wherever there are channels enough for it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sonant.config import Norm, PadMode
+from sonant.nn.general import convolved, convolved_transposed
 from sonant.nn.group_norm import TimeGroupNorm
 from sonant.nn.shifted import pad_zeros, shifted_products
 
 NARROW = 16
+FEW_ON_GPU = 8
+
+
+def _general_is_faster(x: Tensor, channels: int) -> bool:
+    return x.device.type != "cpu" and channels >= FEW_ON_GPU
 
 
 def pad_time(x: Tensor, left: int, right: int, mode: PadMode) -> Tensor:
@@ -116,11 +123,13 @@ class Conv1d(_Convolution):
 
     def _valid(self, x: Tensor) -> Tensor:
         """Without padding. Few channels go over blocks, where a longer kernel leaves fewer zeros."""
+        few = min(self.in_channels, self.out_channels)
+        if self.kernel_size > 1 and _general_is_faster(x, few):
+            return convolved(x, self.folded_weight(), self.bias, self.stride, self.dilation)
         taps = self.folded_weight().permute(2, 1, 0)
         if self.stride > 1:
             blocks = x.reshape(x.shape[0], -1, self.stride * self.in_channels)
             return shifted_products(blocks, taps.reshape(2, blocks.shape[2], -1), self.bias)
-        few = min(self.in_channels, self.out_channels)
         if self.dilation == 1 and few < NARROW * min(2, self.kernel_size):
             return self._in_blocks(x, taps, max(self.padding_total, NARROW // few))
         return shifted_products(x, taps, self.bias, self.dilation)
@@ -172,6 +181,9 @@ class ConvTranspose1d(_Convolution):
 
     def _overlapped(self, x: Tensor) -> Tensor:
         """Second half of every frame's output plus first half of the next one's."""
+        if _general_is_faster(x, min(self.in_channels, self.out_channels)):
+            y = convolved_transposed(x, self.folded_weight(), self.bias, self.stride)
+            return y[:, self.stride : -self.stride]
         taps = self.folded_weight().unflatten(2, (2, self.stride)).permute(2, 0, 3, 1).flatten(2).flip(0)
         y = shifted_products(x, taps, self.bias.repeat(self.stride))
         return y.reshape(x.shape[0], -1, self.out_channels)

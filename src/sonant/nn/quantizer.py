@@ -75,7 +75,14 @@ def k_means(vectors: Tensor, bins: int, iterations: int = 50) -> tuple[Tensor, T
 
 
 def cluster_statistics(vectors: Tensor, codes: Tensor, bins: int) -> tuple[Tensor, Tensor]:
-    """Sum `[bins, D]` and number `[bins]` of the vectors that chose each entry."""
+    """Sum `[bins, D]` and number `[bins]` of the vectors that chose each entry.
+
+    The same on all ranks to the bit: GPUs sum by a matrix product, as their additions in place come in an
+    order of their own every time.
+    """
+    if vectors.device.type != "cpu":
+        chosen = vectors.new_zeros(len(codes), bins).scatter_(1, codes[:, None], 1)
+        return chosen.t() @ vectors, chosen.sum(0)
     sums = vectors.new_zeros(bins, vectors.shape[1]).index_add_(0, codes, vectors)
     return sums, torch.bincount(codes, minlength=bins).to(vectors.dtype)
 

@@ -61,17 +61,23 @@ class Muon(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
+            alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._move(parameter, parameter.grad, group)
+                    matrices = self._ahead(parameter, parameter.grad, group)
+                    alike.setdefault(matrices.shape, []).append((parameter, matrices))
+            for shape, members in alike.items():
+                size = RMS_OF_ADAM * math.sqrt(max(shape[1:]))
+                directions = orthogonalised(torch.stack([matrices for _, matrices in members]))
+                for (parameter, _), direction in zip(members, directions, strict=True):
+                    parameter.add_(direction.view_as(parameter), alpha=-group["lr"] * size)
         return loss
 
-    def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _ahead(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
+        """The gradient as Nesterov's momentum sees it, as matrices `[blocks, M, N]`."""
         state = self.state[parameter]
         if "average" not in state:
             state["average"] = torch.zeros_like(parameter)
         average = state["average"].lerp_(gradient, 1 - group["momentum"])
         ahead = gradient.lerp(average, group["momentum"])
-        matrices = ahead.reshape(group["blocks"], len(parameter) // group["blocks"], -1)
-        size = RMS_OF_ADAM * math.sqrt(max(matrices.shape[1:]))
-        parameter.add_(orthogonalised(matrices).view_as(parameter), alpha=-group["lr"] * size)
+        return ahead.reshape(group["blocks"], len(parameter) // group["blocks"], -1)

@@ -112,8 +112,6 @@ class Objective:
                 network, optimizers = judge
                 if self._judge(network, audio, decoded, learn, heard, losses, values):
                     learning = optimizers
-        values |= {name: loss.item() for name, loss in losses.items()}
-        values["commitment"] = commitment.item()
         outside = self.recipe.loss.commitment * commitment
         if balanced:
             gradient = self.balancer.gradient(losses, decoded)
@@ -122,7 +120,8 @@ class Objective:
             self.fabric.backward(sum(self.weights[name] * loss for name, loss in losses.items()) + outside)
         for optimizer in learning:
             optimizer.step()
-        return values
+        named = losses | {"commitment": commitment}
+        return values | dict(zip(named, torch.stack([*named.values()]).tolist(), strict=True))
 
     def _judge(
         self,
