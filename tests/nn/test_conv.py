@@ -6,7 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from sonant.config import CodecConfig
+from sonant.nn import conv
+from sonant.nn.codec import CodecNetwork
 from sonant.nn.conv import Conv1d, ConvTranspose1d, pad_time
+from sonant.nn.initialization import initialise
 
 SHAPES = [
     (1, 16, 7, 1, 1),
@@ -24,6 +28,13 @@ SHAPES = [
 ]
 
 
+@pytest.fixture(params=["products", "general"])
+def form(request, monkeypatch):
+    """The convolutions of CPUs, and those of GPUs."""
+    if request.param == "general":
+        monkeypatch.setattr(conv, "_general_is_faster", lambda x, channels: True)
+
+
 def filled(layer):
     layer.set_weight(torch.randn_like(layer.folded_weight()) * 0.1)
     torch.nn.init.normal_(layer.bias)
@@ -33,7 +44,7 @@ def filled(layer):
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("pad_mode", ["constant", "reflect"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_convolution_equals_torch(shape, pad_mode, causal):
+def test_convolution_equals_torch(form, shape, pad_mode, causal):
     torch.manual_seed(0)
     c_in, c_out, kernel, stride, dilation = shape
     layer = filled(Conv1d(c_in, c_out, kernel, stride, dilation, causal=causal, pad_mode=pad_mode))
@@ -48,7 +59,7 @@ def test_convolution_equals_torch(shape, pad_mode, causal):
 @pytest.mark.parametrize("norm", ["none", "weight_norm"])
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("stride", [2, 5])
-def test_transposed_convolution_equals_torch(stride, causal, norm):
+def test_transposed_convolution_equals_torch(form, stride, causal, norm):
     torch.manual_seed(0)
     layer = filled(ConvTranspose1d(12, 6, stride, causal=causal, norm=norm))
     x = torch.randn(2, 17, 12)
@@ -103,3 +114,47 @@ def test_steps_equal_the_whole_however_it_is_cut(shape, cuts):
         y, state = layer.step(block, state)
         parts.append(y)
     torch.testing.assert_close(torch.cat(parts, 1), layer(torch.cat(blocks, 1)), rtol=1e-5, atol=1e-5)
+
+
+def _output_and_gradients(network, audio, device):
+    network, audio = network.to(device), audio.to(device)
+    network.zero_grad()
+    network.quantizer.eval()
+    decoded, quantized = network(audio, 4)
+    (decoded.square().sum() + quantized.commitment).backward()
+    gradients = {n: p.grad.cpu() for n, p in network.named_parameters() if p.grad is not None}
+    return decoded.detach().cpu(), gradients
+
+
+def _small_network():
+    torch.manual_seed(0)
+    network = CodecNetwork(
+        CodecConfig("small", 24_000, n_filters=8, dimension=16, n_q=4, bins=64, bandwidths=(1.8,))
+    )
+    initialise(network)
+    network.quantizer.adopt_codebooks(torch.randn(4, 64, 16) * 0.1, 300)
+    return network, torch.randn(2, 3200, 1) * 0.1
+
+
+def test_a_network_learns_the_same_by_general_convolutions(monkeypatch):
+    network, audio = _small_network()
+    expected, expected_gradients = _output_and_gradients(network, audio, "cpu")
+    monkeypatch.setattr(conv, "_general_is_faster", lambda x, channels: channels >= conv.FEW_ON_GPU)
+    decoded, gradients = _output_and_gradients(network, audio, "cpu")
+    torch.testing.assert_close(decoded, expected, rtol=1e-4, atol=1e-6)
+    assert gradients.keys() == expected_gradients.keys()
+    for name, gradient in gradients.items():
+        error = (gradient - expected_gradients[name]).norm()
+        assert error <= 1e-4 * expected_gradients[name].norm() + 1e-7, name
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_network_learns_the_same_on_a_gpu():
+    network, audio = _small_network()
+    expected, expected_gradients = _output_and_gradients(network, audio, "cpu")
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        decoded, gradients = _output_and_gradients(network, audio, "cuda")
+    torch.testing.assert_close(decoded, expected, rtol=1e-3, atol=1e-5)
+    for name, gradient in gradients.items():
+        error = (gradient - expected_gradients[name]).norm()
+        assert error <= 1e-3 * expected_gradients[name].norm() + 1e-7, name

@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from sonant.nn.quantizer import ResidualVectorQuantizer, cluster_statistics, k_means, nearest
+from sonant.nn.quantizer import (
+    ResidualVectorQuantizer,
+    cluster_statistics,
+    k_means,
+    nearest,
+    statistics_by_product,
+)
 from sonant.nn.soft_quantizers import DiffQuantizer, GumbelQuantizer, bandwidth_penalty
 
 
@@ -207,6 +213,15 @@ def test_gumbel_softmax_learns_codes_that_say_something():
 def test_the_penalty_ends_at_the_target():
     assert bandwidth_penalty(torch.tensor(30.0), 20) == 1.5
     assert bandwidth_penalty(torch.tensor(20.0), 20) == 0
+
+
+def test_sums_by_a_product_are_sums_in_place():
+    torch.manual_seed(0)
+    vectors, codes = torch.randn(500, 8), torch.randint(40, (500,))
+    sums, counts = cluster_statistics(vectors, codes, 64)
+    product_sums, product_counts = statistics_by_product(vectors, codes, 64)
+    torch.testing.assert_close(product_sums, sums)
+    assert torch.equal(product_counts, counts)
 
 
 def test_a_step_of_the_moving_averages_by_hand():

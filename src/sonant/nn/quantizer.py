@@ -75,16 +75,17 @@ def k_means(vectors: Tensor, bins: int, iterations: int = 50) -> tuple[Tensor, T
 
 
 def cluster_statistics(vectors: Tensor, codes: Tensor, bins: int) -> tuple[Tensor, Tensor]:
-    """Sum `[bins, D]` and number `[bins]` of the vectors that chose each entry.
-
-    The same on all ranks to the bit: GPUs sum by a matrix product, as their additions in place come in an
-    order of their own every time.
-    """
+    """Sum `[bins, D]` and number `[bins]` of the vectors that chose each entry, alike on all ranks."""
     if vectors.device.type != "cpu":
-        chosen = vectors.new_zeros(len(codes), bins).scatter_(1, codes[:, None], 1)
-        return chosen.t() @ vectors, chosen.sum(0)
+        return statistics_by_product(vectors, codes, bins)
     sums = vectors.new_zeros(bins, vectors.shape[1]).index_add_(0, codes, vectors)
     return sums, torch.bincount(codes, minlength=bins).to(vectors.dtype)
+
+
+def statistics_by_product(vectors: Tensor, codes: Tensor, bins: int) -> tuple[Tensor, Tensor]:
+    """As `cluster_statistics`, for GPUs: in-place sums there come in an order of their own every time."""
+    chosen = vectors.new_zeros(len(codes), bins).scatter_(1, codes[:, None], 1)
+    return chosen.t() @ vectors, chosen.sum(0)
 
 
 class ResidualVectorQuantizer(nn.Module):
@@ -208,26 +209,33 @@ class ResidualVectorQuantizer(nn.Module):
             codes: `[N, stages]`, which these codebooks gave.
         """
         residual, codes = all_gather_rows(vectors), all_gather_rows(codes)
-        replacements = torch.randint(len(codes), (codes.shape[1], self.bins), device=codes.device)
-        broadcast_first(replacements)
-        for stage, (chosen, rows) in enumerate(zip(codes.unbind(1), replacements, strict=True)):
-            rest = residual - self.codebooks[stage][chosen]
-            self._learn_stage(stage, residual, chosen, residual[rows])
-            residual = rest
+        stages = codes.shape[1]
+        rows = torch.randint(len(codes), (stages, self.bins), device=codes.device)
+        broadcast_first(rows)
+        statistics, replacements = [], []
+        for codebook, chosen, drawn in zip(self.codebooks, codes.unbind(1), rows, strict=False):
+            statistics.append(cluster_statistics(residual, chosen, self.bins))
+            replacements.append(residual[drawn])
+            residual = residual - codebook[chosen]
+        sums, counts = map(torch.stack, zip(*statistics, strict=True))
+        self._move(sums, counts, torch.stack(replacements))
 
-    def _learn_stage(self, stage: int, residual: Tensor, codes: Tensor, replacements: Tensor) -> None:
-        """Move one codebook; vectors that are not finite leave it as it was."""
-        sums, counts = cluster_statistics(residual, codes, self.bins)
-        usage = self.usage[stage].lerp(counts, 1 - self.decay)
-        average = self.sums[stage].lerp(sums, 1 - self.decay)
-        total = usage.sum()
+    def _move(self, sums: Tensor, counts: Tensor, replacements: Tensor) -> None:
+        """Move the first codebooks by sums `[k, bins, D]` and counts `[k, bins]` of what chose entries.
+
+        Vectors that are not finite leave a codebook as it was.
+        """
+        stages = len(sums)
+        usage = self.usage[:stages].lerp(counts, 1 - self.decay)
+        average = self.sums[:stages].lerp(sums, 1 - self.decay)
+        total = usage.sum(1, keepdim=True)
         fair = total / self.bins
         dead = usage < self.dead_ratio * fair
         usage = torch.where(dead, fair, usage)
-        average = torch.where(dead[:, None], replacements * fair, average)
+        average = torch.where(dead[..., None], replacements * fair[..., None], average)
         smoothed = (usage + LAPLACE_EPSILON) / (total + self.bins * LAPLACE_EPSILON) * total
-        learnt = {"usage": usage, "sums": average, "codebooks": average / smoothed[:, None]}
-        finite = sums.isfinite().all()
+        learnt = {"usage": usage, "sums": average, "codebooks": average / smoothed[..., None]}
+        finite = sums.isfinite().flatten(1).all(1)
         for name, value in learnt.items():
-            kept = self.get_buffer(name)[stage]
-            kept.copy_(torch.where(finite, value, kept))
+            kept = self.get_buffer(name)[:stages]
+            kept.copy_(torch.where(finite.reshape(-1, *[1] * (value.dim() - 1)), value, kept))
