@@ -9,8 +9,13 @@ import sys
 import pytest
 import torch
 
+from conftest import load_golden
+from sonant.models.store import save_weights
+from sonant.training.lm_run import train_language_model
 from sonant.training.loop import Trainer
 from sonant.training.recipe import recipe_from_dict
+from training.test_language_model import CHANGES
+from training.test_recipes import RECIPES
 from training.training_helpers import tiny_values
 
 CODEBOOK = """
@@ -48,6 +53,15 @@ state["revived"] = revived(slice(128 * rank, 128 * rank + 128))
 torch.save(state, sys.argv[2] + f"/rank{rank}.pt")
 """
 )
+
+LANGUAGE_MODEL = """
+import json, sys
+from pathlib import Path
+from sonant.training.lm_run import train_language_model
+recipe, *changes = json.loads(sys.argv[1])
+file = train_language_model(Path(recipe), Path(sys.argv[2]), overrides=changes)
+assert file == Path(sys.argv[2], "lm.safetensors")
+"""
 
 UNREADABLE_ON_RANK_1 = """
 import json, sys
@@ -181,3 +195,34 @@ def test_a_batch_unreadable_on_one_rank_ends_the_run_on_all(pack, tmp_path):
     first, second = ((folder / f"rank{rank}.txt").read_text() for rank in range(2))
     assert first == "no file of a whole batch could be read, on another rank"
     assert second == "no file of a whole batch could be read; the last: gone.wav"
+
+
+@pytest.fixture(scope="module")
+def lm_runs(pack, tmp_path_factory):
+    """A recipe by one process and by two: the weights of each at their first and at their last step."""
+    folder = tmp_path_factory.mktemp("lm_ranks")
+    golden = load_golden("24khz")
+    save_weights(folder / "tiny.safetensors", golden.weights, golden.config)
+    recipe = RECIPES / "lm_24khz.toml"
+    changes = [
+        *CHANGES,
+        f"codec={folder / 'tiny.safetensors'}",
+        f"pack={pack}",
+        "batch_size=4",
+        "steps=6",
+        "random_offset=50",
+        'precision="32-true"',
+    ]
+    train_language_model(recipe, folder / "none", overrides=[*changes, "steps=1", "learning_rate=0"])
+    train_language_model(recipe, folder / "one", overrides=changes)
+    run_two_ranks(LANGUAGE_MODEL, [str(recipe), *changes], folder / "two")
+    return [
+        torch.load(folder / name / "checkpoint.pt", weights_only=True)["model"]
+        for name in ("none", "one", "two")
+    ]
+
+
+def test_a_language_model_learns_on_two_ranks_what_it_learns_on_one(lm_runs):
+    start, one, two = (torch.cat([value.flatten() for value in state.values()]) for state in lm_runs)
+    assert (one - start).norm() > 0
+    assert (two - one).norm() < 0.02 * (one - start).norm()

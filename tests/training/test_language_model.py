@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from sonant.errors import ConfigError
 from sonant.language_models import language_model
 from sonant.models.store import save_weights
 from sonant.nn.language_model import LanguageModel, shifted
+from sonant.training import language_model as lm_training
 from sonant.training.language_model import (
     LanguageModelTrainer,
     cross_entropy,
@@ -335,10 +337,16 @@ def test_a_run_cut_off_goes_on_with_its_share_and_a_finished_one_anew(tmp_path, 
 def test_gradients_are_clipped(tmp_path):
     recipe = tiny_recipe(gradient_clip=1e-12, weight_decay=0.0)
     trainer = trainer_of(tmp_path, {"train-a": numbered(3)}, recipe)
-    before = [parameter.detach().clone() for parameter in trainer.parameters]
+    before = [parameter.detach().clone() for parameter in trainer.network.parameters()]
     trainer._train_step(torch.zeros((2, 4, 20), dtype=torch.long), 0.0)
-    for old, new in zip(before, trainer.parameters, strict=True):
+    for old, new in zip(before, trainer.network.parameters(), strict=True):
         torch.testing.assert_close(new, old, rtol=0, atol=1e-5)
+
+
+def test_a_batch_is_shared_evenly_or_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(lm_training, "make_fabric", lambda *_, **__: SimpleNamespace(world_size=3))
+    with pytest.raises(ConfigError, match="a batch of 2 cannot be shared by 3 processes"):
+        trainer_of(tmp_path, {"train-a": numbered(3)}, tiny_recipe(batch_size=2))
 
 
 def test_activation_grids_span_all_but_one_in_a_hundred_thousand():

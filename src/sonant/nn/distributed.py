@@ -25,6 +25,15 @@ def all_max(*tensors: Tensor) -> None:
             distributed.all_reduce(tensor, distributed.ReduceOp.MAX)
 
 
+def largest(device: torch.device, *values: float) -> list[float]:
+    """The largest of each value over the ranks, whose devices are given."""
+    tensor = torch.tensor(values, dtype=torch.float64)
+    if is_distributed():
+        tensor = tensor.to(device)
+        all_max(tensor)
+    return tensor.tolist()
+
+
 def broadcast_first(*tensors: Tensor) -> None:
     """Replace each tensor by that of rank 0."""
     if is_distributed():

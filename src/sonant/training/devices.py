@@ -9,8 +9,6 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 
-from sonant.training.recipe import Recipe
-
 
 def multiplies_bfloat16(device: torch.device) -> bool:
     """Whether products in bfloat16 are as fast as in float32; they are far slower without AVX-512."""
@@ -22,39 +20,43 @@ def affordable(precision: str, device: torch.device) -> str:
     return "32-true" if "bf16" in precision and not multiplies_bfloat16(device) else precision
 
 
-def say_precision(wanted: str, taken: str) -> None:
+def _say_precision(wanted: str, taken: str) -> None:
     """Tell that a run is in another precision than its recipe asks for."""
     if taken != wanted:
         print(f"this processor is slow in {wanted}: training in {taken}", file=sys.stderr)
 
 
-def make_fabric(recipe: Recipe) -> Fabric:
+def make_fabric(devices: int, precision: str, threads: int = 0, some_unused: bool = False) -> Fabric:
     """The Fabric of a run; with several processes, gradients are averaged by DDP.
 
     Buffers are not broadcast: the codebooks are equal on all ranks by construction. Processes on CPUs
     keep to cores of their own, and to float32 where they cannot multiply bfloat16.
+
+    Args:
+        devices: processes on this machine, unless torchrun has started them.
+        precision: as Fabric names it.
+        threads: of PyTorch on a CPU; 0 leaves it alone.
+        some_unused: not every parameter has a part in every step.
     """
-    run = recipe.run
-    if run.threads:
-        torch.set_num_threads(run.threads)
-    devices, machines = run.devices, 1
+    if threads:
+        torch.set_num_threads(threads)
+    machines = 1
     if "LOCAL_WORLD_SIZE" in os.environ:
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         machines = int(os.environ["WORLD_SIZE"]) // devices
     strategy: str | DDPStrategy = "auto"
     if devices * machines > 1:
-        learns_by_gradient = recipe.quantizer != "rvq"
-        strategy = DDPStrategy(broadcast_buffers=False, find_unused_parameters=learns_by_gradient)
-    precision = affordable(run.precision, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        strategy = DDPStrategy(broadcast_buffers=False, find_unused_parameters=some_unused)
+    taken = affordable(precision, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     fabric = Fabric(
         devices=devices,
         num_nodes=machines,
-        precision=precision,  # type: ignore[arg-type]
+        precision=taken,  # type: ignore[arg-type]
         strategy=strategy,
     )
     fabric.launch()
     if fabric.is_global_zero:
-        say_precision(run.precision, precision)
+        _say_precision(precision, taken)
     if fabric.device.type == "cpu" and devices > 1:
         keep_to_own_cores(fabric.local_rank, devices)
     return fabric

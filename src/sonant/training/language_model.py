@@ -25,8 +25,9 @@ from torch.nn.utils import parametrize
 
 from sonant.entropy.lm_store import read_language_model
 from sonant.errors import ConfigError
+from sonant.nn.distributed import largest
 from sonant.nn.language_model import LanguageModel, shifted
-from sonant.training.devices import affordable, say_precision
+from sonant.training.devices import make_fabric
 from sonant.training.finite import FiniteSteps
 from sonant.training.lm_recipe import LanguageModelRecipe
 from sonant.training.lm_restore import restored_state
@@ -79,12 +80,12 @@ def start_from_codebooks(model: LanguageModel, codebooks: Tensor) -> nn.ModuleLi
 
 
 def untied(model: LanguageModel) -> dict[str, Tensor]:
-    """The state of a model under the official names, parametrised tables written out."""
+    """The state of a model under the official names, on the CPU, parametrised tables written out."""
     state = {k: v for k, v in model.state_dict().items() if "parametrizations" not in k}
     for name, module in model.named_modules():
         if isinstance(module, nn.Embedding | nn.Linear) and parametrize.is_parametrized(module):
             state[f"{name}.weight"] = module.weight
-    return {name: tensor.detach().clone() for name, tensor in state.items()}
+    return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
 
 
 def cross_entropy(model: LanguageModel, codes: Tensor, position: int | Tensor = 0) -> Tensor:
@@ -97,13 +98,26 @@ def cross_entropy(model: LanguageModel, codes: Tensor, position: int | Tensor = 
     return torch.stack(losses)
 
 
+class NatsPerCode(nn.Module):
+    """What is trained: a model, with what its tables are tied to; gives `cross_entropy`."""
+
+    def __init__(self, model: LanguageModel, projections: nn.ModuleList) -> None:
+        super().__init__()
+        self.model, self.projections = model, projections
+
+    def forward(self, codes: Tensor, position: int | Tensor) -> Tensor:
+        """Nats `[n_q]` of codes `[B, n_q, T]`."""
+        return cross_entropy(self.model, codes, position)
+
+
 @torch.no_grad()
 def bits_per_code(model: LanguageModel, codes: np.ndarray, n_q: int, frames: int) -> float:
     """Bits per code on crops `[crops, n_q, T]`, cut into chunks of `frames` that stand alone."""
     chunks = codes.shape[2] // frames
     cut = codes[:, :n_q, : chunks * frames].reshape(len(codes), n_q, chunks, frames)
     whole = torch.from_numpy(cut.transpose(0, 2, 1, 3).reshape(-1, n_q, frames).astype(np.int64))
-    sums = [cross_entropy(model, part).sum() * len(part) for part in whole.split(8)]
+    device = next(model.parameters()).device
+    sums = [cross_entropy(model, part.to(device)).sum() * len(part) for part in whole.split(8)]
     return float(torch.stack(sums).sum()) / len(whole) / n_q / math.log(2)
 
 
@@ -131,7 +145,10 @@ class LanguageModelTrainer:
     ) -> None:
         keep_freed_memory()
         self.recipe, self.folder, self.time_limit, self.tokens = recipe, folder, time_limit, tokens
-        self._precision = affordable(recipe.precision, torch.device("cpu"))
+        self.fabric = make_fabric(recipe.devices, recipe.precision, recipe.threads, some_unused=True)
+        if recipe.batch_size % self.fabric.world_size:
+            ranks = self.fabric.world_size
+            raise ConfigError(f"a batch of {recipe.batch_size} cannot be shared by {ranks} processes")
         torch.manual_seed(recipe.seed)
         self.model = LanguageModel(recipe.model)
         for parameter in self.model.parameters():
@@ -148,14 +165,15 @@ class LanguageModelTrainer:
                 )
             if start:
                 self._start_from(start)
-        self.parameters = [*self.model.parameters(), *self.projections.parameters()]
-        self.optimizer = torch.optim.AdamW(
-            self.parameters,
+        network = NatsPerCode(self.model, self.projections)
+        optimizer = torch.optim.AdamW(
+            network.parameters(),
             recipe.learning_rate,
             betas=(0.9, 0.95),
             weight_decay=recipe.weight_decay,
             fused=True,
         )
+        self.network, self.optimizer = self.fabric.setup(network, optimizer)
         self.step, self.seconds, self._done_before = 0, 0.0, 0.0
         self._stop, self._finite = StopRequest(), FiniteSteps()
         if resume and self.checkpoint_path.exists():
@@ -170,20 +188,22 @@ class LanguageModelTrainer:
         """Train until the recipe's steps, the time limit or SIGTERM; save at the end."""
         self.folder.mkdir(parents=True, exist_ok=True)
         recipe, before = self.recipe, self.seconds
-        say_precision(recipe.precision, self._precision)
-        progress = ProgressLine(self.folder / "log.jsonl", recipe.log_every)
+        first = self.fabric.is_global_zero
+        progress = ProgressLine(self.folder / "log.jsonl", recipe.log_every) if first else None
         begun = saved = time.monotonic()
         with self._stop:
             for codes in self._batches():
                 elapsed = time.monotonic() - begun
                 self.seconds = before + elapsed
-                done = self._done(elapsed)
+                done, stop = largest(self.fabric.device, self._done(elapsed), self._stop.made)
+                self._stop.made = bool(stop)
                 if done >= 1 or self._stop.made:
                     break
                 losses = self._train_step(codes, done)
                 self.step += 1
-                audio = len(codes) * recipe.frames / recipe.frame_rate
-                progress.update(self.step, losses, audio, done)
+                if progress:
+                    audio = recipe.batch_size * recipe.frames / recipe.frame_rate
+                    progress.update(self.step, losses, audio, done)
                 if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
                     self.save(done)
                     saved = time.monotonic()
@@ -200,7 +220,9 @@ class LanguageModelTrainer:
         }
 
     def save(self, done: float) -> None:
-        """Write the checkpoint atomically; `done` is the share of the run behind it."""
+        """Write the checkpoint atomically, on one rank; `done` is the share of the run behind it."""
+        if not self.fabric.is_global_zero:
+            return
         state = {
             "model": self.model.state_dict(),
             "projections": self.projections.state_dict(),
@@ -221,7 +243,7 @@ class LanguageModelTrainer:
     def _start_from(self, path: Path) -> dict[str, Any]:
         """Take over the `checkpoint.pt` of a run, of this codec or one like it; returns all of it."""
         try:
-            state: dict[str, Any] = torch.load(path, weights_only=True)
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             self.model.load_state_dict(state["model"])
             self.projections.load_state_dict(state["projections"])
         except Exception as error:
@@ -252,7 +274,11 @@ class LanguageModelTrainer:
                 crops = self.tokens[kind]
                 start = random.integers(crops.shape[2] - recipe.frames + 1)
                 rows.append(crops[random.integers(len(crops)), :n_q, start : start + recipe.frames])
-            yield torch.from_numpy(np.stack(rows).astype(np.int64))
+            yield self._own_share(torch.from_numpy(np.stack(rows).astype(np.int64)))
+
+    def _own_share(self, rows: Tensor) -> Tensor:
+        """This rank's part of what all ranks have drawn alike."""
+        return rows.chunk(self.fabric.world_size)[self.fabric.global_rank].to(self.fabric.device)
 
     def _train_step(self, codes: Tensor, done: float) -> dict[str, float]:
         recipe = self.recipe
@@ -264,12 +290,12 @@ class LanguageModelTrainer:
         position: int | Tensor = 0
         if recipe.random_offset:
             drawn = torch.Generator().manual_seed(1_000_003 * recipe.seed + self.step)
-            position = torch.randint(recipe.random_offset, (len(codes), 1, 1), generator=drawn)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._precision == "bf16-mixed"):
-            loss = cross_entropy(self.model, codes, position).mean()
+            offsets = torch.randint(recipe.random_offset, (recipe.batch_size, 1, 1), generator=drawn)
+            position = self._own_share(offsets)
+        loss = self.network(codes, position).mean()
         self.optimizer.zero_grad()
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.parameters, recipe.gradient_clip)
+        self.fabric.backward(loss)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), recipe.gradient_clip)
         if self._finite.may_take(self.step, norm):
             self.optimizer.step()
         bits = loss.item() / math.log(2)

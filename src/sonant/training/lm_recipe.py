@@ -42,6 +42,7 @@ class LanguageModelRecipe:
         random_offset: positions start anywhere below this; 0 for always at the start.
         precision: `32-true`, or `bf16-mixed` for processors with bfloat16 instructions.
         threads: of tokenising and training; 0 for as many as there are.
+        devices: processes that train on this machine, each on a device; several machines go by torchrun.
     """
 
     model: LanguageModelConfig
@@ -67,6 +68,7 @@ class LanguageModelRecipe:
     checkpoint_minutes: float = 5.0
     precision: str = "32-true"
     threads: int = 0
+    devices: int = 1
     seed: int = 0
 
 
@@ -94,6 +96,7 @@ RANGES: Ranges = {
     "log_every": POSITIVE,
     "checkpoint_minutes": NOT_NEGATIVE,
     "threads": NOT_NEGATIVE,
+    "devices": POSITIVE,
     "seed": NOT_NEGATIVE,
 }
 

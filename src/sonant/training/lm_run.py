@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from sonant.training.lm_quantise import integer_tensors
 from sonant.training.lm_recipe import LanguageModelRecipe, load_lm_recipe
 from sonant.training.tokens import Tokens, choice, load_tokens, save_tokens
 
+FILE_NAME = "lm.safetensors"
 CALIBRATION_CHUNKS = 16
 
 
@@ -47,19 +50,20 @@ def train_language_model(
         raise ConfigError(f"the recipe's model does not fit the codebooks of {recipe.codec}")
     if not any(kind.startswith("train") for kind in recipe.hours):
         raise ConfigError("hours names nothing to train on, as in hours.train-speech")
-    if recipe.threads:
-        torch.set_num_threads(recipe.threads)
     tokens = _tokens(recipe, codec, folder)
     books = np.asarray(codec.weights["codebooks"], np.float32)
     trainer = LanguageModelTrainer(recipe, tokens, books, folder, time_limit, resume)
     if trainer.checkpoint_path.exists() and not resume:
         raise ConfigError(f"{folder}: holds a run; add --resume to continue it, or choose another --output")
     trainer.run()
-    return finish(trainer, codec)
+    return finish(trainer, codec) if trainer.fabric.is_global_zero else folder / FILE_NAME
 
 
 def _tokens(recipe: LanguageModelRecipe, codec: Codec, folder: Path) -> Tokens:
+    """The tokens of a run. One process of each machine makes them, before any of the others is needed."""
     file = folder / "tokens.safetensors"
+    while int(os.environ.get("LOCAL_RANK", 0)) and not file.exists():
+        time.sleep(1)
     if not file.exists():
         corpus = Corpus([Path(recipe.pack)], codec.config.sample_rate, codec.config.channels)
         threads = recipe.threads or cores()
@@ -74,7 +78,7 @@ def finish(trainer: LanguageModelTrainer, codec: Codec) -> Path:
     model.load_state_dict(untied(trainer.model))
     calibration = _calibration(trainer.tokens, recipe)
     tensors = integer_tensors(model.eval(), torch.from_numpy(calibration), recipe.frames)
-    path = folder / "lm.safetensors"
+    path = folder / FILE_NAME
     save_language_model(path, recipe.model, tensors, codec.weights_hash)
     report = {
         "steps": trainer.step,

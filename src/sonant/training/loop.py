@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from sonant.errors import AudioError
 from sonant.models.store import save_weights
-from sonant.nn.distributed import all_max
+from sonant.nn.distributed import largest
 from sonant.nn.weights import export_weights
 from sonant.training.average import WeightAverage
 from sonant.training.checkpoint import (
@@ -60,7 +60,8 @@ class Trainer:
     ) -> None:
         keep_freed_memory()
         self.recipe, self.folder, self.time_limit = recipe, folder, time_limit
-        self.fabric = make_fabric(recipe)
+        run, learns_by_gradient = recipe.run, recipe.quantizer != "rvq"
+        self.fabric = make_fabric(run.devices, run.precision, run.threads, learns_by_gradient)
         self.fabric.seed_everything(recipe.run.seed, verbose=False)
         self.crops = MixedCrops(
             recipe.data, recipe.model.sample_rate, recipe.model.channels, recipe.run.seed
@@ -174,15 +175,12 @@ class Trainer:
             AudioError: on all ranks, if that is so on one.
         """
         done = share_done(self.step / self.recipe.run.steps, elapsed, self.time_limit, self.done_before)
-        state = torch.tensor([done, self._stop.made, unreadable], dtype=torch.float64)
-        if self.fabric.world_size > 1:
-            state = state.to(self.fabric.device)
-            all_max(state)
-        if state[2] > 0:
+        done, stop, no_file = largest(self.fabric.device, done, self._stop.made, unreadable)
+        if no_file:
             where = f"; the last: {[*self.problems][-1]}" if unreadable else ", on another rank"
             raise AudioError(f"no file of a whole batch could be read{where}")
-        self._stop.made = bool(state[1] > 0)
-        return float(state[0])
+        self._stop.made = bool(stop)
+        return done
 
     def _set_rates(self, done: float) -> None:
         rates = self.recipe.optimizer
