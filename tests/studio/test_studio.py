@@ -46,12 +46,12 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @contextmanager
-def served(desk: Desk) -> Iterator[str]:
-    server = studio_server(desk)
+def served(desk: Desk, host: str = "127.0.0.1") -> Iterator[str]:
+    server = studio_server(desk, host)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://{f'[{host}]' if ':' in host else host}:{server.server_port}"
     finally:
         server.shutdown()
         thread.join()
@@ -276,6 +276,22 @@ def test_what_is_not_read_is_no_request(base: str) -> None:
         raw.sendall(head + hidden)
         answer = everything(raw)
     assert answer.startswith(b"HTTP/1.1 404 ") and answer.count(b"HTTP/1.1") == 1
+
+
+def ipv6_is_here() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not ipv6_is_here(), reason="needs IPv6")
+def test_an_address_of_version_6(tmp_path: Path) -> None:
+    with served(Desk(tmp_path, ["24khz"], 2.0), "::1") as address:
+        status, answer = call(address, "/models")
+    assert status == 200
+    assert "24khz" in answer.decode()
 
 
 def test_a_recording_that_is_cut_off_is_none(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

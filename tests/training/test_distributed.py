@@ -49,6 +49,7 @@ rank = trainer.fabric.global_rank
 state = trainer.network.module.state_dict()
 if hasattr(os, "sched_getaffinity"):
     state["cores"] = sorted(os.sched_getaffinity(0))
+state["draws"] = torch.rand(4)
 state["revived"] = revived(slice(128 * rank, 128 * rank + 128))
 torch.save(state, sys.argv[2] + f"/rank{rank}.pt")
 """
@@ -159,6 +160,11 @@ def test_dead_entries_are_replaced_alike_on_every_rank(runs):
     assert torch.equal(first["revived"], second["revived"])
     assert first["revived"].abs().max() < 10
     torch.testing.assert_close(first["revived"], here["revived"](slice(None)), rtol=1e-4, atol=1e-5)
+
+
+def test_every_rank_draws_noise_of_its_own(runs):
+    (first, second), *_ = runs
+    assert not torch.equal(first["draws"], second["draws"])
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be chosen here")

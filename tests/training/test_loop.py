@@ -20,6 +20,7 @@ from sonant.models.export import export_transformers
 from sonant.models.store import load_weights, save_weights
 from sonant.nn.discriminators import Discriminators, multi_scale_stft
 from sonant.nn.weights import export_weights
+from sonant.training import checkpoint
 from sonant.training.average import WeightAverage
 from sonant.training.checkpoint import load_checkpoint
 from sonant.training.finite import MAX_BAD_STEPS, FiniteSteps
@@ -135,9 +136,16 @@ def test_discriminators_go_on_in_another_run(tiny_recipe, tmp_path, per_bandwidt
         Trainer(tiny_recipe(discriminator={**part, "filters": 3}), tmp_path / "third")
 
 
-def test_features_of_both_are_of_one_set_of_discriminators(tiny_recipe, tmp_path):
+@pytest.mark.parametrize("kind", ["ms-stft", "msd"])
+def test_features_of_both_are_of_one_set_of_discriminators(tiny_recipe, tmp_path, kind):
     """Audio like its original has a feature loss of 0, however the discriminators learn."""
-    part = {"start_step": 0, "update_probability": 1.0, "warmup_steps": 0, "learning_rate": 1e-2}
+    part = {
+        "start_step": 0,
+        "update_probability": 1.0,
+        "warmup_steps": 0,
+        "learning_rate": 1e-2,
+        "kinds": [kind],
+    }
     objective = Trainer(tiny_recipe(discriminator=part), tmp_path).objective
     audio = 0.1 * torch.randn(2, 4800, 1, generator=torch.Generator().manual_seed(0))
     other = audio.flip(1).requires_grad_()
@@ -239,6 +247,21 @@ def test_sigterm_saves_and_stops(pack, tmp_path):
     assert out.strip() == "saved"
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert state["step"] >= 2
+
+
+def test_a_resumed_run_says_what_is_not_as_it_was(tiny_recipe, tmp_path, capsys):
+    Trainer(with_steps(tiny_recipe(), 1), tmp_path).run()
+    Trainer(with_steps(tiny_recipe(), 1), tmp_path, resume=True)
+    assert "goes on with" not in capsys.readouterr().err
+    Trainer(with_steps(tiny_recipe(optimizer={"learning_rate": 0.5}), 2), tmp_path, resume=True)
+    said = "goes on with optimizer.learning_rate = 0.5 (0.0003 before); run.steps = 2 (1 before)"
+    assert said in capsys.readouterr().err
+
+
+def test_ranks_resume_all_or_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "largest", lambda device, *values: [1.0, 1.0])
+    with pytest.raises(SonantError, match="on some of the machines only"):
+        checkpoint.is_there(tmp_path / "checkpoint.pt", torch.device("cpu"))
 
 
 def test_a_damaged_checkpoint_is_a_sentence(tiny_recipe, tmp_path):

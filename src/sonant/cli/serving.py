@@ -28,7 +28,8 @@ def serve_page(
         server = make(host, port)
     except OSError as error:
         raise ConfigError(f"cannot serve on {host}:{port} ({error.strerror}); try another --port") from None
-    address = f"http://{host}:{server.server_port}/"
+    name = f"[{host}]" if ":" in host else host
+    address = f"http://{name}:{server.server_port}/"
     typer.echo(f"{address}  (Ctrl-C ends)", err=True)
     if browser:
         import webbrowser

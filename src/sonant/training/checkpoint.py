@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 
 import sonant
 from sonant.errors import SonantError
+from sonant.nn.distributed import largest
 from sonant.training.recipe import Recipe
 from sonant.whole_files import remove_partials, replacing
 
@@ -18,19 +20,35 @@ CHECKPOINT_NAME = "checkpoint.pt"
 State = dict[str, Any]
 
 
-def random_state() -> State:
-    """The state of PyTorch's generators."""
-    state: State = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state()
-    return state
+def is_there(path: Path, device: torch.device) -> bool:
+    """Whether there is a checkpoint, asked by all ranks, whose devices are given.
+
+    Raises:
+        SonantError: if some find it and others do not.
+    """
+    here = path.exists()
+    found, missing = largest(device, here, not here)
+    if found and missing:
+        raise SonantError(f"{path}: is on some of the machines only; share the folder, or copy it to all")
+    return here
 
 
-def set_random_state(state: State) -> None:
-    """Continue the generators of `random_state`."""
-    torch.set_rng_state(state["cpu"])
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"])
+def changes_since(state: State, recipe: Recipe) -> list[str]:
+    """What a recipe says otherwise than that of a checkpoint, a clause for each value."""
+    kept, wanted = flat(state["recipe"]), flat(recipe.to_dict())
+    return [
+        f"{key} = {value} ({kept[key]} before)"
+        for key, value in wanted.items()
+        if key in kept and kept[key] != value
+    ]
+
+
+def flat(values: Mapping[str, Any], section: str = "") -> dict[str, Any]:
+    """Nested values by their dotted names."""
+    named: dict[str, Any] = {}
+    for key, value in values.items():
+        named |= flat(value, f"{section}{key}.") if isinstance(value, dict) else {f"{section}{key}": value}
+    return named
 
 
 def save_checkpoint(path: Path, recipe: Recipe, state: State) -> None:

@@ -27,6 +27,7 @@ from sonant.entropy.lm_store import read_language_model
 from sonant.errors import ConfigError
 from sonant.nn.distributed import largest
 from sonant.nn.language_model import LanguageModel, shifted
+from sonant.training.checkpoint import is_there
 from sonant.training.devices import make_fabric
 from sonant.training.finite import FiniteSteps
 from sonant.training.lm_recipe import LanguageModelRecipe
@@ -176,7 +177,7 @@ class LanguageModelTrainer:
         self.network, self.optimizer = self.fabric.setup(network, optimizer)
         self.step, self.seconds, self._done_before = 0, 0.0, 0.0
         self._stop, self._finite = StopRequest(), FiniteSteps()
-        if resume and self.checkpoint_path.exists():
+        if resume and is_there(self.checkpoint_path, self.fabric.device):
             self._load_checkpoint()
 
     @property

@@ -19,10 +19,10 @@ from sonant.nn.weights import export_weights
 from sonant.training.average import WeightAverage
 from sonant.training.checkpoint import (
     CHECKPOINT_NAME,
+    changes_since,
+    is_there,
     load_checkpoint,
-    random_state,
     save_checkpoint,
-    set_random_state,
 )
 from sonant.training.devices import make_fabric
 from sonant.training.finite import FiniteSteps
@@ -42,6 +42,7 @@ from sonant.training.volume import forward_normalised
 
 WEIGHTS_NAME = "weights.safetensors"
 LOG_NAME = "log.jsonl"
+SEEDS_OF_A_RANK = 1_000_000_007
 
 
 class Trainer:
@@ -66,7 +67,7 @@ class Trainer:
         self.crops = MixedCrops(
             recipe.data, recipe.model.sample_rate, recipe.model.channels, recipe.run.seed
         )
-        resumes = resume and self.checkpoint_path.exists()
+        resumes = resume and is_there(self.checkpoint_path, self.fabric.device)
         network = build_codec(recipe, resumes)
         if recipe.run.transform_crops and not recipe.start and not resumes:
             fit_transform(network, self.crops, recipe.run.transform_crops, frames_per_batch(recipe))
@@ -200,7 +201,9 @@ class Trainer:
         if self.recipe.decoder_only:
             self.network.module.quantizer.eval()
         self._set_rates(done)
-        draw = random.Random(self.recipe.run.seed * 1_000_003 + self.step)
+        seed = self.recipe.run.seed * 1_000_003 + self.step
+        draw = random.Random(seed)
+        torch.manual_seed(seed + self.fabric.global_rank * SEEDS_OF_A_RANK)
         n_q = self._draw_codebooks(draw)
         decoded, quantized = forward_normalised(self.network, audio, n_q, self.recipe.model.normalize)
         self.network.zero_grad()
@@ -250,7 +253,6 @@ class Trainer:
                 "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
                 "average": self.average.state_dict(),
                 "objective": self.objective.state_dict(),
-                "random": random_state(),
             }
             save_checkpoint(self.checkpoint_path, self.recipe, state)
             if self.recipe.quantizer == "rvq":
@@ -269,4 +271,5 @@ class Trainer:
             load_moments(optimizer, moments)
         self.average.load_state_dict(state["average"])
         self.objective.load_state_dict(state["objective"])
-        set_random_state(state["random"])
+        if self.fabric.is_global_zero and (changes := changes_since(state, self.recipe)):
+            print(f"goes on with {'; '.join(changes)}", file=sys.stderr, flush=True)

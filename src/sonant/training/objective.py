@@ -136,12 +136,14 @@ class Objective:
         """Add the adversarial losses; returns whether the discriminators have a gradient to step by.
 
         They step after the codec's gradient: features of the original and of the decoded audio have to be
-        those of the same discriminators.
+        those of the same discriminators. For that they are also in evaluation from the first audio on: a
+        spectral norm moves with every pass in training.
         """
         learnt = False
         real_audio, fake_audio = audio.transpose(1, 2), decoded.transpose(1, 2)
         with torch.set_grad_enabled(learn), self._autocast():
             real_logits, real = (network if learn else network.module)(real_audio)
+        network.eval()
         if learn:
             with self._autocast():
                 fake_logits, _ = network(fake_audio.detach())
@@ -158,6 +160,7 @@ class Objective:
             network.requires_grad_(True)
             losses["generator"] = generator_loss(logits)
             losses["feature"] = feature_loss(real, fake, self.recipe.loss.relative_features)
+        network.train()
         return learnt
 
     def _autocast(self) -> AbstractContextManager[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from collections.abc import Callable
 from http import HTTPStatus
@@ -32,7 +33,12 @@ def _address(name: str) -> IPv4Address | IPv6Address | None:
 
 
 class PageServer(ThreadingHTTPServer):
-    """Answers each request in a thread of its own."""
+    """Answers each request in a thread of its own, at an address of either version of IP."""
+
+    def __init__(self, address: tuple[str, int], handler: Callable[..., BaseHTTPRequestHandler]) -> None:
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
+        super().__init__(address, handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say what went wrong, unless it is that the browser went away."""
