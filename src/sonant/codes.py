@@ -102,3 +102,37 @@ def split_segments(codes: Codes, config: CodecConfig) -> Iterator[tuple[NDArray[
         stop = start + config.frames_for(samples)
         yield codes.values[:, start:stop], samples
         start = stop
+
+
+def whole_segments(codes: Codes, config: CodecConfig) -> Iterator[Codes]:
+    """Every complete segment, and those at the end that are not as one: pieces of a stream.
+
+    Alone, the first of these would look like the end of a recording, which overlaps nothing.
+
+    Raises:
+        FormatError: as `split_segments`.
+    """
+    assert config.segment_stride is not None
+    frames = samples = segments = stop = 0
+    for number, (values, size) in enumerate(split_segments(codes, config), 1):
+        stop += values.shape[1]
+        if size == config.segment_length or stop == codes.frames:
+            end = min(number * config.segment_stride, codes.length)
+            scales = None if codes.scales is None else codes.scales[segments:number]
+            yield codes.part(frames, stop, end - samples, scales)
+            frames, samples, segments = stop, end, number
+
+
+def pieces_of(codes: Codes, config: CodecConfig, frames: int) -> Iterator[Codes]:
+    """Pieces for a stream of at most so many frames, or single segments of a model with segments.
+
+    Raises:
+        FormatError: as `split_segments`.
+    """
+    if config.segment_stride is not None:
+        yield from whole_segments(codes, config)
+        return
+    hop = config.hop_length
+    for first in range(0, codes.frames, frames):
+        stop = min(first + frames, codes.frames)
+        yield codes.part(first, stop, min(stop * hop, codes.length) - first * hop)

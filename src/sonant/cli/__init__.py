@@ -14,6 +14,7 @@ import typer
 from sonant.cli.bench import bench
 from sonant.cli.data import data
 from sonant.cli.decode import decode
+from sonant.cli.detokenize import detokenize
 from sonant.cli.encode import encode
 from sonant.cli.evaluate import evaluate
 from sonant.cli.export import export
@@ -36,7 +37,20 @@ app = typer.Typer(
 
 COMMANDS = {
     command.__name__: command
-    for command in (encode, decode, info, join, models, tokenize, evaluate, train, export, bench, studio)
+    for command in (
+        encode,
+        decode,
+        info,
+        join,
+        models,
+        tokenize,
+        detokenize,
+        evaluate,
+        train,
+        export,
+        bench,
+        studio,
+    )
 }
 
 for name, command in COMMANDS.items():

@@ -24,19 +24,10 @@ def tokenize(
     Started again with the same output it goes on where it stopped. Files that fail are told on standard
     error and in failed.jsonl; the exit code is then 2.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
+    from sonant.cli.corpus_progress import corpus_progress
     from sonant.tokenizing import run
 
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-
-        def show(done: int, total: int, summary: run.Summary) -> None:
-            hours = f"{summary.seconds / 3600:.2f} h of audio"
-            bar.update(task, completed=done, total=total, description=f"{done}/{total} files, {hours}")
-
+    with corpus_progress() as show:
         summary = run.tokenize(
             inputs,
             output,

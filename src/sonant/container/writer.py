@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sonant.codes import Codes, join, split_segments
+from sonant.codes import Codes, join, whole_segments
 from sonant.config import CodecConfig
 from sonant.container.average_rate import AverageRate
 from sonant.container.index import Index
@@ -104,7 +104,7 @@ class FileWriter:
     def _parts(self, codes: Codes) -> Iterator[Codes]:
         """What may not be cut: segments, or as many frames as make chunks of the right size."""
         if self._config.segment_stride is not None:
-            yield from self._segments(codes, self._config.segment_stride)
+            yield from whole_segments(codes, self._config)
             return
         first = 0
         while first < codes.frames:
@@ -114,20 +114,6 @@ class FileWriter:
             hop = self._config.hop_length
             yield codes.part(first, stop, min(stop * hop, codes.length) - first * hop)
             first = stop
-
-    def _segments(self, codes: Codes, stride: int) -> Iterator[Codes]:
-        """Every complete segment, and those at the end that are not as one.
-
-        Alone, the first of these would look like the end of a recording, which overlaps nothing.
-        """
-        frames = samples = segments = stop = 0
-        for number, (values, size) in enumerate(split_segments(codes, self._config), 1):
-            stop += values.shape[1]
-            if size == self._config.segment_length or stop == codes.frames:
-                end = min(number * stride, codes.length)
-                scales = None if codes.scales is None else codes.scales[segments:number]
-                yield codes.part(frames, stop, end - samples, scales)
-                frames, samples, segments = stop, end, number
 
     def _end_chunk(self) -> None:
         codes = join(self._waiting)

@@ -62,12 +62,12 @@ def _items(path: Path, several: bool) -> Iterator[Item]:
         raise SonantError(f"{path}: no such file or folder")
     elif path.suffix.lower() in MANIFEST_ENDINGS:
         for line in _lines(path):
-            yield Item(str(path.parent / line), _inside(Path(line)))
+            yield Item(str(path.parent / line), inside(Path(line)))
     else:
         yield Item(str(path), path.name)
 
 
-def _inside(path: Path) -> str:
+def inside(path: Path) -> str:
     """A path that cannot lead out of the folder it is joined to."""
     return Path(*(part for part in path.parts if part not in ("..", path.anchor))).as_posix()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -15,6 +15,7 @@ from sonant.errors import AudioError, SonantError
 from sonant.loading import load
 from sonant.parallel import in_order, processes
 from sonant.tokenizing.inputs import Item, find_items
+from sonant.tokenizing.summary import Progress, Summary
 from sonant.tokenizing.work import Settings, Tokenizer, row_of
 from sonant.tokenizing.writers import Row, make_writer
 from sonant.whole_files import remove_partials, replacing_output
@@ -23,16 +24,6 @@ MANIFEST, SETTINGS, FAILED = "manifest.jsonl", "settings.json", "failed.jsonl"
 
 Results = Iterator[tuple[Item, Codes | SonantError]]
 Engine = Callable[[Settings, Sequence[Item], int], Results]
-
-
-@dataclass
-class Summary:
-    """What a run did: recordings coded now and before, their seconds, and those that failed."""
-
-    coded: int = 0
-    before: int = 0
-    seconds: float = 0.0
-    failures: tuple[str, ...] = ()
 
 
 def tokenize(
@@ -44,7 +35,7 @@ def tokenize(
     kind: str = "npy",
     jobs: int = 1,
     engine: str = "local",
-    progress: Callable[[int, int, Summary], None] | None = None,
+    progress: Progress | None = None,
 ) -> Summary:
     """Code recordings into a folder of codes with a manifest.
 
@@ -58,7 +49,7 @@ def tokenize(
         kind: `npy` or `safetensors`, a file for each recording, or `parquet`, files of many.
         jobs: processes, or with Ray actors; 0 for one on each core.
         engine: `local`, or `ray` for a Ray cluster.
-        progress: called with the recordings done, their number, and the summary so far.
+        progress: told of every recording.
 
     Raises:
         SonantError: if the folder holds codes made with other settings, or of other recordings under the

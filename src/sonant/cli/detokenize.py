@@ -1,0 +1,38 @@
+"""`sonant detokenize`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sonant.cli.options import Jobs
+
+
+def detokenize(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(help="Folders of sonant tokenize; codes [n_q, frames] as .npy or .safetensors."),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the audio.")],
+    model: Annotated[
+        str | None, typer.Option("-m", "--model", help="Instead of the model told beside the codes.")
+    ] = None,
+    kind: Annotated[str, typer.Option("--format", help="wav, flac or ogg.")] = "wav",
+    jobs: Jobs = 0,
+) -> None:
+    """Decode arrays of codes into audio files.
+
+    Started again with the same output it goes on where it stopped. Codes that fail are told on standard
+    error; the exit code is then 2.
+    """
+    from sonant.cli.corpus_progress import corpus_progress
+    from sonant.tokenizing.back import detokenize as decode_all
+
+    with corpus_progress() as show:
+        summary = decode_all(inputs, output, model=model, ending=f".{kind}", jobs=jobs, progress=show)
+    for failure in summary.failures:
+        typer.echo(f"sonant: {failure}", err=True)
+    if summary.failures:
+        raise typer.Exit(2)

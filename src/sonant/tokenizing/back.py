@@ -1,0 +1,109 @@
+"""Codes of a corpus back into audio, one file for each recording."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from pathlib import Path
+
+from sonant.audio import AUDIO_ENDINGS
+from sonant.audio.sinks import check_ending
+from sonant.codec import Codec
+from sonant.codes import pieces_of
+from sonant.errors import FormatError, SonantError, WeightsError
+from sonant.loading import load, load_named
+from sonant.outputs import audio_output
+from sonant.parallel import in_order, processes
+from sonant.tokenizing.reading import Coded, find_codes, read_codes
+from sonant.tokenizing.summary import Progress, Summary
+
+BLOCK_FRAMES = 1500
+
+
+def detokenize(
+    inputs: Sequence[Path],
+    folder: Path,
+    *,
+    model: str | None = None,
+    ending: str = ".wav",
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Summary:
+    """Decode codes into audio files in a folder.
+
+    Audio that is there already is not made again; a recording that fails does not stop the rest.
+
+    Args:
+        inputs: as for `find_codes`.
+        folder: for the audio, each file under the name of its recording, whose own ending stays only
+            where two would otherwise be one.
+        model: what made the codes, any name that `sonant.load` takes; by default the one told beside them,
+            if it is bundled or official, else the bundled 24khz.
+        ending: of the files, .wav, .flac or .ogg.
+        jobs: processes; 0 for one on each core.
+        progress: told of every recording.
+
+    Raises:
+        SonantError: if inputs cannot be found, or there is no such format or number of jobs.
+    """
+    jobs = processes(jobs)
+    check_ending(Path(f"audio{ending}"))
+    items = find_codes(inputs)
+    targets = dict(zip(items, _targets(folder, items, ending), strict=True))
+    missing = [(coded, target) for coded, target in targets.items() if not target.exists()]
+    summary = Summary(before=len(items) - len(missing))
+    failures: list[str] = []
+    prepare = partial(_decoder, model)
+    for number, (_, result) in enumerate(in_order(prepare, missing, min(jobs, max(1, len(missing)))), 1):
+        if isinstance(result, SonantError):
+            failures.append(str(result))
+        else:
+            summary.coded += 1
+            summary.seconds += result
+        if progress:
+            progress(summary.before + number, len(items), summary)
+    summary.failures = tuple(failures)
+    return summary
+
+
+def _targets(folder: Path, items: Sequence[Coded], ending: str) -> list[Path]:
+    names = [Path(coded.name) for coded in items]
+    short = [name.with_suffix("") if name.suffix.lower() in AUDIO_ENDINGS else name for name in names]
+    times = Counter(short)
+    kept = [brief if times[brief] == 1 else whole for brief, whole in zip(short, names, strict=True)]
+    return [folder / f"{name}{ending}" for name in kept]
+
+
+def _decoder(model: str | None) -> Callable[[tuple[Coded, Path]], float]:
+    given = load(model) if model else None
+    named = cache(load_named)
+
+    def work(job: tuple[Coded, Path]) -> float:
+        coded, target = job
+        codec = given or _checked(named(coded.known.get("model", "24khz")), coded)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return _decode(codec, coded, target)
+
+    return work
+
+
+def _checked(codec: Codec, coded: Coded) -> Codec:
+    if coded.known.get("weights", codec.weights_hash) != codec.weights_hash:
+        model = coded.known.get("model", codec.config.name)
+        raise WeightsError(f"{coded}: was made with other weights of {model}; give them with -m")
+    return codec
+
+
+def _decode(codec: Codec, coded: Coded, target: Path) -> float:
+    """Write a recording in blocks; returns its seconds."""
+    config, codes = codec.config, read_codes(coded, codec.config)
+    decoder = codec.decoder()
+    try:
+        with audio_output(target, config.sample_rate, config.channels, codes.length) as sink:
+            for piece in pieces_of(codes, config, BLOCK_FRAMES):
+                sink.write(decoder.push(piece))
+            sink.write(decoder.finish())
+    except FormatError as error:
+        raise FormatError(f"{coded}: {error}") from None
+    return codes.length / config.sample_rate

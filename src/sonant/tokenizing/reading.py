@@ -1,0 +1,164 @@
+"""Codes on disk: what `sonant tokenize` wrote, and arrays of any other program."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from sonant.codes import Codes
+from sonant.config import CodecConfig
+from sonant.errors import FormatError, MissingDependencyError, SonantError
+from sonant.tokenizing.inputs import inside
+from sonant.tokenizing.run import MANIFEST
+
+Values = NDArray[np.int16]
+
+
+@dataclass(frozen=True, eq=False)
+class Coded:
+    """The codes of one recording.
+
+    Attributes:
+        file: .npy, .safetensors or .parquet.
+        name: of the recording, relative to the folder that its audio goes to.
+        known: what is told of it, as in a line of the manifest.
+        place: its row in a Parquet file.
+    """
+
+    file: Path
+    name: str
+    known: Mapping[str, Any] = field(default_factory=dict)
+    place: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.name}" if self.file.suffix == ".parquet" else str(self.file)
+
+
+def find_codes(inputs: Sequence[Path]) -> list[Coded]:
+    """The codes that inputs name: folders of `sonant tokenize`, and files .npy and .safetensors.
+
+    Raises:
+        SonantError: if an input is none of them, or two recordings have one name.
+    """
+    found = [coded for path in inputs for coded in _codes(path)]
+    twice = [name for name, count in Counter(coded.name for coded in found).items() if count > 1]
+    if twice:
+        raise SonantError(f"two recordings have the name {twice[0]}; decode them into two folders")
+    return found
+
+
+def _codes(path: Path) -> Iterator[Coded]:
+    if path.is_dir():
+        yield from _of_a_folder(path)
+    elif not path.exists():
+        raise SonantError(f"{path}: no such file or folder")
+    elif path.suffix == ".npy":
+        yield Coded(path, path.stem)
+    elif path.suffix == ".safetensors":
+        yield Coded(path, path.stem, _told_by(path))
+    else:
+        raise SonantError(f"{path}: is neither .npy nor .safetensors, nor a folder of sonant tokenize")
+
+
+def _of_a_folder(folder: Path) -> Iterator[Coded]:
+    try:
+        lines = (folder / MANIFEST).read_bytes().splitlines()
+        rows = [json.loads(line) for line in lines]
+    except OSError:
+        raise SonantError(f"{folder}: has no {MANIFEST}, as sonant tokenize writes it") from None
+    except ValueError:
+        raise SonantError(f"{folder / MANIFEST}: is damaged") from None
+    places: Counter[str] = Counter()
+    for row in rows:
+        file = folder / inside(Path(row["codes"]))
+        named_by = Path(row["path"]) if file.suffix == ".parquet" else Path(row["codes"]).with_suffix("")
+        yield Coded(file, inside(named_by), row, places[row["codes"]])
+        places[row["codes"]] += 1
+
+
+def _told_by(path: Path) -> dict[str, Any]:
+    with _opened(path) as file:
+        told = file.metadata() or {}
+    return {**told, **({"length": int(told["length"])} if "length" in told else {})}
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return safe_open(path, framework="np")
+    except (SafetensorError, OSError) as error:
+        raise FormatError(f"{path}: is no safetensors file ({error})") from None
+
+
+def read_codes(coded: Coded, config: CodecConfig) -> Codes:
+    """The codes of a recording, for a model of this kind.
+
+    Without a known length they are all that the frames give.
+
+    Raises:
+        FormatError: if they cannot be read or are no codes.
+    """
+    readers = {".npy": _from_npy, ".safetensors": _from_safetensors, ".parquet": _from_parquet}
+    values, scales = readers[coded.file.suffix](coded)
+    values = values[0] if values.ndim == 3 and len(values) == 1 else values
+    if values.ndim != 2 or not np.issubdtype(values.dtype, np.integer):
+        raise FormatError(f"{coded}: holds {values.dtype} {list(values.shape)}, not codes [n_q, frames]")
+    if not 0 <= int(values.min(initial=0)) <= int(values.max(initial=0)) < config.bins:
+        raise FormatError(f"{coded}: codes are from 0 to {config.bins - 1}")
+    if scales is None and "scales" in coded.known:
+        scales = np.asarray(coded.known["scales"], np.float32)
+    length = coded.known.get("length")
+    if length is None:
+        length = _whole_length(coded, values.shape[1], config)
+    return Codes(np.ascontiguousarray(values, dtype=np.int16), int(length), scales)
+
+
+def _whole_length(coded: Coded, frames: int, config: CodecConfig) -> int:
+    if config.segment_length is None or config.segment_stride is None:
+        return frames * config.hop_length
+    segments, rest = divmod(frames, config.frames_for(config.segment_length))
+    if rest:
+        raise FormatError(f"{coded}: {frames} frames are no whole segments, and their length is not told")
+    return segments * config.segment_stride
+
+
+def _from_npy(coded: Coded) -> tuple[NDArray[Any], None]:
+    try:
+        return np.load(coded.file, allow_pickle=False), None
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{coded}: is no array of NumPy ({error})") from None
+
+
+def _from_safetensors(coded: Coded) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
+    with _opened(coded.file) as file:
+        names = set(file.keys())
+        if "codes" not in names:
+            raise FormatError(f"{coded}: holds no tensor of the name codes")
+        return file.get_tensor("codes"), file.get_tensor("scales") if "scales" in names else None
+
+
+def _from_parquet(coded: Coded) -> tuple[NDArray[Any], None]:
+    column = _parquet_column(coded.file)
+    if coded.place >= len(column):
+        raise FormatError(f"{coded}: has fewer rows than the manifest")
+    return np.array(column[coded.place].as_py()), None
+
+
+@lru_cache(maxsize=1)
+def _parquet_column(path: Path) -> Any:
+    try:
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise MissingDependencyError("Parquet needs pyarrow: pip install 'sonant[parquet]'") from None
+    try:
+        return pq.read_table(path, columns=["codes"])["codes"]
+    except (OSError, ValueError, KeyError) as error:
+        raise FormatError(f"{path}: is no Parquet file of codes ({error})") from None

@@ -1,0 +1,165 @@
+"""Codes on disk back into audio: what `sonant tokenize` wrote, and arrays of any other program."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from safetensors.numpy import save_file
+from typer.testing import CliRunner
+
+import sonant
+from conftest import AUDIO
+from sonant.audio import read_audio
+from sonant.cli import app
+from sonant.codec import Codec
+from sonant.codes import Codes
+from sonant.errors import SonantError
+from sonant.models.store import save_weights
+from sonant.tokenizing.back import detokenize
+from sonant.tokenizing.run import tokenize
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    (folder / "b").mkdir()
+    speech = read_audio(AUDIO / "speech_de.flac", 24_000, 1)[0][0]
+    soundfile.write(folder / "a.wav", speech[:30_001], 24_000)
+    soundfile.write(folder / "b" / "a.flac", speech[30_000:41_000], 24_000)
+    soundfile.write(folder / "b" / "a.wav", speech[50_000:55_000], 24_000)
+    return folder
+
+
+def decoded(path: Path) -> np.ndarray:
+    return soundfile.read(path, dtype="float32", always_2d=True)[0].T
+
+
+@pytest.mark.parametrize("kind", ["npy", "safetensors", "parquet"])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_corpus_there_and_back(corpus: Path, tmp_path: Path, kind: str, jobs: int) -> None:
+    tokenize([corpus], tmp_path / "codes", kind=kind)
+    summary = detokenize([tmp_path / "codes"], tmp_path / "audio", jobs=jobs)
+    assert (summary.coded, summary.before, summary.failures) == (3, 0, ())
+    root = tmp_path / "audio" if kind != "parquet" else tmp_path / "audio" / corpus.relative_to("/")
+    codec = sonant.load(beam=1)
+    for name, made in (("a.wav", "a.wav"), ("b/a.flac", "b/a.flac.wav"), ("b/a.wav", "b/a.wav.wav")):
+        expected = codec.decode(codec.encode(read_audio(corpus / name, 24_000, 1)[0]))
+        audio = decoded(root / made)
+        assert audio.shape == expected.shape
+        np.testing.assert_allclose(audio, expected.clip(-1, 1), atol=1e-4)
+    again = detokenize([tmp_path / "codes"], tmp_path / "audio")
+    assert (again.coded, again.before) == (0, 3)
+    assert summary.seconds == pytest.approx((30_001 + 11_000 + 5000) / 24_000)
+
+
+def test_segments_and_their_volumes(golden_codec: Codec, tmp_path: Path) -> None:
+    config = golden_codec.config
+    save_weights(tmp_path / "model.safetensors", golden_codec.weights, config)
+    codec = sonant.load(tmp_path / "model.safetensors")
+    wav = 0.1 * np.random.default_rng(0).standard_normal((config.channels, int(2.3 * config.sample_rate)))
+    soundfile.write(tmp_path / "noise.wav", wav.T, config.sample_rate)
+    model = str(tmp_path / "model.safetensors")
+    bitrate = min(config.bandwidths)
+    tokenize([tmp_path / "noise.wav"], tmp_path / "codes", model=model, bitrate=bitrate, kind="safetensors")
+    for source in (tmp_path / "codes", tmp_path / "codes" / "noise.wav.safetensors"):
+        out = tmp_path / "audio" / source.name
+        assert detokenize([source], out, model=model).failures == ()
+        audio = decoded(out / "noise.wav")
+        read = read_audio(tmp_path / "noise.wav", config.sample_rate, config.channels)[0]
+        expected = codec.decode(sonant.load(model, beam=1).encode(read, bitrate=bitrate))
+        assert audio.shape == expected.shape
+        np.testing.assert_allclose(audio, expected.clip(-1, 1), atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["int16", "uint16", "int64"])
+def test_arrays_of_any_program(codec: Codec, tmp_path: Path, dtype: str) -> None:
+    values = np.random.default_rng(0).integers(0, 1024, (4, 40))
+    np.save(tmp_path / "one.npy", values.astype(dtype))
+    np.save(tmp_path / "batch.npy", values[None].astype(dtype))
+    save_file({"codes": values.astype("int16")}, tmp_path / "told.safetensors", {"length": "12700"})
+    names = ["one.npy", "batch.npy", "told.safetensors"]
+    result = CliRunner().invoke(
+        app, ["detokenize", *(str(tmp_path / n) for n in names), "-o", str(tmp_path / "out"), "-j", "1"]
+    )
+    assert result.exit_code == 0, result.output
+    expected = codec.decode(Codes(values.astype(np.int16), 40 * 320)).clip(-1, 1)
+    for name in ("one.wav", "batch.wav"):
+        np.testing.assert_allclose(decoded(tmp_path / "out" / name), expected, atol=1e-4)
+    np.testing.assert_allclose(decoded(tmp_path / "out" / "told.wav"), expected[:, :12_700], atol=1e-4)
+
+
+def test_what_are_no_codes_is_told_and_the_rest_decoded(tmp_path: Path) -> None:
+    good = np.zeros((2, 10), np.int16)
+    for name, values in {
+        "good": good,
+        "big": good + 1024,
+        "low": good - 1,
+        "flat": good[0],
+        "real": good.astype(float),
+        "many": np.zeros((33, 10), np.int16),
+    }.items():
+        np.save(tmp_path / f"{name}.npy", values)
+    (tmp_path / "text.npy").write_text("no array")
+    save_file({"other": good}, tmp_path / "other.safetensors")
+    summary = detokenize(
+        sorted([*tmp_path.glob("*.npy"), tmp_path / "other.safetensors"]), tmp_path / "out"
+    )
+    assert summary.coded == 1
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.wav"]
+    told = "\n".join(summary.failures)
+    for sentence in (
+        "big.npy: codes are from 0 to 1023",
+        "low.npy: codes are from 0 to 1023",
+        "flat.npy: holds int16 [10], not codes [n_q, frames]",
+        "real.npy: holds float64 [2, 10], not codes [n_q, frames]",
+        "many.npy: ",
+        "text.npy: is no array of NumPy",
+        "other.safetensors: holds no tensor of the name codes",
+    ):
+        assert sentence in told
+    result = CliRunner().invoke(app, ["detokenize", str(tmp_path / "big.npy"), "-o", str(tmp_path / "x")])
+    assert result.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("gone", "no such file or folder"),
+        ("empty", "has no manifest.jsonl"),
+        ("broken", "is damaged"),
+        ("a.txt", "neither .npy nor .safetensors"),
+        ("bad.safetensors", "is no safetensors file"),
+    ],
+)
+def test_inputs_that_hold_no_codes(tmp_path: Path, name: str, sentence: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "manifest.jsonl").write_text("{")
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "bad.safetensors").write_text("a")
+    with pytest.raises(SonantError, match=sentence):
+        detokenize([tmp_path / name], tmp_path / "out")
+
+
+def test_two_of_one_name_are_refused(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / "x.npy", np.zeros((2, 10), np.int16))
+    with pytest.raises(SonantError, match="two recordings have the name x"):
+        detokenize([tmp_path / "a" / "x.npy", tmp_path / "b" / "x.npy"], tmp_path / "out")
+
+
+def test_a_manifest_leads_nowhere_else_and_other_weights_are_refused(corpus: Path, tmp_path: Path) -> None:
+    tokenize([corpus / "a.wav"], tmp_path / "codes")
+    manifest = tmp_path / "codes" / "manifest.jsonl"
+    row = json.loads(manifest.read_text())
+    np.save(tmp_path / "outside.npy", np.zeros((2, 10), np.int16))
+    manifest.write_text(json.dumps({**row, "codes": "../outside.npy"}) + "\n")
+    assert "outside.npy" in detokenize([tmp_path / "codes"], tmp_path / "out").failures[0]
+    manifest.write_text(json.dumps({**row, "weights": "0" * 64}) + "\n")
+    assert "other weights of 24khz" in detokenize([tmp_path / "codes"], tmp_path / "out").failures[0]
+    assert not list((tmp_path / "out").rglob("*.wav"))
