@@ -90,6 +90,8 @@ def test_from_a_corpus_to_a_file_that_codes(codec_file, values, tmp_path):
     assert json.loads((folder / "lm.json").read_text())["steps"] == 6
     other = run(folder, values, "--resume", "--set", "hours.train-music=0.003").exception
     assert "other hours" in str(other)
+    other = run(folder, [*values, f"pack={tmp_path / 'another'}"], "--resume").exception
+    assert "another pack" in str(other)
 
 
 @pytest.mark.parametrize("golden", ["24khz"], indirect=True)

@@ -64,11 +64,13 @@ def _tokens(recipe: LanguageModelRecipe, codec: Codec, folder: Path) -> Tokens:
     file = folder / "tokens.safetensors"
     while int(os.environ.get("LOCAL_RANK", 0)) and not file.exists():
         time.sleep(1)
+    chosen = choice(recipe.pack, recipe.hours, recipe.crop_seconds, recipe.model.n_q)
     if not file.exists():
         corpus = Corpus([Path(recipe.pack)], codec.config.sample_rate, codec.config.channels)
         threads = recipe.threads or cores()
-        save_tokens(file, codec, corpus, recipe.hours, recipe.crop_seconds, recipe.model.n_q, threads)
-    return load_tokens(file, codec, choice(recipe.hours, recipe.crop_seconds, recipe.model.n_q))
+        hours, seconds = recipe.hours, recipe.crop_seconds
+        save_tokens(file, codec, corpus, hours, seconds, recipe.model.n_q, chosen, threads)
+    return load_tokens(file, codec, chosen)
 
 
 def finish(trainer: LanguageModelTrainer, codec: Codec) -> Path:

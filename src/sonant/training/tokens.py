@@ -34,9 +34,10 @@ def coding_hash(codec: Codec) -> str:
     return digest.hexdigest()
 
 
-def choice(hours: Mapping[str, float], seconds: float, n_q: int) -> str:
-    """What was asked of `save_tokens`, as text."""
-    return json.dumps({"hours": dict(hours), "seconds": seconds, "n_q": n_q}, sort_keys=True)
+def choice(pack: str, hours: Mapping[str, float], seconds: float, n_q: int) -> str:
+    """What tokens are made of, as text."""
+    asked = {"pack": str(Path(pack).resolve()), "hours": dict(hours), "seconds": seconds, "n_q": n_q}
+    return json.dumps(asked, sort_keys=True)
 
 
 def tokenise(
@@ -84,16 +85,17 @@ def save_tokens(
     hours: Mapping[str, float],
     seconds: float,
     n_q: int,
+    chosen: str,
     threads: int = 1,
 ) -> None:
-    """Tokenise into one file: for each kind an int16 array `[crops, n_q, frames]`."""
+    """Tokenise into one file with its `choice`: for each kind an int16 array `[crops, n_q, frames]`."""
     crops: dict[str, list[NDArray[np.int16]]] = {}
     for kind, codes in tokenise(codec, corpus, hours, seconds, n_q, threads=threads):
         crops.setdefault(kind, []).append(codes)
     path.parent.mkdir(parents=True, exist_ok=True)
     stacked = {kind: np.stack(codes) for kind, codes in crops.items()}
     with replacing(path) as temporary:
-        made = {HASH_KEY: coding_hash(codec), CHOICE_KEY: choice(hours, seconds, n_q)}
+        made = {HASH_KEY: coding_hash(codec), CHOICE_KEY: chosen}
         write_tensors(temporary, stacked, made)
 
 
@@ -116,5 +118,7 @@ def load_tokens(path: Path, codec: Codec, chosen: str | None = None) -> Tokens:
     if made_with.get(HASH_KEY) != coding_hash(codec):
         raise ConfigError(f"{path}: was made with another encoder or other codebooks; delete it")
     if chosen not in (None, made_with.get(CHOICE_KEY)):
-        raise ConfigError(f"{path}: was made with other hours, crop_seconds or model.n_q; delete it")
+        raise ConfigError(
+            f"{path}: was made with another pack, other hours, crop_seconds or model.n_q; delete it"
+        )
     return tokens
