@@ -44,11 +44,10 @@ def test_a_corpus_there_and_back(corpus: Path, tmp_path: Path, kind: str, jobs: 
     tokenize([corpus], tmp_path / "codes", kind=kind)
     summary = detokenize([tmp_path / "codes"], tmp_path / "audio", jobs=jobs)
     assert (summary.coded, summary.before, summary.failures) == (3, 0, ())
-    root = tmp_path / "audio" if kind != "parquet" else tmp_path / "audio" / corpus.relative_to("/")
     codec = sonant.load(beam=1)
     for name, made in (("a.wav", "a.wav"), ("b/a.flac", "b/a.flac.wav"), ("b/a.wav", "b/a.wav.wav")):
         expected = codec.decode(codec.encode(read_audio(corpus / name, 24_000, 1)[0]))
-        audio = decoded(root / made)
+        audio = decoded(tmp_path / "audio" / made)
         assert audio.shape == expected.shape
         np.testing.assert_allclose(audio, expected.clip(-1, 1), atol=1e-4)
     again = detokenize([tmp_path / "codes"], tmp_path / "audio")
@@ -133,12 +132,17 @@ def test_what_are_no_codes_is_told_and_the_rest_decoded(tmp_path: Path) -> None:
         ("broken", "is damaged"),
         ("a.txt", "neither .npy nor .safetensors"),
         ("bad.safetensors", "is no safetensors file"),
+        ("long.safetensors", "tells a length of 'two'"),
+        ("other", "is damaged"),
     ],
 )
 def test_inputs_that_hold_no_codes(tmp_path: Path, name: str, sentence: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "manifest.jsonl").write_text("{")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "manifest.jsonl").write_text('{"path": "a.wav"}\n')
+    save_file({"codes": np.zeros((2, 10), np.int16)}, tmp_path / "long.safetensors", {"length": "two"})
     (tmp_path / "a.txt").write_text("a")
     (tmp_path / "bad.safetensors").write_text("a")
     with pytest.raises(SonantError, match=sentence):

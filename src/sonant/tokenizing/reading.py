@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,8 +20,6 @@ from sonant.config import CodecConfig
 from sonant.errors import FormatError, MissingDependencyError, SonantError
 from sonant.tokenizing.inputs import inside
 from sonant.tokenizing.run import MANIFEST
-
-Values = NDArray[np.int16]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,22 +72,36 @@ def _of_a_folder(folder: Path) -> Iterator[Coded]:
     try:
         lines = (folder / MANIFEST).read_bytes().splitlines()
         rows = [json.loads(line) for line in lines]
+        files, paths = [Path(row["codes"]) for row in rows], [Path(row["path"]) for row in rows]
     except OSError:
         raise SonantError(f"{folder}: has no {MANIFEST}, as sonant tokenize writes it") from None
-    except ValueError:
+    except (ValueError, KeyError, TypeError):
         raise SonantError(f"{folder / MANIFEST}: is damaged") from None
-    places: Counter[str] = Counter()
-    for row in rows:
-        file = folder / inside(Path(row["codes"]))
-        named_by = Path(row["path"]) if file.suffix == ".parquet" else Path(row["codes"]).with_suffix("")
-        yield Coded(file, inside(named_by), row, places[row["codes"]])
-        places[row["codes"]] += 1
+    above = _common_folder(paths)
+    places: Counter[Path] = Counter()
+    for row, file, path in zip(rows, files, paths, strict=True):
+        name = path.relative_to(above) if file.suffix == ".parquet" else file.with_suffix("")
+        yield Coded(folder / inside(file), inside(name), row, places[file])
+        places[file] += 1
+
+
+def _common_folder(paths: Sequence[Path]) -> Path:
+    """The folder that all of them are in, or none where some are absolute and some are not."""
+    try:
+        return Path(os.path.commonpath([path.parent for path in paths]))
+    except ValueError:
+        return Path()
 
 
 def _told_by(path: Path) -> dict[str, Any]:
     with _opened(path) as file:
-        told = file.metadata() or {}
-    return {**told, **({"length": int(told["length"])} if "length" in told else {})}
+        told: dict[str, Any] = file.metadata() or {}
+    if "length" in told:
+        try:
+            told["length"] = int(told["length"])
+        except ValueError:
+            raise FormatError(f"{path}: tells a length of {told['length']!r}") from None
+    return told
 
 
 def _opened(path: Path) -> Any:
