@@ -9,13 +9,8 @@ import sys
 import pytest
 import torch
 
-from conftest import load_golden
-from sonant.models.store import save_weights
-from sonant.training.lm_run import train_language_model
 from sonant.training.loop import Trainer
 from sonant.training.recipe import recipe_from_dict
-from training.test_language_model import CHANGES
-from training.test_recipes import RECIPES
 from training.training_helpers import tiny_values
 
 CODEBOOK = """
@@ -58,10 +53,22 @@ torch.save(state, sys.argv[2] + f"/rank{rank}.pt")
 LANGUAGE_MODEL = """
 import json, sys
 from pathlib import Path
-from sonant.training.lm_run import train_language_model
-recipe, *changes = json.loads(sys.argv[1])
-file = train_language_model(Path(recipe), Path(sys.argv[2]), overrides=changes)
-assert file == Path(sys.argv[2], "lm.safetensors")
+import numpy as np
+from sonant.nn.distributed import leave
+from sonant.training.language_model import LanguageModelTrainer
+from sonant.training.lm_recipe import recipe_from_dict
+
+def trained(values, folder):
+    random = np.random.default_rng(0)
+    tokens = {"train-speech": random.integers(0, 16, (6, 4, 40)).astype(np.int16)}
+    codebooks = random.standard_normal((4, 16, 8)).astype(np.float32)
+    trainer = LanguageModelTrainer(recipe_from_dict(values), tokens, codebooks, folder)
+    trainer.run()
+    return trainer
+
+if __name__ == "__main__":
+    trained(json.loads(sys.argv[1]), Path(sys.argv[2]))
+    leave()
 """
 
 UNREADABLE_ON_RANK_1 = """
@@ -203,32 +210,31 @@ def test_a_batch_unreadable_on_one_rank_ends_the_run_on_all(pack, tmp_path):
     assert second == "no file of a whole batch could be read; the last: gone.wav"
 
 
-@pytest.fixture(scope="module")
-def lm_runs(pack, tmp_path_factory):
-    """A recipe by one process and by two: the weights of each at their first and at their last step."""
-    folder = tmp_path_factory.mktemp("lm_ranks")
-    golden = load_golden("24khz")
-    save_weights(folder / "tiny.safetensors", golden.weights, golden.config)
-    recipe = RECIPES / "lm_24khz.toml"
-    changes = [
-        *CHANGES,
-        f"codec={folder / 'tiny.safetensors'}",
-        f"pack={pack}",
-        "batch_size=4",
-        "steps=6",
-        "random_offset=50",
-        'precision="32-true"',
-    ]
-    train_language_model(recipe, folder / "none", overrides=[*changes, "steps=1", "learning_rate=0"])
-    train_language_model(recipe, folder / "one", overrides=changes)
-    run_two_ranks(LANGUAGE_MODEL, [str(recipe), *changes], folder / "two")
-    return [
-        torch.load(folder / name / "checkpoint.pt", weights_only=True)["model"]
+def test_a_language_model_learns_on_two_ranks_what_it_learns_on_one(tmp_path):
+    model = {"name": "t", "n_q": 4, "bins": 16, "dim": 16, "num_layers": 1, "num_heads": 2}
+    values = {
+        "kind": "language_model",
+        "codec": "t",
+        "pack": "p",
+        "hours": {},
+        "model": {**model, "feed_forward": 32, "conditioned": True},
+        "frames": 20,
+        "codebooks": [2, 4],
+        "codebook_weights": [1, 1],
+        "batch_size": 4,
+        "steps": 6,
+        "random_offset": 50,
+        "threads": 1,
+    }
+    here: dict = {"__name__": "here"}
+    exec(LANGUAGE_MODEL, here)
+    here["trained"]({**values, "steps": 1, "learning_rate": 0.0}, tmp_path / "none")
+    here["trained"](values, tmp_path / "one")
+    run_two_ranks(LANGUAGE_MODEL, values, tmp_path / "two")
+    start, one, two = (
+        torch.cat([value.flatten() for value in state["model"].values()])
         for name in ("none", "one", "two")
-    ]
-
-
-def test_a_language_model_learns_on_two_ranks_what_it_learns_on_one(lm_runs):
-    start, one, two = (torch.cat([value.flatten() for value in state.values()]) for state in lm_runs)
+        for state in [torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)]
+    )
     assert (one - start).norm() > 0
     assert (two - one).norm() < 0.02 * (one - start).norm()

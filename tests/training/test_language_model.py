@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from sonant.language_models import language_model
 from sonant.models.store import save_weights
 from sonant.nn.language_model import LanguageModel, shifted
 from sonant.training import language_model as lm_training
+from sonant.training import lm_run
 from sonant.training.language_model import (
     LanguageModelTrainer,
     cross_entropy,
@@ -108,6 +110,23 @@ def test_a_finished_run_fits_another_decoder_only(golden, values, tmp_path, part
         assert language_model(sonant.load(other))
     else:
         assert "another encoder or other codebooks" in str(result.exception)
+
+
+@pytest.mark.parametrize("golden", ["24khz"], indirect=True)
+def test_one_process_of_a_machine_makes_the_tokens(values, tmp_path, monkeypatch):
+    assert run(tmp_path / "first", values).exit_code == 0
+    folder, waited = tmp_path / "run", []
+
+    def meanwhile(seconds):
+        waited.append(seconds)
+        folder.mkdir()
+        shutil.copy(tmp_path / "first" / "tokens.safetensors", folder)
+
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(lm_run.time, "sleep", meanwhile)
+    monkeypatch.setattr(lm_run, "save_tokens", None)
+    assert run(folder, values).exit_code == 0
+    assert len(waited) == 1
 
 
 def tiny_recipe(**changes):

@@ -39,6 +39,7 @@ def train(
             folder = out or Path("runs") / Path(recipe).stem
             typer.echo(train_language_model(Path(recipe), folder, resume, limit, changes))
             return
+        from sonant.nn.distributed import leave
         from sonant.training.checkpoint import CHECKPOINT_NAME
         from sonant.training.loop import Trainer
         from sonant.training.recipe import load_recipe
@@ -49,6 +50,7 @@ def train(
     if (folder / CHECKPOINT_NAME).exists() and not resume:
         raise ConfigError(f"{folder}: holds a run; add --resume to continue it, or choose another --output")
     Trainer(plan, folder, limit, resume).run()
+    leave()
 
 
 def seconds(text: str) -> float:

@@ -34,6 +34,13 @@ def largest(device: torch.device, *values: float) -> list[float]:
     return tensor.tolist()
 
 
+def leave() -> None:
+    """End together, once every rank has done what was left to it; nothing collective comes after."""
+    if is_distributed():
+        distributed.barrier()
+        distributed.destroy_process_group()
+
+
 def broadcast_first(*tensors: Tensor) -> None:
     """Replace each tensor by that of rank 0."""
     if is_distributed():

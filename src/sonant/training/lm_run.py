@@ -17,6 +17,7 @@ from sonant.entropy.lm_coder import encode_chunk
 from sonant.entropy.lm_store import load_language_model, save_language_model
 from sonant.errors import ConfigError
 from sonant.loading import load
+from sonant.nn.distributed import leave
 from sonant.nn.language_model import LanguageModel
 from sonant.parallel import cores
 from sonant.training.corpus import Corpus
@@ -56,7 +57,10 @@ def train_language_model(
     if trainer.checkpoint_path.exists() and not resume:
         raise ConfigError(f"{folder}: holds a run; add --resume to continue it, or choose another --output")
     trainer.run()
-    return finish(trainer, codec) if trainer.fabric.is_global_zero else folder / FILE_NAME
+    if trainer.fabric.is_global_zero:
+        finish(trainer, codec)
+    leave()
+    return folder / FILE_NAME
 
 
 def _tokens(recipe: LanguageModelRecipe, codec: Codec, folder: Path) -> Tokens:
@@ -73,7 +77,7 @@ def _tokens(recipe: LanguageModelRecipe, codec: Codec, folder: Path) -> Tokens:
     return load_tokens(file, codec, chosen)
 
 
-def finish(trainer: LanguageModelTrainer, codec: Codec) -> Path:
+def finish(trainer: LanguageModelTrainer, codec: Codec) -> None:
     """Quantise a trained model, measure both forms, write `lm.safetensors` and `lm.json`."""
     recipe, folder = trainer.recipe, trainer.folder
     model = LanguageModel(recipe.model)
@@ -89,7 +93,6 @@ def finish(trainer: LanguageModelTrainer, codec: Codec) -> Path:
         "integer": integer_report(load_language_model(path, codec.weights_hash), trainer.tokens, recipe),
     }
     (folder / "lm.json").write_text(json.dumps(report, indent=1))
-    return path
 
 
 def _calibration(tokens: Tokens, recipe: LanguageModelRecipe) -> np.ndarray:
