@@ -11,6 +11,7 @@ import torch
 
 from sonant.training.loop import Trainer
 from sonant.training.recipe import recipe_from_dict
+from training.test_language_model import TINY
 from training.training_helpers import tiny_values
 
 CODEBOOK = """
@@ -211,21 +212,7 @@ def test_a_batch_unreadable_on_one_rank_ends_the_run_on_all(pack, tmp_path):
 
 
 def test_a_language_model_learns_on_two_ranks_what_it_learns_on_one(tmp_path):
-    model = {"name": "t", "n_q": 4, "bins": 16, "dim": 16, "num_layers": 1, "num_heads": 2}
-    values = {
-        "kind": "language_model",
-        "codec": "t",
-        "pack": "p",
-        "hours": {},
-        "model": {**model, "feed_forward": 32, "conditioned": True},
-        "frames": 20,
-        "codebooks": [2, 4],
-        "codebook_weights": [1, 1],
-        "batch_size": 4,
-        "steps": 6,
-        "random_offset": 50,
-        "threads": 1,
-    }
+    values = {**TINY, "batch_size": 4, "steps": 6, "random_offset": 50}
     here: dict = {"__name__": "here"}
     exec(LANGUAGE_MODEL, here)
     here["trained"]({**values, "steps": 1, "learning_rate": 0.0}, tmp_path / "none")

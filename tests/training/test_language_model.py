@@ -129,23 +129,33 @@ def test_one_process_of_a_machine_makes_the_tokens(values, tmp_path, monkeypatch
     assert len(waited) == 1
 
 
+TINY = {
+    "kind": "language_model",
+    "codec": "t",
+    "pack": "p",
+    "hours": {},
+    "model": {
+        "name": "t",
+        "n_q": 4,
+        "bins": 16,
+        "dim": 16,
+        "num_layers": 1,
+        "num_heads": 2,
+        "feed_forward": 32,
+        "conditioned": True,
+    },
+    "frames": 20,
+    "codebooks": [2, 4],
+    "codebook_weights": [1, 1],
+    "steps": 150,
+    "warmup_steps": 5,
+    "learning_rate": 1e-2,
+    "threads": 1,
+}
+
+
 def tiny_recipe(**changes):
-    model = {"name": "t", "n_q": 4, "bins": 16, "dim": 16, "num_layers": 1, "num_heads": 2}
-    plain = {
-        "kind": "language_model",
-        "codec": "t",
-        "pack": "p",
-        "hours": {},
-        "model": {**model, "feed_forward": 32, "conditioned": True},
-        "frames": 20,
-        "codebooks": [2, 4],
-        "codebook_weights": [1, 1],
-        "steps": 150,
-        "warmup_steps": 5,
-        "learning_rate": 1e-2,
-        "threads": 1,
-    }
-    return recipe_from_dict({**plain, **changes})
+    return recipe_from_dict({**TINY, **changes})
 
 
 def predictable(seed):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import torch
 from torch import Tensor, distributed
+
+MOMENT = 0.2
 
 
 def is_distributed() -> bool:
@@ -35,9 +39,14 @@ def largest(device: torch.device, *values: float) -> list[float]:
 
 
 def leave() -> None:
-    """End together, once every rank has done what was left to it; nothing collective comes after."""
+    """End together, once every rank has done what was left to it; nothing collective comes after.
+
+    Gloo's thread needs the interpreter to let go of the last tensors that it was given, and whatever takes
+    it down waits for that thread with the interpreter held: it is given a moment before.
+    """
     if is_distributed():
         distributed.barrier()
+        time.sleep(MOMENT)
         distributed.destroy_process_group()
 
 
