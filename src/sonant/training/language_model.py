@@ -36,6 +36,7 @@ from sonant.training.memory import keep_freed_memory
 from sonant.training.optimizers import load_moments
 from sonant.training.progress import ProgressLine
 from sonant.training.schedule import learning_rate, share_done, share_to_go_on_from
+from sonant.training.shares import share_of_a_rank
 from sonant.training.stopping import StopRequest
 from sonant.training.tokens import Tokens
 from sonant.whole_files import replacing
@@ -147,9 +148,7 @@ class LanguageModelTrainer:
         keep_freed_memory()
         self.recipe, self.folder, self.time_limit, self.tokens = recipe, folder, time_limit, tokens
         self.fabric = make_fabric(recipe.devices, recipe.precision, recipe.threads, some_unused=True)
-        if recipe.batch_size % self.fabric.world_size:
-            ranks = self.fabric.world_size
-            raise ConfigError(f"a batch of {recipe.batch_size} cannot be shared by {ranks} processes")
+        self._share = share_of_a_rank(recipe.batch_size, self.fabric.world_size)
         torch.manual_seed(recipe.seed)
         self.model = LanguageModel(recipe.model)
         for parameter in self.model.parameters():
@@ -279,7 +278,7 @@ class LanguageModelTrainer:
 
     def _own_share(self, rows: Tensor) -> Tensor:
         """This rank's part of what all ranks have drawn alike."""
-        return rows.chunk(self.fabric.world_size)[self.fabric.global_rank].to(self.fabric.device)
+        return rows.split(self._share)[self.fabric.global_rank].to(self.fabric.device)
 
     def _train_step(self, codes: Tensor, done: float) -> dict[str, float]:
         recipe = self.recipe

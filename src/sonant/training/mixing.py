@@ -18,6 +18,7 @@ from sonant.training.corpus import Corpus
 from sonant.training.manifest import Recording
 from sonant.training.recipe import DataRecipe
 from sonant.training.reverberation import RT60_RANGE, measured_rt60, reverberate, synthesise_response
+from sonant.training.shares import share_of_a_rank
 
 SILENCE_RMS = 3e-3
 ATTEMPTS = 20
@@ -120,10 +121,8 @@ class BatchNumbers:
     """
 
     def __init__(self, batch_size: int, first_step: int = 0, rank: int = 0, ranks: int = 1) -> None:
-        if batch_size % ranks:
-            raise ConfigError(f"a batch of {batch_size} cannot be shared by {ranks} processes")
         self.batch_size, self.step = batch_size, first_step
-        self.share, self.rank = batch_size // ranks, rank
+        self.share, self.rank = share_of_a_rank(batch_size, ranks), rank
 
     def __iter__(self) -> Iterator[list[int]]:
         """One list of numbers per step, without end."""
