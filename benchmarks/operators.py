@@ -10,16 +10,20 @@ import json
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 
 import sonant
+from sonant.codec import Codec
+from sonant.engine.halves import Halves
 from sonant.engine.precision import decoder_layers, encoder_layers
 from sonant.engine.quantizer import quantizer_graph
 from sonant.engine.runtime import START, STREAM
 from sonant.engine.seanet import decoder_graph, encoder_graph
+from sonant.stepping import SEGMENTS_AT_ONCE
 from sonant.streams import BLOCK_FRAMES
 
 
@@ -49,6 +53,58 @@ def profile(graph: onnx.ModelProto, feeds: dict[str, np.ndarray], runs: int) -> 
     return spent
 
 
+class Part(NamedTuple):
+    """A graph, what it is fed, and the seconds of audio that this is."""
+
+    graph: onnx.ModelProto
+    feeds: dict[str, np.ndarray]
+    seconds: float
+
+
+def parts_of(codec: Codec) -> dict[str, Part]:
+    """The graphs that an engine runs, of segments or of the middle of a stream, on noise."""
+    config, weights, precision = codec.config, codec.weights, codec.engine.backend.precision
+    random = np.random.default_rng(0)
+    n_q = config.codebooks_for(6.0)
+    segmented = config.segment_length is not None
+    frames = config.frames_for(config.segment_length) if config.segment_length else BLOCK_FRAMES
+    samples = frames * config.hop_length
+    seconds, many = samples / config.sample_rate, SEGMENTS_AT_ONCE if segmented else 1
+    layers = [make(config, weights, precision) for make in (encoder_layers, decoder_layers)]
+
+    def normal(batch: int, rows: int, width: int) -> np.ndarray:
+        return random.standard_normal((batch, rows, width)).astype(np.float32)
+
+    audio = 0.1 * normal(1, samples, config.channels)
+    codes = random.integers(0, config.bins, (many, n_q, frames))
+    entries = codes + np.arange(n_q)[:, None] * config.bins
+    latents = normal(1, frames, config.dimension)
+    quantizer = Part(quantizer_graph(config, weights, n_q), {"latents": latents}, seconds)
+    if segmented:
+        halves = Halves(config, weights, *layers)
+        rows = normal(many, frames, config.bottleneck_channels)
+        return {
+            "encoder to frames": Part(halves.audio_to_rows(START), {"audio": audio}, seconds),
+            "encoder from frames": Part(halves.rows_to_latents(), {"rows": rows}, many * seconds),
+            "quantizer": quantizer,
+            "decoder to frames": Part(halves.entries_to_rows(), {"entries": entries}, many * seconds),
+            "decoder from frames": Part(halves.rows_to_audio(), {"rows": rows[:1]}, seconds),
+        }
+    starts = [
+        {f"state_{number}": array for number, array in enumerate(state)}
+        for state in (codec.engine.encoder_start, codec.engine.decoder_start)
+    ]
+    encoder, decoder = (
+        make(config, weights, STREAM, layers=own)
+        for make, own in zip((encoder_graph, decoder_graph), layers, strict=True)
+    )
+    return {
+        "encoder": Part(encoder, {"audio": audio} | starts[0], seconds),
+        "quantizer": quantizer,
+        "decoder": Part(decoder, {"entries": entries} | starts[1], seconds),
+    }
+
+
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -57,39 +113,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     options = parser.parse_args()
     codec = sonant.load(options.model, precision=options.precision)
-    config, weights = codec.config, codec.weights
-    random = np.random.default_rng(0)
-    n_q = config.codebooks_for(6.0)
-    ends = START if config.segment_length else STREAM
-    frames = config.frames_for(config.segment_length) if config.segment_length else BLOCK_FRAMES
-    audio = 0.1 * random.standard_normal((1, frames * config.hop_length, config.channels))
-    entries = random.integers(0, config.bins, (1, n_q, frames))
-    feeds: dict[str, dict[str, np.ndarray]] = {
-        "encoder": {"audio": audio.astype(np.float32)},
-        "quantizer": {"latents": random.standard_normal((1, frames, config.dimension)).astype(np.float32)},
-        "decoder": {"entries": entries + np.arange(n_q)[:, None] * config.bins},
-    }
-    if ends.stream:
-        for name, state in (
-            ("encoder", codec.engine.encoder_start),
-            ("decoder", codec.engine.decoder_start),
-        ):
-            feeds[name] |= {f"state_{number}": array for number, array in enumerate(state)}
-    encoder = encoder_layers(config, weights, options.precision)
-    decoder = decoder_layers(config, weights, options.precision)
-    graphs = {
-        "encoder": encoder_graph(config, weights, ends, layers=encoder),
-        "quantizer": quantizer_graph(config, weights, n_q),
-        "decoder": decoder_graph(config, weights, ends, layers=decoder),
-    }
-    block = frames * config.hop_length / config.sample_rate
-    runs = max(1, round(options.seconds / block))
-    for name, graph in graphs.items():
-        spent = profile(graph, feeds[name], runs)
-        total = sum(spent.values()) / 1000 / (runs * block)
+    for name, part in parts_of(codec).items():
+        runs = max(1, round(options.seconds / part.seconds))
+        spent = profile(part.graph, part.feeds, runs)
+        total = sum(spent.values()) / 1000 / (runs * part.seconds)
         print(f"{name}: {total:.2f} ms for a second of audio, {1000 / total:.0f} × real time")
         for kind, duration in spent.most_common(7):
-            milliseconds = duration / 1000 / (runs * block)
+            milliseconds = duration / 1000 / (runs * part.seconds)
             print(f"    {kind:22} {milliseconds:6.2f} ms  {100 * milliseconds / total:4.1f} %")
 
 

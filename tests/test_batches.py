@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -93,6 +95,27 @@ def test_a_batch_runs_through_the_networks_as_one(monkeypatch: pytest.MonkeyPatc
     assert sizes == [4, 3, 2, 1]
     codec.decode_batch(codes)
     assert sizes[4:] == [4, 3, 2, 1]
+
+
+def test_segments_of_a_recording_run_through_the_networks_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = Codec(replace(CODECS["48khz"].config, segment=0.1), CODECS["48khz"].weights)
+    sizes: list[int] = []
+    for step in (EncodeStep, DecodeStep):
+        run = step.run
+        monkeypatch.setattr(
+            step, "run", lambda engine, steps, run=run: sizes.append(len(steps)) or run(engine, steps)
+        )
+    wav = noise(codec, 10 * codec.config.segment_stride + 1, 0)
+    codes = codec.encode(wav)
+    assert sizes == [8, 1, 1, 1]
+    audio = codec.decode(codes)
+    assert sizes[4:] == [8, 2, 1]
+    encoder, decoder = codec.encoder(), codec.decoder()
+    starts = range(0, wav.shape[1], 4_000)
+    pieces = [*(encoder.push(wav[:, start : start + 4_000]) for start in starts), encoder.finish()]
+    np.testing.assert_array_equal(join(pieces).values, codes.values)
+    parts = [*(decoder.push(piece) for piece in pieces), decoder.finish()]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), audio)
 
 
 def test_many_more_recordings_than_fit_a_batch_keep_their_order() -> None:

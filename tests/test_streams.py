@@ -12,7 +12,7 @@ from sonant.codes import Codes, join
 from sonant.config import CodecConfig
 from sonant.errors import AudioError, ConfigError
 from sonant.segments import SegmentDecoder, overlap_window
-from sonant.stepping import DecodeStep, run_together
+from sonant.stepping import run_together
 from sonant.streams import push_all
 
 CODECS = {name: Codec(g.config, g.weights) for name in ("24khz", "48khz") for g in [load_golden(name)]}
@@ -157,8 +157,8 @@ def test_a_stream_of_whole_segments_ends_where_its_codes_say() -> None:
 
     decoder = SegmentDecoder(Silence())  # type: ignore[arg-type]
     job = decoder.finishing(Codes(np.zeros((1, 40), np.int16), 2 * 776))
-    step: DecodeStep = next(job)
+    steps = next(job)
+    assert [len(step) for step in steps] == [20, 20]
     with pytest.raises(StopIteration) as end:
-        for _ in range(3):
-            step = job.send((np.ones((40 * len(step), 1), np.float32), ()))
+        job.send([(np.ones((40 * len(step), 1), np.float32), ()) for step in steps])
     assert end.value.value.shape == (1, 1552)

@@ -135,9 +135,9 @@ class Codec:
         return run_together(self.engine, jobs)
 
     def _encoding(self, encoder: EncoderStream, wav: Audio) -> Job[Codes]:
-        """Push block by block, the rest with the end, so that many recordings end in whole batches."""
+        """Push blocks of frames, the rest with the end, so that many recordings end in whole batches."""
         block = BLOCK_FRAMES * self.config.hop_length
-        whole = max(0, wav.shape[1] - 1) // block * block
+        whole = 0 if self.config.segment_length else max(0, wav.shape[1] - 1) // block * block
         pieces = []
         for start in range(0, whole, block):
             pieces.append((yield from encoder.pushing(wav[:, start : start + block])))

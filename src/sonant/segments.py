@@ -8,7 +8,7 @@ from sonant.audio import Audio
 from sonant.codes import Codes, join, split_segments
 from sonant.engine.runtime import Engine
 from sonant.errors import FormatError
-from sonant.stepping import DecodeStep, EncodeStep, Job
+from sonant.stepping import SEGMENTS_AT_ONCE, DecodeStep, EncodeStep, Job
 from sonant.streams import DecoderStream, EncoderStream, SampleBuffer, check_codes, no_codes
 
 VOLUME_FLOOR = 1e-8
@@ -64,17 +64,20 @@ class SegmentEncoder(EncoderStream):
 
     def _coding(self, segments: list[tuple[Audio, int]]) -> Job[Codes]:
         """Code segments, each with the samples that it adds to the recording."""
-        config = self.engine.config
-        pieces = [no_codes(config, self._n_q, self._keeps_latents)]
-        for audio, adds in segments:
-            scales = None
-            if config.normalize:
-                scales = np.array([volume(audio)], np.float32)
-                audio = audio / scales[0]
-            step = EncodeStep(np.ascontiguousarray(audio.T), None, self._n_q, last=True, beam=self._beam)
-            (values, latents), _ = yield step
-            pieces.append(Codes(values, adds, scales, latents if self._keeps_latents else None))
+        pieces = [no_codes(self.engine.config, self._n_q, self._keeps_latents)]
+        for start in range(0, len(segments), SEGMENTS_AT_ONCE):
+            audios, added = zip(*segments[start : start + SEGMENTS_AT_ONCE], strict=True)
+            volumes = [volume(audio) if self.engine.config.normalize else None for audio in audios]
+            replies = yield [self._step(*pair) for pair in zip(audios, volumes, strict=True)]
+            for ((values, latents), _), adds, loudness in zip(replies, added, volumes, strict=True):
+                scales = None if loudness is None else np.array([loudness])
+                pieces.append(Codes(values, adds, scales, latents if self._keeps_latents else None))
         return join(pieces)
+
+    def _step(self, audio: Audio, loudness: np.float32 | None) -> EncodeStep:
+        normalised = audio if loudness is None else audio / loudness
+        samples = np.ascontiguousarray(normalised.T)
+        return EncodeStep(samples, None, self._n_q, last=True, beam=self._beam)
 
 
 class SegmentDecoder(DecoderStream):
@@ -113,15 +116,16 @@ class SegmentDecoder(DecoderStream):
     def _decoding(self, codes: Codes) -> Job[Audio]:
         self._left += codes.length
         parts = [self._sum[:, :0]]
-        for number, (values, samples) in enumerate(split_segments(codes, self.engine.config)):
-            audio, _ = yield DecodeStep(values, None)
-            if self._window is None:
-                self._window = overlap_window(len(audio))
-            decoded = audio[:samples].T
-            if codes.scales is not None:
-                decoded = decoded * codes.scales[number]
-            self._add(decoded, self._window[:samples])
-            parts.append(self._emit(self._stride))
+        segments = [*split_segments(codes, self.engine.config)]
+        scales = np.ones(len(segments), np.float32) if codes.scales is None else codes.scales
+        for start in range(0, len(segments), SEGMENTS_AT_ONCE):
+            together = segments[start : start + SEGMENTS_AT_ONCE]
+            replies = yield [DecodeStep(values, None) for values, _ in together]
+            for (audio, _), (_, samples), scale in zip(replies, together, scales[start:], strict=False):
+                if self._window is None:
+                    self._window = overlap_window(len(audio))
+                self._add(audio[:samples].T * scale, self._window[:samples])
+                parts.append(self._emit(self._stride))
         return np.concatenate(parts, axis=1)
 
     def _ending(self, codes: Codes | None) -> Job[Audio]:

@@ -1,7 +1,7 @@
 """Steps that streams ask of the networks, so that the steps of many streams run as one batch.
 
-What a stream does is a generator: it yields a step, is sent what came of it with the state that
-follows, and returns its result.
+What a stream does is a generator: it yields steps that do not wait for each other, is sent what came of
+each with the state that follows, and returns its result.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from sonant.engine.runtime import Array, Engine, State
 
 BATCH = 8
 FRAMES_AT_ONCE = 240
+SEGMENTS_AT_ONCE = 8
 
 Coded = tuple[NDArray[np.int16], Array]
 Result = TypeVar("Result")
-Job = Generator["Step", tuple[Any, State], Result]
+Reply = tuple[Any, State]
+Job = Generator[Sequence["Step"], list[Reply], Result]
 
 
 @dataclass(frozen=True)
@@ -90,14 +92,14 @@ Step = EncodeStep | DecodeStep
 
 
 def run_together(engine: Engine, jobs: Iterable[Job[Result]], batch: int = BATCH) -> list[Result]:
-    """The results of jobs, in order; up to `batch` of them run side by side, a step at a time."""
+    """The results of jobs, in order; up to `batch` of them run side by side."""
     results: dict[int, Result] = {}
     waiting = enumerate(jobs)
-    running: dict[int, tuple[Job[Result], Step]] = {}
+    running: dict[int, tuple[Job[Result], Sequence[Step]]] = {}
 
-    def advance(number: int, job: Job[Result], reply: tuple[Any, State] | None) -> None:
+    def advance(number: int, job: Job[Result], replies: list[Reply] | None) -> None:
         try:
-            running[number] = job, (next(job) if reply is None else job.send(reply))
+            running[number] = job, (next(job) if replies is None else job.send(replies))
         except StopIteration as end:
             running.pop(number, None)
             results[number] = end.value
@@ -108,12 +110,20 @@ def run_together(engine: Engine, jobs: Iterable[Job[Result]], batch: int = BATCH
                 advance(number, job, None)
         if not running:
             return [results[number] for number in sorted(results)]
-        for group in _groups({n: step for n, (_, step) in running.items()}, engine.config):
-            run: Any = type(group[0][1]).run
-            replies = run(engine, [step for _, step in group])
-            for (number, step), (result, state) in zip(group, replies, strict=True):
-                job, asked = running[number]
-                advance(number, job, (_cut(result, step, asked, engine.config), state))
+        replies = iter(_replies(engine, [step for _, steps in running.values() for step in steps]))
+        for number, (job, steps) in list(running.items()):
+            advance(number, job, [*islice(replies, len(steps))])
+
+
+def _replies(engine: Engine, steps: Sequence[Step]) -> list[Reply]:
+    """What comes of every step, in order."""
+    replies: dict[int, Reply] = {}
+    for group in _groups(steps, engine.config):
+        run: Any = type(group[0][1]).run
+        ran = run(engine, [step for _, step in group])
+        for (place, step), (result, state) in zip(group, ran, strict=True):
+            replies[place] = _cut(result, step, steps[place], engine.config), state
+    return [replies[place] for place in range(len(steps))]
 
 
 def ends_do_not_matter(config: CodecConfig) -> bool:
@@ -136,31 +146,38 @@ def _ends_with_a_frame(step: Step, config: CodecConfig) -> bool:
     return isinstance(step, DecodeStep) or len(step) % config.hop_length == 0
 
 
-def _groups(steps: dict[int, Step], config: CodecConfig) -> list[list[tuple[int, Step]]]:
-    """Steps that can run as one; last ones are padded, to join others, where that changes nothing."""
+def _groups(steps: Sequence[Step], config: CodecConfig) -> list[list[tuple[int, Step]]]:
+    """Steps that can run as one, with their places.
+
+    Last ones are padded, to join others, where that changes nothing.
+    """
     groups: dict[_Kind, list[tuple[int, Step]]] = {}
     endings: dict[_Kind, list[tuple[int, Step]]] = {}
-    for number, step in steps.items():
+    for place, step in enumerate(steps):
         kind = _Kind(type(step), step.state is None, *_search(step), len(step))
         if step.last and ends_do_not_matter(config) and _ends_with_a_frame(step, config):
-            endings.setdefault(kind._replace(size=0), []).append((number, step))
+            endings.setdefault(kind._replace(size=0), []).append((place, step))
         else:
-            groups.setdefault(kind, []).append((number, step))
+            groups.setdefault(kind, []).append((place, step))
     for kind, ending in endings.items():
         longest = max(len(step) for _, step in ending)
         own = kind._replace(size=longest)
         fitting = [k for k in groups if k.size >= longest and k == kind._replace(size=k.size)]
         joined = min(fitting, key=lambda k: k.size, default=own)
         group = groups.setdefault(joined, [])
-        group += [(number, step.padded(joined.size)) for number, step in ending]
+        group += [(place, step.padded(joined.size)) for place, step in ending]
     return [part for group in groups.values() for part in _parts(group, config)]
 
 
 def _parts(group: list[tuple[int, Step]], config: CodecConfig) -> list[list[tuple[int, Step]]]:
-    """Parts of a group whose activations still fit into the caches."""
+    """Parts of a group that are run as one.
+
+    Activations of frames have to fit into the caches; segments share only what has few.
+    """
     step = group[0][1]
     frames = len(step) if isinstance(step, DecodeStep) else config.frames_for(len(step))
-    size = max(1, FRAMES_AT_ONCE // max(1, frames))
+    segments = config.segment_length is not None
+    size = SEGMENTS_AT_ONCE if segments else max(1, FRAMES_AT_ONCE // max(1, frames))
     return [group[start : start + size] for start in range(0, len(group), size)]
 
 

@@ -182,7 +182,7 @@ class FrameEncoder(EncoderStream):
         block = max(1, len(audio) if last else BLOCK_FRAMES * self._hop)
         for start in range(0, len(audio), block):
             step = EncodeStep(audio[start : start + block], self._state, self._n_q, last, self._beam)
-            (values, latents), self._state = yield step
+            (((values, latents), self._state),) = yield [step]
             pieces.append(Codes(values, len(step), None, latents if self._keeps_latents else None))
         return join(pieces)
 
@@ -259,7 +259,7 @@ class FrameDecoder(DecoderStream):
             for start in range(0, codes.frames, size):
                 block = codes.values[:, start : start + size]
                 ends = last and codes is alike[-1] and start + size >= codes.frames
-                audio, state = yield DecodeStep(block, self._state, ends)
+                ((audio, state),) = yield [DecodeStep(block, self._state, ends)]
                 self._state = state if config.causal else None
                 parts.append(audio.T)
         return np.concatenate(parts, axis=1)[:, : sum(codes.length for codes in alike)]

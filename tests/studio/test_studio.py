@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -248,7 +249,13 @@ def test_an_error_of_the_server_is_an_answer(
     with served(Desk(tmp_path, [], 2.0)) as base:
         status, answer = call(base, "/models")
     assert (status, b"went wrong" in answer) == (500, True)
-    assert "of ours" in capfd.readouterr().err
+    written = ""
+    for _ in range(100):
+        written += capfd.readouterr().err
+        if "of ours" in written:
+            break
+        time.sleep(0.1)
+    assert "of ours" in written
 
 
 def test_damaged_files_and_version_0_of_the_page_s_own_model(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from sonant.audio.convert import Audio, mix_channels, resampled
 from sonant.audio.libsndfile import file_name
 from sonant.errors import AudioError, MissingDependencyError
 
-BLOCK_SECONDS = 1.0
+BLOCK_SECONDS = 8.0
 AUDIO_ENDINGS = frozenset(
     {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf"}
     | {".m4a", ".aac", ".mp4", ".webm", ".mka"}
@@ -45,7 +45,7 @@ class SoundfileSource:
         self.channels: int = self._file.channels
 
     def blocks(self) -> Iterator[Audio]:
-        """Blocks of about a second.
+        """Blocks of a few seconds.
 
         Raises:
             AudioError: if the file turns out to be damaged.

@@ -13,7 +13,7 @@ from sonant.engine.backend import Precision
 from sonant.engine.graph import GraphBuilder
 from sonant.engine.int8 import Int8LayerBuilder
 from sonant.engine.layers import Ends, LayerBuilder, Weights
-from sonant.engine.seanet import Layers, before_encoder_lstm
+from sonant.engine.seanet import Layers, frames_of_audio
 from sonant.engine.sessions import session_of
 
 FRAMES = 25
@@ -28,7 +28,7 @@ def encoder_layers(config: CodecConfig, weights: Weights, precision: Precision) 
     build = LayerBuilder(GraphBuilder("range"), config, weights, Ends(stream=False, tail=False))
     size = (1, FRAMES * config.hop_length, config.channels)
     noise = np.random.default_rng(0).uniform(-1, 1, size).astype(np.float32)
-    return _int8(build, before_encoder_lstm(build)[0], {"audio": noise}, ENCODER_ZERO)
+    return _int8(build, frames_of_audio(build), {"audio": noise}, ENCODER_ZERO)
 
 
 def decoder_layers(config: CodecConfig, weights: Weights, precision: Precision) -> Layers:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sonant.config import CodecConfig
 from sonant.engine.backend import Backend
+from sonant.engine.halves import Halves
 from sonant.engine.layers import Ends, Weights
 from sonant.engine.precision import decoder_layers, encoder_layers
 from sonant.engine.quantizer import quantizer_graph
@@ -25,6 +26,8 @@ State = tuple[Array, ...]
 
 STREAM = Ends(stream=True, tail=False)
 START = Ends(stream=False, tail=False)
+VECTORS_AT_ONCE = 300
+"""In a search for codes, whose scores of all entries leave the caches with more."""
 
 
 class Engine:
@@ -49,21 +52,32 @@ class Engine:
             tail: whether `audio` may end inside a frame; else T is a multiple of the hop length.
         """
         ends = Ends(stream=state is not None, tail=tail)
+        if self.config.segment_length is not None and not ends.stream:
+            wide = self._session(("audio", ends), lambda: self._halves.audio_to_rows(ends))
+            narrow = self._session("latents", self._halves.rows_to_latents)
+            return self._run(narrow, {"rows": _one_by_one(wide, audio)}, None)
         session = self._session(("encoder", ends), lambda: self._encoder_graph(ends))
         return self._run(session, {"audio": audio}, state)
 
     def decode(self, codes: NDArray[np.integer], state: State | None) -> tuple[Array, State]:
         """Audio `[B, F · hop, channels]` of `codes [B, n_q, F]` and the state after it."""
         ends = Ends(stream=state is not None, tail=False)
+        entries = codes + np.arange(codes.shape[1], dtype=np.int64)[:, None] * self.config.bins
+        if self.config.segment_length is not None and not ends.stream:
+            narrow = self._session("rows", self._halves.entries_to_rows)
+            wide = self._session("audio", self._halves.rows_to_audio)
+            return _one_by_one(wide, narrow.run(None, {"entries": entries})[0]), ()
         session = self._session(("decoder", ends), lambda: self._decoder_graph(ends))
-        stages = np.arange(codes.shape[1], dtype=np.int64)[:, None] * self.config.bins
-        return self._run(session, {"entries": codes + stages}, state)
+        return self._run(session, {"entries": entries}, state)
 
     def quantize(self, latents: Array, n_q: int, beam: int = 1) -> NDArray[np.int16]:
         """Codes `[B, n_q, F]` of latents `[B, F, D]`, searched for with `beam` beginnings kept."""
         session = self._session((n_q, beam), lambda: quantizer_graph(self.config, self._weights, n_q, beam))
-        codes = session.run(None, {"latents": latents})[0].astype(np.int16)
-        return codes.reshape(n_q, *latents.shape[:2]).transpose(1, 0, 2)
+        vectors = latents.reshape(1, -1, latents.shape[2])
+        starts = range(0, max(1, vectors.shape[1]), VECTORS_AT_ONCE)
+        blocks = [vectors[:, start : start + VECTORS_AT_ONCE] for start in starts]
+        codes = np.concatenate([session.run(None, {"latents": block})[0] for block in blocks], axis=1)
+        return codes.astype(np.int16).reshape(n_q, *latents.shape[:2]).transpose(1, 0, 2)
 
     @cached_property
     def encoder_start(self) -> State:
@@ -89,6 +103,10 @@ class Engine:
     def _decoder_layers(self) -> Layers:
         return decoder_layers(self.config, self._weights, self.backend.precision)
 
+    @cached_property
+    def _halves(self) -> Halves:
+        return Halves(self.config, self._weights, self._encoder_layers, self._decoder_layers)
+
     def _zeros(self, key: object, build: Callable[[], onnx.ModelProto]) -> State:
         inputs = self._session(key, build).get_inputs()[1:]
         return tuple(np.zeros((1, *i.shape[1:]), np.float32) for i in inputs)
@@ -106,3 +124,9 @@ class Engine:
             if key not in self._sessions:
                 self._sessions[key] = session_of(build(), self.backend)
             return self._sessions[key]
+
+
+def _one_by_one(session: ort.InferenceSession, batch: Array) -> Array:
+    """What a session with one input gives for every member of a batch on its own."""
+    (name,) = (known.name for known in session.get_inputs())
+    return np.concatenate([session.run(None, {name: batch[k : k + 1]})[0] for k in range(len(batch))])

@@ -1,4 +1,4 @@
-"""The graphs of a codec's encoder and decoder."""
+"""The graphs of a codec's encoder and decoder, whole or cut where rows are frames."""
 
 from __future__ import annotations
 
@@ -22,20 +22,15 @@ def encoder_graph(
     layers: Layers = LayerBuilder,
 ) -> onnx.ModelProto:
     """`audio [B, T, channels]` and states to `latents [B, F, D]` and the states that follow."""
-    graph = GraphBuilder("encoder")
-    build = layers(graph, config, weights, ends)
-    x, layer = before_encoder_lstm(build)
-    if config.lstm_layers:
-        x = build.lstm(x, f"encoder.{layer}")
-    x = build.conv(build.elu(x), f"encoder.{layer + 1}", exact=True)
-    graph.output(x, "latents", ["batch", "frames", config.dimension])
+    build = layers(GraphBuilder("encoder"), config, weights, ends)
+    latents_of_frames(build, frames_of_audio(build))
     if config.causal and give_states:
         _state_outputs(build)
-    return graph.build()
+    return build.graph.build()
 
 
-def before_encoder_lstm(build: LayerBuilder) -> tuple[str, int]:
-    """Input `audio` to one row per frame, and the number of the LSTM's layer."""
+def frames_of_audio(build: LayerBuilder) -> str:
+    """The encoder down to one row for each frame: input `audio` to `[B, F, C]`."""
     config = build.config
     x = build.graph.input("audio", ["batch", "samples", config.channels])
     x = build.conv(x, "encoder.0", rows_per_frame=config.hop_length)
@@ -47,7 +42,17 @@ def before_encoder_lstm(build: LayerBuilder) -> tuple[str, int]:
         rows //= ratio
         x = build.down(build.elu(x), f"encoder.{layer}", ratio, rows)
         layer += 1
-    return x, layer
+    return x
+
+
+def latents_of_frames(build: LayerBuilder, x: str) -> None:
+    """The rest of the encoder: LSTM and last convolution, to output `latents`."""
+    config = build.config
+    layer = 1 + len(config.ratios) * (config.n_residual_layers + 1)
+    if config.lstm_layers:
+        x = build.lstm(x, f"encoder.{layer}")
+    x = build.conv(build.elu(x), f"encoder.{layer + 1}", exact=True)
+    build.graph.output(x, "latents", ["batch", "frames", config.dimension])
 
 
 def decoder_graph(
@@ -61,15 +66,27 @@ def decoder_graph(
 
     An entry is the place of a code in all codebooks laid end to end: code + stage · bins.
     """
-    graph = GraphBuilder("decoder")
-    build = layers(graph, config, weights, ends)
+    build = layers(GraphBuilder("decoder"), config, weights, ends)
+    audio_of_frames(build, frames_of_entries(build))
+    if config.causal and give_states:
+        _state_outputs(build)
+    return build.graph.build()
+
+
+def frames_of_entries(build: LayerBuilder) -> str:
+    """The decoder up to its LSTM: input `entries` to `[B, F, C]`."""
+    config, graph = build.config, build.graph
     entries = graph.input("entries", ["batch", "codebooks", "frames"], TensorProto.INT64)
-    books = graph.constant(weights["codebooks"].reshape(-1, config.dimension), "codebooks")
+    books = graph.constant(build.weights["codebooks"].reshape(-1, config.dimension), "codebooks")
     stages = graph.op("Transpose", entries, perm=[1, 0, 2])
     x = graph.op("ReduceSum", graph.op("Gather", books, stages), graph.integers(0), keepdims=0)
     x = build.conv(x, "decoder.0", exact=True)
-    if config.lstm_layers:
-        x = build.lstm(x, "decoder.1")
+    return build.lstm(x, "decoder.1") if config.lstm_layers else x
+
+
+def audio_of_frames(build: LayerBuilder, x: str) -> None:
+    """The rest of the decoder, to output `audio`."""
+    config = build.config
     layer, rows = 2, 1
     for ratio in config.ratios:
         x = build.up(build.elu(x), f"decoder.{layer}", ratio)
@@ -78,10 +95,7 @@ def decoder_graph(
             x = build.residual(x, f"decoder.{layer}", config.dilation_base**unit, rows)
             layer += 1
     x = build.conv(build.elu(x), f"decoder.{layer}", rows_per_frame=rows)
-    graph.output(x, "audio", ["batch", "samples", config.channels])
-    if config.causal and give_states:
-        _state_outputs(build)
-    return graph.build()
+    build.graph.output(x, "audio", ["batch", "samples", config.channels])
 
 
 def _state_outputs(build: LayerBuilder) -> None:
