@@ -133,6 +133,7 @@ def test_directories_and_missing_files_are_named(codec: Codec, tmp_path: Path) -
         ({"bitrate": 6.0, "abr": 6.0}, "not both"),
         ({"version": 0, "tags": {"title": "a"}}, "no tags"),
         ({"version": 0, "abr": 3.0}, "no average bitrate"),
+        ({"version": 0, "chunk": 5.0}, "no chunks"),
         ({"lm": False, "rdo": 0.1}, "rdo needs a language model, and none codes 6 kbit/s"),
     ],
 )

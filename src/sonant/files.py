@@ -47,7 +47,7 @@ def compress(
     lm: bool | None = None,
     version: int = 1,
     tags: dict[str, str] | None = None,
-    chunk: float = CHUNK_SECONDS,
+    chunk: float | None = None,
     rdo: float | None = None,
     beam: int | None = None,
     abr: float | None = None,
@@ -64,8 +64,8 @@ def compress(
         lm: code with the language model; by default if the codec has one.
         version: of the file format; 0 for the official tool.
         tags: title, artist, …, for a version 1 file.
-        chunk: seconds that a version 1 file codes on their own. Damage costs that much; what reads
-            the output of a pipe waits that long.
+        chunk: seconds that a version 1 file codes on their own, by default 5. Damage costs that much;
+            what reads the output of a pipe waits that long.
         rdo: how readily codes give up closeness for bits under the language model, from 0 to 1
             (`RateDistortionSearch`); 0 takes the codes of `Codec.encode`. By default 0.2 where a
             language model codes them, 0.1 with `abr`, else 0.
@@ -86,6 +86,8 @@ def compress(
     network = language_model(codec) if version == 1 and lm is not False else None
     if version == 0 and tags:
         raise ConfigError("a version 0 file has no tags")
+    if version == 0 and chunk is not None:
+        raise ConfigError("a version 0 file has no chunks")
     if version == 0 and abr is not None:
         raise ConfigError("a version 0 file has no average bitrate; give a bitrate")
     if abr is not None and bitrate is not None:
@@ -102,8 +104,18 @@ def compress(
         if version == 0:
             write = _version0_writer(file, codec, lm)
         else:
+            seconds = CHUNK_SECONDS if chunk is None else chunk
             header = new_header(codec, network, audio.sample_rate, tags)
-            begin = partial(FileWriter, file, config, header, network, chunk, choice.search, choice.average)
+            begin = partial(
+                FileWriter,
+                file,
+                config,
+                header,
+                network,
+                seconds,
+                choice.search,
+                choice.average,
+            )
             write = _version1_writer(file, begin)
         done = 0
         for block in model_blocks(audio, str(source), config.sample_rate, config.channels):

@@ -80,6 +80,8 @@ def test_names_of_models_and_sets() -> None:
     assert sources.models == {"sonant": "48khz", "MPD=a": "b.safetensors"}
     assert sources.external == {"x": ("e", "d")}
     assert evaluation_set(Path("validation48"), 24_000, None, 1).channels == 2
+    with pytest.raises(ConfigError, match="validation48: is a list of excerpts; --noise adds to a folder"):
+        evaluation_set(Path("validation48"), 24_000, Path("noises"), 1)
     assert len(metric_keys("")) == 13
     assert metric_keys("mel, si_snr,mel") == ("mel", "si_snr")
     with pytest.raises(ConfigError, match="NAME=MODEL"):

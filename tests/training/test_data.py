@@ -247,6 +247,11 @@ def test_nothing_usable_is_an_error(tmp_path):
         list(pack_recordings(list_recordings(tmp_path), tmp_path / "out", RATE, 1, "pcm"))
 
 
+def test_only_opus_has_a_bitrate(tmp_path):
+    with pytest.raises(ConfigError, match="only Opus shards have a bitrate, not index"):
+        list(pack_recordings([Recording("a", "speech")], tmp_path, RATE, 1, "index", 64.0))
+
+
 def test_opus_shards_need_a_rate_of_opus(tmp_path):
     with pytest.raises(ConfigError, match="22050"):
         list(pack_recordings([Recording("a", "speech")], tmp_path, 22_050, 1))

@@ -41,8 +41,9 @@ def pack(
         typer.Option(help="Opus shards, flat 16-bit samples, or only an index of files left in place."),
     ] = Form.OPUS,
     kbps: Annotated[
-        float, typer.Option(min=6, max=256, help="Bitrate of Opus shards, per channel.")
-    ] = 96.0,
+        float | None,
+        typer.Option(min=6, max=256, help="Bitrate of Opus shards, per channel; by default 96."),
+    ] = None,
     jobs: Jobs = 0,
 ) -> None:
     """Decode, normalise and pack recordings, with their licences, durations and a validation list."""

@@ -39,11 +39,13 @@ def encode(
         list[str] | None, typer.Option(help="NAME=TEXT to keep in the file; may be repeated.")
     ] = None,
     chunk: Annotated[
-        float,
+        float | None,
         typer.Option(
-            min=0.1, help="Seconds that are coded on their own: what damage costs, and the delay of a pipe."
+            min=0.1,
+            help="Seconds that are coded on their own, by default 5: what damage costs, and the delay "
+            "of a pipe.",
         ),
-    ] = 5.0,
+    ] = None,
     rdo: Annotated[
         float | None,
         typer.Option(

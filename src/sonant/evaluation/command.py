@@ -50,6 +50,8 @@ def evaluation_set(audio: Path, sample_rate: int, noise: Path | None, seed: int)
     Raises:
         ConfigError: if there is no such thing.
     """
+    if noise is not None and not audio.is_dir():
+        raise ConfigError(f"{audio}: is a list of excerpts; --noise adds to a folder")
     if str(audio) in BUNDLED and not audio.exists():
         return bundled_set(str(audio))
     if audio.suffix.lower() in AUDIO_ENDINGS and audio.is_file():

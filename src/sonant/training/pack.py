@@ -39,6 +39,7 @@ SILENT_PEAK = 1e-3
 PAUSE_SECONDS = 0.1
 SHARD_SECONDS = 1800.0
 FILES_PER_JOB = 500
+OPUS_KBPS = 96.0
 OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
 
 Samples = NDArray[np.float32]
@@ -229,7 +230,7 @@ def pack_recordings(
     sample_rate: int,
     channels: int,
     form: Format = "opus",
-    kbps: float = 96.0,
+    kbps: float | None = None,
     jobs: int = 1,
 ) -> Iterator[str]:
     """Pack recordings into the folder `out`; yields a sentence for each one that was left out.
@@ -239,12 +240,14 @@ def pack_recordings(
         out: folder for the shards and manifests.
         sample_rate, channels: of the shards.
         form: Opus shards, flat samples, or only a manifest of files that stay where they are.
-        kbps: bitrate of Opus, per channel.
+        kbps: bitrate of Opus, per channel; by default 96.
         jobs: processes.
 
     Raises:
-        ConfigError: if nothing could be used, or Opus does not know the rate.
+        ConfigError: if nothing could be used, Opus does not know the rate, or only it has a bitrate.
     """
+    if form != "opus" and kbps is not None:
+        raise ConfigError(f"only Opus shards have a bitrate, not {form}")
     if form == "opus" and sample_rate not in OPUS_RATES:
         known = ", ".join(map(str, OPUS_RATES))
         raise ConfigError(f"Opus shards cannot have {sample_rate} Hz; choose one of {known}, or pcm")
@@ -256,7 +259,12 @@ def pack_recordings(
             parts = [recordings[i : i + FILES_PER_JOB] for i in range(0, len(recordings), FILES_PER_JOB)]
             results = pool.map(_measure, parts)
         else:
-            work = partial(_write_shard, sample_rate=sample_rate, channels=channels, kbps=kbps)
+            work = partial(
+                _write_shard,
+                sample_rate=sample_rate,
+                channels=channels,
+                kbps=OPUS_KBPS if kbps is None else kbps,
+            )
             results = pool.map(work, _shard_jobs(recordings, out, form))
         for entries, problems in results:
             packed += entries
