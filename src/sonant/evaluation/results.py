@@ -6,10 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from sonant.errors import ConfigError
 from sonant.evaluation.statistics import Mean, bootstrap_mean
 
 RATE = "kbps"
@@ -125,24 +123,3 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _rounded(v) for key, v in value.items()}
     return [_rounded(v) for v in value] if isinstance(value, (list, tuple)) else value
-
-
-def read_results(path: Path) -> Results:
-    """Read what `Results.to_json` wrote.
-
-    Raises:
-        ConfigError: if it is not that.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return Results(
-            found["set"],
-            found["sample_rate"],
-            found["channels"],
-            tuple(found["metrics"]),
-            tuple(Row(**row) for row in found["rows"]),
-            found["missing"],
-            {codec: (pair[0], pair[1]) for codec, pair in found["speed"].items()},
-        )
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ConfigError(f"{path}: is no report of `sonant evaluate` ({error})") from None
