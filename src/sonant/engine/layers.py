@@ -52,7 +52,8 @@ class LayerBuilder:
     """Adds layers to a graph, keeping track of the states.
 
     Attributes:
-        narrow: the most channels with which passes over memory cost more than products.
+        narrow: the most channels of a kernel of 3 that goes over blocks as long as it reaches back: a third
+            more arithmetic in fewer passes over memory. With twice the dilation half as many.
     """
 
     narrow = 64
@@ -86,8 +87,7 @@ class LayerBuilder:
             y = self._product(x, f"{name}.w", self._pointwise(name), bias)
         elif (
             not wide
-            and 4 * padding <= 3 * kernel
-            and in_channels <= self.narrow
+            and 4 * padding * in_channels <= 3 * kernel * self.narrow
             and rows_per_frame % padding == 0
         ):
             y = self._conv_of_blocks(x, name, padding)
