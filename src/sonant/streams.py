@@ -17,7 +17,7 @@ from sonant.engine.runtime import Engine, State
 from sonant.errors import AudioError, ConfigError, FormatError
 from sonant.stepping import DecodeStep, EncodeStep, Job, run_together
 
-BLOCK_FRAMES = 60
+BLOCK_FRAMES = 40
 EXACT_START_FRAMES = 8
 LOUDEST = 1e12
 """Sums of squares of samples, and what networks make of them, stay finite in float32 up to here."""
