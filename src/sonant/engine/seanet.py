@@ -24,9 +24,7 @@ def encoder_graph(
     """`audio [B, T, channels]` and states to `latents [B, F, D]` and the states that follow."""
     build = layers(GraphBuilder("encoder"), config, weights, ends)
     latents_of_frames(build, frames_of_audio(build))
-    if config.causal and give_states:
-        _state_outputs(build)
-    return build.graph.build()
+    return _finished(build, give_states)
 
 
 def frames_of_audio(build: LayerBuilder) -> str:
@@ -68,9 +66,7 @@ def decoder_graph(
     """
     build = layers(GraphBuilder("decoder"), config, weights, ends)
     audio_of_frames(build, frames_of_entries(build))
-    if config.causal and give_states:
-        _state_outputs(build)
-    return build.graph.build()
+    return _finished(build, give_states)
 
 
 def frames_of_entries(build: LayerBuilder) -> str:
@@ -98,9 +94,11 @@ def audio_of_frames(build: LayerBuilder, x: str) -> None:
     build.graph.output(x, "audio", ["batch", "samples", config.channels])
 
 
-def _state_outputs(build: LayerBuilder) -> None:
-    for number, (value, shape) in enumerate(zip(build.states.following, _shapes(build), strict=True)):
-        build.graph.output(value, f"next_{number}", ["batch", *shape])
+def _finished(build: LayerBuilder, give_states: bool) -> onnx.ModelProto:
+    if build.config.causal and give_states:
+        for number, (value, shape) in enumerate(zip(build.states.following, _shapes(build), strict=True)):
+            build.graph.output(value, f"next_{number}", ["batch", *shape])
+    return build.graph.build()
 
 
 def _shapes(build: LayerBuilder) -> Iterator[list[int | str]]:
