@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -156,6 +157,20 @@ def test_a_port_that_cannot_be_is_refused() -> None:
     result = sonant("studio", "--port", "99999", "--no-browser")
     assert result.returncode == 2
     assert b"Invalid value for '--port'" in result.stderr
+
+
+@pytest.mark.parametrize("wanted", [None, "2"])
+def test_numpy_takes_one_thread_unless_told_otherwise(wanted: str | None) -> None:
+    program = (
+        "import os, sys; from sonant.cli import main\n"
+        "assert 'numpy' not in sys.modules\n"
+        "try: main(['--version'])\n"
+        "finally: print(os.environ['OPENBLAS_NUM_THREADS'])"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
+    environment |= {"OPENBLAS_NUM_THREADS": wanted} if wanted else {}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
+    assert done.stdout.split()[-1].decode() == (wanted or "1")
 
 
 def test_every_command_has_help() -> None:

@@ -5,6 +5,7 @@ The modules of the commands import what they need when they run, so that `sonant
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import Annotated
@@ -53,6 +54,10 @@ COMMANDS = {
     )
 }
 
+THREADS_OF_NUMPY = "OPENBLAS_NUM_THREADS"
+"""What NumPy reads when it is imported. Its threads wait in a loop, which takes cores from other processes,
+and products are too small here to gain anything."""
+
 for name, command in COMMANDS.items():
     app.command(name)(command)
 app.add_typer(data, name="data")
@@ -78,6 +83,7 @@ def _sonant(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors the user can mend are one line on standard error, exit code 2."""
+    os.environ.setdefault(THREADS_OF_NUMPY, "1")
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         app(arguments)
