@@ -82,14 +82,20 @@ def test_streams_pushed_together_give_what_they_give_alone(
         np.testing.assert_allclose(np.concatenate(got, 1), np.concatenate(wanted, 1), atol=1e-5)
 
 
-def test_a_batch_runs_through_the_networks_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    codec = CODECS["bundled"]
+@pytest.fixture
+def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many steps every run of the networks has taken together."""
     sizes: list[int] = []
     for step in (EncodeStep, DecodeStep):
         run = step.run
         monkeypatch.setattr(
             step, "run", lambda engine, steps, run=run: sizes.append(len(steps)) or run(engine, steps)
         )
+    return sizes
+
+
+def test_a_batch_runs_through_the_networks_as_one(sizes: list[int]) -> None:
+    codec = CODECS["bundled"]
     wavs = [noise(codec, length, 0) for length in (12_800, 23_680, 26_560, 40_960)]
     codes = codec.encode_batch(wavs)
     assert sizes == [4, 3, 2, 1]
@@ -97,14 +103,8 @@ def test_a_batch_runs_through_the_networks_as_one(monkeypatch: pytest.MonkeyPatc
     assert sizes[4:] == [4, 3, 2, 1]
 
 
-def test_segments_of_a_recording_run_through_the_networks_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_segments_of_a_recording_run_through_the_networks_together(sizes: list[int]) -> None:
     codec = Codec(replace(CODECS["48khz"].config, segment=0.1), CODECS["48khz"].weights)
-    sizes: list[int] = []
-    for step in (EncodeStep, DecodeStep):
-        run = step.run
-        monkeypatch.setattr(
-            step, "run", lambda engine, steps, run=run: sizes.append(len(steps)) or run(engine, steps)
-        )
     wav = noise(codec, 10 * codec.config.segment_stride + 1, 0)
     codes = codec.encode(wav)
     assert sizes == [8, 1, 1, 1]

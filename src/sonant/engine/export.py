@@ -8,7 +8,7 @@ import onnx
 
 from sonant.config import CodecConfig
 from sonant.engine.graph import OPSET
-from sonant.engine.layers import Ends, Weights
+from sonant.engine.layers import STREAM, Ends, Weights
 from sonant.engine.quantizer import quantizer_graph
 from sonant.engine.seanet import decoder_graph, encoder_graph
 
@@ -64,9 +64,8 @@ def export_onnx(config: CodecConfig, weights: Weights, folder: Path, beam: int =
         n_q = config.codebooks_for(bitrate)
         graphs[f"quantizer_{n_q}"] = quantizer_graph(config, weights, n_q, beam)
     if config.streams:
-        stream = Ends(stream=True, tail=False)
-        graphs["encoder_stream"] = encoder_graph(config, weights, stream)
-        graphs["decoder_stream"] = decoder_graph(config, weights, stream)
+        graphs["encoder_stream"] = encoder_graph(config, weights, STREAM)
+        graphs["decoder_stream"] = decoder_graph(config, weights, STREAM)
     for name, graph in graphs.items():
         onnx.checker.check_model(graph)
         onnx.save(graph, folder / f"{name}.onnx")

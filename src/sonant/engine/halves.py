@@ -7,11 +7,13 @@ So the half with one row for each frame takes segments together, the half with s
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import onnx
 
 from sonant.config import CodecConfig
-from sonant.engine.graph import GraphBuilder
-from sonant.engine.layers import Ends, LayerBuilder, Weights
+from sonant.engine.graph import GraphBuilder, Shape
+from sonant.engine.layers import START, Ends, LayerBuilder, Weights
 from sonant.engine.seanet import (
     Layers,
     audio_of_frames,
@@ -19,8 +21,6 @@ from sonant.engine.seanet import (
     frames_of_entries,
     latents_of_frames,
 )
-
-WHOLE = Ends(stream=False, tail=False)
 
 
 class Halves:
@@ -34,35 +34,30 @@ class Halves:
     def __init__(self, config: CodecConfig, weights: Weights, encoder: Layers, decoder: Layers) -> None:
         self._config, self._weights = config, weights
         self._encoder, self._decoder = encoder, decoder
+        self._shape: Shape = ["batch", "frames", config.bottleneck_channels]
 
     def audio_to_rows(self, ends: Ends) -> onnx.ModelProto:
         """`audio [B, T, channels]` to `rows`."""
-        build = self._builder(self._encoder, ends)
-        return self._with_rows(build, frames_of_audio(build))
+        return self._to_rows(self._encoder, ends, frames_of_audio)
 
     def rows_to_latents(self) -> onnx.ModelProto:
         """`rows` to `latents [B, F, D]`."""
-        build = self._builder(self._encoder, WHOLE)
-        latents_of_frames(build, self._rows(build))
-        return build.graph.build()
+        return self._from_rows(self._encoder, latents_of_frames)
 
     def entries_to_rows(self) -> onnx.ModelProto:
         """`entries [B, n_q, F]` to `rows`."""
-        build = self._builder(self._decoder, WHOLE)
-        return self._with_rows(build, frames_of_entries(build))
+        return self._to_rows(self._decoder, START, frames_of_entries)
 
     def rows_to_audio(self) -> onnx.ModelProto:
         """`rows` to `audio [B, F · hop, channels]`."""
-        build = self._builder(self._decoder, WHOLE)
-        audio_of_frames(build, self._rows(build))
+        return self._from_rows(self._decoder, audio_of_frames)
+
+    def _to_rows(self, layers: Layers, ends: Ends, half: Callable[[LayerBuilder], str]) -> onnx.ModelProto:
+        build = layers(GraphBuilder("half"), self._config, self._weights, ends)
+        build.graph.output(half(build), "rows", self._shape)
         return build.graph.build()
 
-    def _builder(self, layers: Layers, ends: Ends) -> LayerBuilder:
-        return layers(GraphBuilder("half"), self._config, self._weights, ends)
-
-    def _rows(self, build: LayerBuilder) -> str:
-        return build.graph.input("rows", ["batch", "frames", self._config.bottleneck_channels])
-
-    def _with_rows(self, build: LayerBuilder, x: str) -> onnx.ModelProto:
-        build.graph.output(x, "rows", ["batch", "frames", self._config.bottleneck_channels])
+    def _from_rows(self, layers: Layers, half: Callable[[LayerBuilder, str], None]) -> onnx.ModelProto:
+        build = layers(GraphBuilder("half"), self._config, self._weights, START)
+        half(build, build.graph.input("rows", self._shape))
         return build.graph.build()

@@ -40,6 +40,10 @@ class Ends:
     tail: bool
 
 
+STREAM = Ends(stream=True, tail=False)
+START = Ends(stream=False, tail=False)
+
+
 @dataclass
 class States:
     """The states of a graph under construction: input names with shapes, and what follows them."""

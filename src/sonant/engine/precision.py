@@ -12,7 +12,7 @@ from sonant.config import CodecConfig
 from sonant.engine.backend import Precision
 from sonant.engine.graph import GraphBuilder
 from sonant.engine.int8 import Int8LayerBuilder
-from sonant.engine.layers import Ends, LayerBuilder, Weights
+from sonant.engine.layers import START, LayerBuilder, Weights
 from sonant.engine.seanet import Layers, frames_of_audio
 from sonant.engine.sessions import session_of
 
@@ -25,7 +25,7 @@ def encoder_layers(config: CodecConfig, weights: Weights, precision: Precision) 
     """Of an encoder; in int8 its LSTM has room for white noise at full scale."""
     if precision == "float32":
         return LayerBuilder
-    build = LayerBuilder(GraphBuilder("range"), config, weights, Ends(stream=False, tail=False))
+    build = LayerBuilder(GraphBuilder("range"), config, weights, START)
     size = (1, FRAMES * config.hop_length, config.channels)
     noise = np.random.default_rng(0).uniform(-1, 1, size).astype(np.float32)
     return _int8(build, frames_of_audio(build), {"audio": noise}, ENCODER_ZERO)
@@ -35,7 +35,7 @@ def decoder_layers(config: CodecConfig, weights: Weights, precision: Precision) 
     """Of a decoder; in int8 its LSTM has room for random codes."""
     if precision == "float32":
         return LayerBuilder
-    build = LayerBuilder(GraphBuilder("range"), config, weights, Ends(stream=False, tail=False))
+    build = LayerBuilder(GraphBuilder("range"), config, weights, START)
     codes = np.random.default_rng(0).integers(0, config.bins, (config.n_q, FRAMES))
     vectors = weights["codebooks"][np.arange(config.n_q)[:, None], codes].sum(axis=0)
     x = build.graph.input("vectors", ["batch", "frames", config.dimension])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sonant.config import CodecConfig
 from sonant.engine.backend import Backend
 from sonant.engine.halves import Halves
-from sonant.engine.layers import Ends, Weights
+from sonant.engine.layers import STREAM, Ends, Weights
 from sonant.engine.precision import decoder_layers, encoder_layers
 from sonant.engine.quantizer import quantizer_graph
 from sonant.engine.seanet import Layers, decoder_graph, encoder_graph
@@ -24,8 +24,6 @@ from sonant.engine.sessions import session_of
 Array = NDArray[np.float32]
 State = tuple[Array, ...]
 
-STREAM = Ends(stream=True, tail=False)
-START = Ends(stream=False, tail=False)
 VECTORS_AT_ONCE = 300
 """In a search for codes, whose scores of all entries leave the caches with more."""
 
