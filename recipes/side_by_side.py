@@ -5,7 +5,7 @@
 On a CPU this takes more steps than one run whose processes exchange every gradient, since none waits for
 another. What has a mean are weights, codebooks, moments, averages and discriminators. The runs lie in the
 folders 0, 1, … with their logs, and weights.safetensors is the mean of theirs at the end. Every round draws
-other crops.
+other crops, from run.seed on: set another to go on in a new folder.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def exchange(folders: Sequence[Path], recipe: Recipe) -> None:
         save_checkpoint(path, recipe, state | means)
 
 
-def one_round(folders: Sequence[Path], arguments: Sequence[str], number: int, stop_after: float) -> bool:
+def one_round(folders: Sequence[Path], arguments: Sequence[str], first_seed: int, stop_after: float) -> bool:
     """Train every run for so many seconds; returns whether all ended by themselves before.
 
     Raises:
@@ -68,7 +68,7 @@ def one_round(folders: Sequence[Path], arguments: Sequence[str], number: int, st
     sonant = str(Path(sys.executable).with_name("sonant"))
     runs, ended = [], True
     for k, folder in enumerate(folders):
-        seed = f"run.seed={number * len(folders) + k}"
+        seed = f"run.seed={first_seed + k}"
         changes = ["--set", "run.devices=1", "--set", "run.threads=1", "--set", seed]
         command = [sonant, "train", *arguments, "-o", str(folder), "--resume", *changes]
         run = subprocess.Popen(command)
@@ -102,14 +102,14 @@ def main() -> None:
         raise ConfigError("runs that begin at random have no mean: set start")
     changes = [part for change in options.set for part in ("--set", change)]
     folders = [options.output / str(k) for k in range(options.runs)]
-    ends, number, ended = time.monotonic() + options.time_limit, 0, False
+    ends, seed, ended = time.monotonic() + options.time_limit, recipe.run.seed, False
     while not ended:
         left = ends - time.monotonic()
         arguments = [options.recipe, "--time-limit", f"{left:.0f}s", *changes]
         last = left < options.mean_every + SHORTEST_ROUND
-        ended = one_round(folders, arguments, number, inf if last else options.mean_every)
+        ended = one_round(folders, arguments, seed, inf if last else options.mean_every)
         exchange(folders, recipe)
-        number += 1
+        seed += len(folders)
     mean_of_runs([folder / WEIGHTS_NAME for folder in folders], options.output / WEIGHTS_NAME)
 
 

@@ -291,6 +291,11 @@ def _slope(table: Wide) -> np.float32:
     return np.float32(np.log(table[0] / max(table[place], 1)) / place)
 
 
+def _is_small(tensor: NDArray[np.generic]) -> bool:
+    """Whether a tensor's type holds nothing but whole numbers that are exact in float32."""
+    return np.issubdtype(tensor.dtype, np.integer) and np.can_cast(tensor.dtype, np.float32)
+
+
 class _Checked:
     """Tensors with the checks that exactness rests on."""
 
@@ -302,13 +307,13 @@ class _Checked:
         wanted = len(tensor.shape) == len(shape) and all(
             want is None or got == want for got, want in zip(tensor.shape, shape, strict=True)
         )
-        if not wanted or not (np.abs(tensor.astype(np.float64)) < EXACT_FLOAT64).all():
+        if not wanted or not (_is_small(tensor) or (np.abs(tensor.astype(np.float64)) < EXACT_FLOAT64).all()):
             raise WeightsError(f"the language model's {name} has a wrong shape or is not finite")
         return np.ascontiguousarray(tensor, dtype=dtype)
 
     def whole(self, name: str, shape: tuple[int | None, ...], dtype: Any = np.float32) -> Whole:
         tensor = self.real(name, shape, dtype)
-        if (tensor != np.rint(tensor)).any():
+        if not _is_small(self._tensors[name]) and (tensor != np.rint(tensor)).any():
             raise WeightsError(f"the language model's {name} are no whole numbers")
         return tensor
 

@@ -33,7 +33,7 @@ def check_product(weight: Whole, bias: Whole, limit: int, name: str) -> None:
     Raises:
         WeightsError: if Σ|w| · limit + |b| reaches 2**24 anywhere.
     """
-    largest = np.abs(weight.astype(np.float64)).sum(-2) * limit + np.abs(bias.astype(np.float64))
+    largest = np.abs(weight).sum(-2, dtype=np.float64) * limit + np.abs(bias).astype(np.float64)
     if not largest.max() < EXACT_FLOAT32:
         raise WeightsError(f"the language model's {name} does not stay within exact arithmetic")
 
