@@ -59,7 +59,9 @@ def exchange(folders: Sequence[Path], recipe: Recipe) -> None:
         save_checkpoint(path, recipe, state | means)
 
 
-def one_round(folders: Sequence[Path], arguments: Sequence[str], first_seed: int, stop_after: float) -> bool:
+def one_round(
+    folders: Sequence[Path], arguments: Sequence[str], first_seed: int, stop_after: float
+) -> bool:
     """Train every run for so many seconds; returns whether all ended by themselves before.
 
     Raises:

@@ -307,7 +307,8 @@ class _Checked:
         wanted = len(tensor.shape) == len(shape) and all(
             want is None or got == want for got, want in zip(tensor.shape, shape, strict=True)
         )
-        if not wanted or not (_is_small(tensor) or (np.abs(tensor.astype(np.float64)) < EXACT_FLOAT64).all()):
+        finite = _is_small(tensor) or (np.abs(tensor.astype(np.float64)) < EXACT_FLOAT64).all()
+        if not wanted or not finite:
             raise WeightsError(f"the language model's {name} has a wrong shape or is not finite")
         return np.ascontiguousarray(tensor, dtype=dtype)
 
