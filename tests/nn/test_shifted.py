@@ -50,3 +50,20 @@ def test_zeros_around(left, right):
     padded = pad_zeros(x, left, right)
     torch.testing.assert_close(padded, torch.nn.functional.pad(x, (0, 0, left, right)))
     assert torch.autograd.gradcheck(lambda value: pad_zeros(value, left, right), (x,))
+
+
+def test_compiles_under_autocast_that_is_off_again_inside():
+    x, taps, bias = operands(3, torch.float32)
+
+    def output_layer(x):
+        with torch.autocast("cpu", enabled=False):
+            return shifted_products(x.float(), taps, bias)
+
+    output_layer(x).square().sum().backward()
+    wanted = [value.grad.clone() for value in (x, taps, bias)]
+    x.grad, taps.grad, bias.grad = None, None, None
+    with torch.autocast("cpu", torch.bfloat16):
+        y = torch.compile(output_layer, backend="aot_eager")(x)
+    y.square().sum().backward()
+    for value, gradient in zip((x, taps, bias), wanted, strict=True):
+        torch.testing.assert_close(value.grad, gradient)

@@ -57,10 +57,15 @@ class _ShiftedProducts(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of `x`, `taps` and `bias`."""
+        """Gradients of `x`, `taps` and `bias`, in their type: a compiler would trace this under autocast."""
+        with torch.autocast(gradients[0].device.type, enabled=False):
+            return _ShiftedProducts._gradients(ctx, gradients[0])
+
+    @staticmethod
+    def _gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, taps = ctx.saved_tensors
-        missing = x.shape[1] - gradients[0].shape[1]
-        gradient = _with_zeros(gradients[0], 0, missing) if missing else gradients[0]
+        missing = x.shape[1] - gradient.shape[1]
+        gradient = _with_zeros(gradient, 0, missing) if missing else gradient
         gradient = gradient.flatten(0, 1)
         rows, shifts = x.flatten(0, 1), [k * ctx.dilation for k in range(len(taps))]
         of_x = None
