@@ -57,7 +57,7 @@ class _ShiftedProducts(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of `x`, `taps` and `bias`, in their type: a compiler would trace this under autocast."""
+        """Gradients of `x`, `taps` and `bias`, in their type: compilers trace this under autocast."""
         with torch.autocast(gradients[0].device.type, enabled=False):
             return _ShiftedProducts._gradients(ctx, gradients[0])
 
