@@ -190,6 +190,17 @@ def test_diffq_noise_is_that_of_the_quantisation():
     assert noise == pytest.approx(error, rel=0.25)
 
 
+def test_diffq_does_not_learn_from_what_is_not_finite():
+    torch.manual_seed(0)
+    quantizer, latents = DiffQuantizer(4, 10), torch.randn(2, 50, 4)
+    quantizer(latents, 1)
+    before = quantizer.mean.clone(), quantizer.deviation.clone()
+    spoilt = latents.clone()
+    spoilt[0, 0, 0] = torch.nan
+    quantizer(spoilt, 1)
+    assert torch.equal(quantizer.mean, before[0]) and torch.equal(quantizer.deviation, before[1])
+
+
 def test_gumbel_softmax_learns_codes_that_say_something():
     torch.manual_seed(0)
     clusters = Clusters(16, 4, noise=0.05)

@@ -45,12 +45,13 @@ def found(root, **options):
 def test_dns_challenge(tmp_path):
     base = tmp_path / "datasets_fullband"
     write(base / "clean_fullband" / "german_speech" / "M-AILABS" / "a.wav")
+    write(base / "clean_fullband" / "loose.wav")
     write(base / "clean_fullband" / "read_speech" / "b.wav")
     write(base / "noise_fullband" / "c.wav")
     write(base / "impulse_responses" / "SLR26" / "d.wav")
     recordings, _ = found(tmp_path)
-    assert [r.kind for r in recordings] == ["speech", "speech", "noise", "rir"]
-    assert [r.language for r in recordings[:2]] == ["german", "read"]
+    assert [r.kind for r in recordings] == ["speech"] * 3 + ["noise", "rir"]
+    assert [r.language for r in recordings[:3]] == ["german", "", "read"]
 
 
 def test_common_voice_takes_what_was_validated(tmp_path):
@@ -163,6 +164,16 @@ def test_a_list_of_paths(tmp_path):
     assert counts["music", "validation"] == 1
     assert [r.title for r in recordings] == ["a.wav", "b.wav"]
     assert recordings[1].kind == "speech"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [("musik\ttrain", "kind 'musik'; choose one of speech"), ("music\ttrian", "split 'trian'")],
+)
+def test_a_list_with_what_no_recipe_draws_is_refused(tmp_path, line, message):
+    (tmp_path / "list.txt").write_text(f"a.wav\t{line}\n")
+    with pytest.raises(ConfigError, match=message):
+        list_recordings(tmp_path / "list.txt")
 
 
 def test_what_is_not_there_is_a_sentence(tmp_path):
@@ -470,6 +481,23 @@ def test_a_pack_can_be_packed_again(pack, tmp_path, form):
         np.testing.assert_allclose(
             first.read(old, 0, 9000), second.read(new, 0, 9000), rtol=1e-2, atol=2e-4
         )
+
+
+def test_an_interrupted_pack_leaves_none(pack, tmp_path, monkeypatch):
+    recordings = list_recordings(pack)
+    assert list(pack_recordings(recordings, tmp_path, RATE, 1, "pcm")) == []
+    monkeypatch.setattr(packing, "ProcessPoolExecutor", None)
+    with pytest.raises(TypeError):
+        list(pack_recordings(recordings, tmp_path, 16_000, 2, "pcm"))
+    with pytest.raises(ConfigError):
+        Corpus([tmp_path], RATE, 1)
+
+
+def test_a_pack_is_not_packed_over_itself(pack):
+    before = read_manifest(pack)
+    with pytest.raises(ConfigError, match="holds what is to be packed"):
+        list(pack_recordings(list_recordings(pack), pack, 16_000, 1, "pcm"))
+    assert read_manifest(pack) == before
 
 
 def test_a_passage_goes_on_with_other_recordings(pack):

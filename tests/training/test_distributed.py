@@ -203,6 +203,15 @@ def test_two_ranks_are_one_rank_with_the_doubled_batch(runs):
     assert "generator" in rows[-1]
 
 
+def test_the_log_has_the_mean_over_ranks(runs):
+    *_, folder = runs
+    two, one = (
+        json.loads((folder / name / "log.jsonl").read_text().split("\n")[0]) for name in ("two", "one")
+    )
+    for name in ("time", "mel"):
+        assert two[name] == pytest.approx(one[name], rel=1e-3)
+
+
 def test_a_batch_unreadable_on_one_rank_ends_the_run_on_all(pack, tmp_path):
     folder = tmp_path / "ranks"
     run_two_ranks(UNREADABLE_ON_RANK_1, tiny_values(pack), folder)

@@ -194,7 +194,7 @@ def test_a_time_limit_counts_from_the_start_of_each_run(tmp_path):
 def test_a_resumed_run_sees_what_one_run_sees(tmp_path):
     def run_to(steps, folder, resume=False):
         trainer = trainer_in(folder, resume=resume)
-        trainer.recipe = replace(trainer.recipe, random_offset=10, log_every=1)
+        trainer.recipe = replace(trainer.recipe, random_offset=10, log_every=1, checkpoint_minutes=0.0)
         take_step = trainer._train_step
 
         def step_or_stop(codes, done):
@@ -208,7 +208,31 @@ def test_a_resumed_run_sees_what_one_run_sees(tmp_path):
 
     whole = run_to(6, tmp_path / "whole")
     run_to(3, tmp_path / "parts")
-    assert run_to(6, tmp_path / "parts", resume=True)[3:] == pytest.approx(whole[3:], abs=1e-6)
+    (tmp_path / "parts" / "log.jsonl").open("a").write('{"step": 4, "bits": 9}\n')
+    assert run_to(6, tmp_path / "parts", resume=True) == pytest.approx(whole, abs=1e-6)
+
+
+def test_a_full_disk_does_not_end_a_run(tmp_path, monkeypatch, capsys):
+    trainer, save = trainer_in(tmp_path), LanguageModelTrainer.save
+    trainer.recipe = replace(trainer.recipe, steps=2, checkpoint_minutes=0.0)
+
+    def full_before_the_end(self, done):
+        if done < 1:
+            raise OSError(28, "No space left on device")
+        save(self, done)
+
+    monkeypatch.setattr(LanguageModelTrainer, "save", full_before_the_end)
+    trainer.run()
+    assert trainer.step == 2
+    assert "no checkpoint this time (No space left on device)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("golden", ["24khz"], indirect=True)
+def test_no_hours_to_train_on_are_an_error_before_tokens_are_made(codec_file, values, tmp_path):
+    nothing = [f"hours.train-{kind}=0" for kind in ("speech", "music")]
+    result = run(tmp_path / "run", [*values, *nothing])
+    assert result.exit_code and "hours names nothing to train on" in str(result.exception)
+    assert not (tmp_path / "run" / "tokens.safetensors").exists()
 
 
 def test_a_signal_ends_it_with_a_checkpoint(tmp_path, monkeypatch):

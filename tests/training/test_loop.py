@@ -7,12 +7,14 @@ import random
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
+from safetensors.numpy import load_file
 from torch import nn
 
 from sonant.errors import ConfigError, SonantError, WeightsError
@@ -258,6 +260,32 @@ def test_a_resumed_run_says_what_is_not_as_it_was(tiny_recipe, tmp_path, capsys)
     assert said in capsys.readouterr().err
 
 
+def test_a_resumed_run_takes_discriminators_to_start_from_where_it_has_none(tiny_recipe, tmp_path, capsys):
+    part = {"filters": 2, "windows": [256], "start_step": 0}
+    Trainer(with_steps(tiny_recipe(discriminator=part), 1), tmp_path / "other").run()
+    judges = tmp_path / "other" / "discriminators.safetensors"
+    Trainer(with_steps(tiny_recipe(), 1), tmp_path / "run").run()
+    begun = with_steps(tiny_recipe(discriminator={**part, "start": str(judges)}), 2)
+    resumed = Trainer(begun, tmp_path / "run", resume=True)
+    assert "discriminator.start = " in capsys.readouterr().err
+    (network, _), halves = resumed.objective.discriminators[0], load_file(judges)
+    for name, value in network.module.state_dict().items():
+        torch.testing.assert_close(value.half().numpy(), halves[f"0.{name}"])
+    resumed.run()
+    capsys.readouterr()
+    gone = replace(begun, start="gone", discriminator=replace(begun.discriminator, start="gone"))
+    Trainer(gone, tmp_path / "run", resume=True)
+    assert "gone" not in capsys.readouterr().err
+
+
+def test_discriminators_for_other_codebooks_are_refused(tiny_recipe, tmp_path):
+    part = {"filters": 2, "windows": [256], "start_step": 0, "per_bandwidth": True}
+    recipe = with_steps(tiny_recipe(discriminator=part), 1)
+    Trainer(recipe, tmp_path).run()
+    with pytest.raises(SonantError, match="has discriminators for other codebooks"):
+        Trainer(replace(recipe, codebooks=(1,)), tmp_path, resume=True)
+
+
 def test_ranks_resume_all_or_none(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "largest", lambda device, *values: [1.0, 1.0])
     with pytest.raises(SonantError, match="on some of the machines only"):
@@ -271,11 +299,12 @@ def test_a_damaged_checkpoint_is_a_sentence(tiny_recipe, tmp_path):
 
 
 def test_what_a_killed_run_left_of_its_checkpoint_goes(tiny_recipe, tmp_path):
-    left, other = tmp_path / ".checkpoint.pt.123.partial", tmp_path / ".weights.pt.123.partial"
-    left.write_bytes(b"half")
-    other.write_bytes(b"of something else")
+    left = [tmp_path / f".{name}.123.partial" for name in ("checkpoint.pt", "weights.safetensors")]
+    other = tmp_path / ".weights.pt.123.partial"
+    for file in (*left, other):
+        file.write_bytes(b"half")
     Trainer(with_steps(tiny_recipe(), 1), tmp_path).run()
-    assert not left.exists()
+    assert not any(file.exists() for file in left)
     assert other.exists()
     assert (tmp_path / "checkpoint.pt").exists()
 
@@ -376,7 +405,8 @@ def test_a_checkpoint_of_other_discriminators_or_more_to_learn_is_refused(tiny_r
     part = {"filters": 2, "windows": [256, 128], "warmup_steps": 1, "start_step": 0}
     recipe = with_steps(tiny_recipe(discriminator=part), 1)
     Trainer(recipe, tmp_path).run()
-    for key, value in (("kinds", ("msd",)), ("filters", 4), ("windows", (256,))):
+    changes = (("kinds", ("msd",)), ("filters", 4), ("windows", (256,)), ("per_bandwidth", True))
+    for key, value in changes:
         other = replace(recipe, discriminator=replace(recipe.discriminator, **{key: value}))
         with pytest.raises(SonantError, match=rf"another discriminator\.{key}"):
             load_checkpoint(tmp_path / "checkpoint.pt", other)
@@ -765,6 +795,17 @@ def test_a_checkpoint_that_cannot_be_written_is_tried_again(tiny_recipe, tmp_pat
     assert trainer.step == 3
     assert len(calls) == 4
     assert "no checkpoint this time (No space left on device)" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
+def test_a_full_disk_is_an_error_of_the_system(tmp_path, monkeypatch):
+    @contextmanager
+    def on_a_full_disk(target):
+        yield "/dev/full"
+
+    monkeypatch.setattr(checkpoint, "replacing", on_a_full_disk)
+    with pytest.raises(OSError, match="No space left on device"):
+        checkpoint.save_state(tmp_path / "checkpoint.pt", {"much": torch.zeros(1_000_000)})
 
 
 def test_a_resumed_run_has_the_settings_of_its_recipe(tiny_recipe, tmp_path):

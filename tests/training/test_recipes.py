@@ -178,6 +178,8 @@ def test_overrides_come_last_and_may_be_words():
         ("24khz.toml", ["discriminator.update_probability=7"], "update_probability is between 0 and 1"),
         ("24khz.toml", ["discriminator.kinds=[]"], "discriminator.kinds is empty"),
         ("24khz.toml", ["discriminator.windows=[]"], "discriminator.windows"),
+        ("24khz.toml", ["discriminator.kinds=['msd']", "discriminator.filters=22"], "a multiple of 8"),
+        ("24khz.toml", ["run.seed=4294967296"], "run.seed is 0 or more and below"),
         (
             "24khz.toml",
             ["discriminator.start=a", "discriminator.start_step=-1"],

@@ -38,6 +38,15 @@ def largest(device: torch.device, *values: float) -> list[float]:
     return tensor.tolist()
 
 
+def means_over_ranks(device: torch.device, values: dict[str, float]) -> dict[str, float]:
+    """The mean of each value over the ranks, whose devices are given; all have the same names."""
+    if not is_distributed():
+        return values
+    tensor = torch.tensor([*values.values()], device=device)
+    average_over_ranks(tensor)
+    return dict(zip(values, tensor.tolist(), strict=True))
+
+
 def leave() -> None:
     """End together, once every rank has done what was left to it; nothing collective comes after.
 

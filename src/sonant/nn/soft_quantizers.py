@@ -70,7 +70,10 @@ class DiffQuantizer(nn.Module):
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, deviation: Tensor) -> None:
+        """Vectors that are not finite leave the statistics as they were."""
         average_over_ranks(mean, deviation)
+        if not (mean.isfinite().all() and deviation.isfinite().all()):
+            return
         self.mean.lerp_(mean, 1 - STATISTICS_DECAY)
         self.deviation.lerp_(deviation, 1 - STATISTICS_DECAY)
 

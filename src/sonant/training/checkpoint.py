@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,22 @@ def is_there(path: Path, device: torch.device) -> bool:
 
 
 def changes_since(state: State, recipe: Recipe) -> list[str]:
-    """What a recipe says otherwise than that of a checkpoint, a clause for each value."""
+    """What a recipe says otherwise than that of a checkpoint, a clause for each value that counts.
+
+    What a run began from does not, once it has weights of its own.
+    """
     kept, wanted = flat(state["recipe"]), flat(recipe.to_dict())
+    begun = {"start", "discriminator.start"} if has_discriminators(state) else {"start"}
     return [
         f"{key} = {value} ({kept[key]} before)"
         for key, value in wanted.items()
-        if key in kept and kept[key] != value
+        if key in kept and kept[key] != value and key not in begun
     ]
+
+
+def has_discriminators(state: State) -> bool:
+    """Whether a checkpoint brings discriminators."""
+    return bool(state["objective"]["discriminators"])
 
 
 def flat(values: Mapping[str, Any], section: str = "") -> dict[str, Any]:
@@ -52,16 +62,37 @@ def flat(values: Mapping[str, Any], section: str = "") -> dict[str, Any]:
 
 
 def save_checkpoint(path: Path, recipe: Recipe, state: State) -> None:
-    """Write a checkpoint with its recipe and the versions that made it, under a temporary name first.
+    """Write a checkpoint with its recipe and the versions that made it, as `save_state` does."""
+    versions = {"sonant": sonant.__version__, "torch": str(torch.__version__)}
+    save_state(path, {"recipe": recipe.to_dict(), "versions": versions, **state})
+
+
+def save_state(path: Path, state: State) -> None:
+    """Write what `torch.load` reads, under a temporary name first.
 
     What a run that was killed while writing left behind goes.
+
+    Raises:
+        OSError: if it cannot be written.
     """
     remove_partials(path)
-    versions = {"sonant": sonant.__version__, "torch": str(torch.__version__)}
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        torch.save({"recipe": recipe.to_dict(), "versions": versions, **state}, file)
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
         file.flush()
         os.fsync(file.fileno())
+
+
+def if_possible(save: Callable[[], None]) -> None:
+    """Save now, or say on standard error why not: a run goes on, and saves again later."""
+    try:
+        save()
+    except OSError as error:
+        print(f"no checkpoint this time ({error.strerror or error})", file=sys.stderr, flush=True)
 
 
 def load_checkpoint(path: Path, recipe: Recipe) -> State:
@@ -84,10 +115,12 @@ def load_checkpoint(path: Path, recipe: Recipe) -> State:
     if judges["start_step"] >= 0 and wanted_judges["start_step"] >= 0:
         judges.setdefault("period_filters", judges["filters"])  # runs from before it had one size for all
         sizes = ("filters", "period_filters") if "mpd" in judges["kinds"] else ("filters",)
-        for key in ("kinds", *sizes, "windows"):
+        for key in ("kinds", *sizes, "windows", "per_bandwidth"):
             if judges[key] != wanted_judges[key]:
                 name = f"discriminator.{key}"
                 raise SonantError(f"{path}: is of another {name} than the recipe; choose another --output")
+        if judges["per_bandwidth"] and {*kept["codebooks"]} != {*wanted["codebooks"]}:
+            raise SonantError(f"{path}: has discriminators for other codebooks; choose another --output")
     if kept["optimizer"].get("kind") != recipe.optimizer.kind:
         advice = "start from the run's weights in another --output"
         raise SonantError(f"{path}: its optimiser is not {recipe.optimizer.kind}; {advice}")

@@ -17,6 +17,7 @@ from sonant.errors import ConfigError
 from sonant.training.manifest import MANIFEST_NAME, Recording, read_manifest, split_by_hash
 
 ENDINGS = AUDIO_ENDINGS | {".g722"}
+SPLITS = ("train", "validation", "test")
 KINDS = ("speech", "music", "general", "effects", "noise", "instrument", "rir")
 
 DNS_SPLIT = {"train": 0.98, "validation": 0.01, "test": 0.01}
@@ -39,8 +40,8 @@ def dns_challenge(root: Path) -> Iterator[Recording]:
     licence = "see the DNS Challenge"
     for folder, kind in (("clean_fullband", "speech"), ("noise_fullband", "noise")):
         for path in audio_files(base / folder):
-            part = path.relative_to(base / folder).parts[0]
-            language = part.removesuffix("_speech") if kind == "speech" else ""
+            first, *rest = path.relative_to(base / folder).parts
+            language = first.removesuffix("_speech") if kind == "speech" and rest else ""
             split = split_by_hash(path.name, DNS_SPLIT)
             yield Recording(str(path), kind, split, "DNS Challenge 4", licence, language)
     responses = base / "impulse_responses"
@@ -121,7 +122,7 @@ def folder(root: Path, kind: str = "general") -> Iterator[Recording]:
     for path in audio_files(root):
         parts = path.relative_to(root).parts[:-1]
         found = next((part for part in parts if part in KINDS), kind)
-        split = next((part for part in parts if part in ("train", "validation", "test")), None)
+        split = next((part for part in parts if part in SPLITS), None)
         title = str(path.relative_to(root))
         yield Recording(
             str(path), found, split or split_by_hash(title, FOLDER_SPLIT), root.name, title=title
@@ -157,7 +158,7 @@ def path_list(path: Path, kind: str = "general") -> Iterator[Recording]:
     """A text file: on each line a path, and after tabs, if wanted, kind and split.
 
     Raises:
-        ConfigError: if it is no text in UTF-8.
+        ConfigError: if it is no text in UTF-8, or names a split that there is not.
     """
     try:
         lines = path.read_text("utf-8").split("\n")
@@ -168,6 +169,9 @@ def path_list(path: Path, kind: str = "general") -> Iterator[Recording]:
         if not name or name.startswith("#"):
             continue
         split = rest[1] if len(rest) > 1 else split_by_hash(name, FOLDER_SPLIT)
+        if split not in SPLITS:
+            known = ", ".join(SPLITS)
+            raise ConfigError(f"{path}: {name} is of the split {split!r}; choose one of {known}")
         yield Recording(str(path.parent / name), rest[0] if rest else kind, split, path.stem, title=name)
 
 
@@ -211,7 +215,7 @@ def list_recordings(root: Path, layout: str = "auto", kind: str = "general") -> 
         kind: what folders, tars and lists hold, unless they say otherwise.
 
     Raises:
-        ConfigError: if there is nothing there.
+        ConfigError: if there is nothing there, or something of an unknown kind.
     """
     if not root.exists():
         raise ConfigError(f"{root}: no such file or folder")
@@ -232,4 +236,8 @@ def list_recordings(root: Path, layout: str = "auto", kind: str = "general") -> 
         raise ConfigError(f"unknown layout {layout!r}; choose one of {known}")
     if not found:
         raise ConfigError(f"{root}: holds no recordings in the layout {layout!r}")
+    for recording in found:
+        if recording.kind not in KINDS:
+            known = ", ".join(KINDS)
+            raise ConfigError(f"{recording.name}: is of the kind {recording.kind!r}; choose one of {known}")
     return found

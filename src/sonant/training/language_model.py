@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +28,18 @@ from sonant.entropy.lm_store import read_language_model
 from sonant.errors import ConfigError
 from sonant.nn.distributed import largest
 from sonant.nn.language_model import LanguageModel, shifted
-from sonant.training.checkpoint import is_there
+from sonant.training.checkpoint import CHECKPOINT_NAME, if_possible, is_there, save_state
 from sonant.training.devices import make_fabric
 from sonant.training.finite import FiniteSteps
 from sonant.training.lm_recipe import LanguageModelRecipe
 from sonant.training.lm_restore import restored_state
 from sonant.training.memory import keep_freed_memory
 from sonant.training.optimizers import load_moments
-from sonant.training.progress import ProgressLine
+from sonant.training.progress import LOG_NAME, ProgressLine, cut_log
 from sonant.training.schedule import learning_rate, share_done, share_to_go_on_from
 from sonant.training.shares import share_of_a_rank
 from sonant.training.stopping import StopRequest
 from sonant.training.tokens import Tokens
-from sonant.whole_files import replacing
 
 LOWEST_RATE = 0.02
 """Of the highest learning rate, at the end of a run."""
@@ -182,14 +182,16 @@ class LanguageModelTrainer:
     @property
     def checkpoint_path(self) -> Path:
         """Where the run can be continued from."""
-        return self.folder / "checkpoint.pt"
+        return self.folder / CHECKPOINT_NAME
 
     def run(self) -> None:
         """Train until the recipe's steps, the time limit or SIGTERM; save at the end."""
         self.folder.mkdir(parents=True, exist_ok=True)
         recipe, before = self.recipe, self.seconds
         first = self.fabric.is_global_zero
-        progress = ProgressLine(self.folder / "log.jsonl", recipe.log_every) if first else None
+        if first:
+            cut_log(self.folder / LOG_NAME, self.step)
+        progress = ProgressLine(self.folder / LOG_NAME, recipe.log_every) if first else None
         begun = saved = time.monotonic()
         with self._stop:
             for codes in self._batches():
@@ -205,7 +207,7 @@ class LanguageModelTrainer:
                     audio = recipe.batch_size * recipe.frames / recipe.frame_rate
                     progress.update(self.step, losses, audio, done)
                 if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
-                    self.save(done)
+                    if_possible(partial(self.save, done))
                     saved = time.monotonic()
             self.save(done)
 
@@ -231,8 +233,7 @@ class LanguageModelTrainer:
             "seconds": self.seconds,
             "done": done,
         }
-        with replacing(self.checkpoint_path) as temporary:
-            torch.save(state, temporary)
+        save_state(self.checkpoint_path, state)
 
     def _load_checkpoint(self) -> None:
         state = self._start_from(self.checkpoint_path)

@@ -49,7 +49,7 @@ def train_language_model(
     codec = load(recipe.codec, beam=1)
     if recipe.model.n_q > codec.config.n_q or recipe.model.bins != codec.config.bins:
         raise ConfigError(f"the recipe's model does not fit the codebooks of {recipe.codec}")
-    if not any(kind.startswith("train") for kind in recipe.hours):
+    if not any(kind.startswith("train") and hours for kind, hours in recipe.hours.items()):
         raise ConfigError("hours names nothing to train on, as in hours.train-speech")
     tokens = _tokens(recipe, codec, folder)
     books = np.asarray(codec.weights["codebooks"], np.float32)

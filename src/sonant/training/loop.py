@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ from torch.utils.data import DataLoader
 
 from sonant.errors import AudioError
 from sonant.models.store import save_weights
-from sonant.nn.distributed import largest
+from sonant.nn.distributed import largest, means_over_ranks
 from sonant.nn.weights import export_weights
 from sonant.training.average import WeightAverage
 from sonant.training.checkpoint import (
     CHECKPOINT_NAME,
+    State,
     changes_since,
+    has_discriminators,
+    if_possible,
     is_there,
     load_checkpoint,
     save_checkpoint,
@@ -33,15 +37,15 @@ from sonant.training.monitor import Monitor, validation_examples
 from sonant.training.networks import build_codec, build_discriminators, frames_per_batch
 from sonant.training.objective import Objective
 from sonant.training.optimizers import load_moments, make_optimizers
-from sonant.training.progress import ProgressLine, cut_log
+from sonant.training.progress import LOG_NAME, ProgressLine, cut_log
 from sonant.training.recipe import Recipe
 from sonant.training.schedule import learning_rate, share_done, share_to_go_on_from
 from sonant.training.start import fit_transform
 from sonant.training.stopping import StopRequest, leave_signals_to_the_parent
 from sonant.training.volume import forward_normalised
+from sonant.whole_files import remove_partials
 
 WEIGHTS_NAME = "weights.safetensors"
-LOG_NAME = "log.jsonl"
 SEEDS_OF_A_RANK = 1_000_000_007
 
 
@@ -68,6 +72,7 @@ class Trainer:
             recipe.data, recipe.model.sample_rate, recipe.model.channels, recipe.run.seed
         )
         resumes = resume and is_there(self.checkpoint_path, self.fabric.device)
+        state = load_checkpoint(self.checkpoint_path, recipe) if resumes else None
         network = build_codec(recipe, resumes)
         if recipe.run.transform_crops and not recipe.start and not resumes:
             fit_transform(network, self.crops, recipe.run.transform_crops, frames_per_batch(recipe))
@@ -77,13 +82,14 @@ class Trainer:
             network = torch.compile(network)  # type: ignore[assignment]
         self.network, *self.optimizers = self.fabric.setup(network, *optimizers)
         self.average = WeightAverage(self.network, rates.average_decay)
-        self.objective = Objective(recipe, self.fabric, build_discriminators(recipe, resumes))
+        judged = state is not None and has_discriminators(state)
+        self.objective = Objective(recipe, self.fabric, build_discriminators(recipe, judged))
         self.step, self.finite = 0, FiniteSteps()
         self.done_before = 0.0
         self.problems: dict[str, int] = {}
         self._stop = StopRequest()
-        if resumes:
-            self._restore()
+        if state is not None:
+            self._restore(state)
 
     @property
     def checkpoint_path(self) -> Path:
@@ -127,7 +133,7 @@ class Trainer:
                     if examples and self.step % self.recipe.run.listen_every == 0:
                         progress.record(self.step, self._listen(monitor, examples))
                 if time.monotonic() - saved > 60 * self.recipe.run.checkpoint_minutes:
-                    self._save_if_possible(done)
+                    if_possible(partial(self.save, done))
                     saved = time.monotonic()
         finally:
             if monitor:
@@ -209,7 +215,7 @@ class Trainer:
         self.network.zero_grad()
         values = self.objective.backward(self.step, n_q, audio, decoded, quantized.commitment, draw)
         self._apply()
-        return values
+        return means_over_ranks(self.fabric.device, values)
 
     def _apply(self) -> None:
         """One step of the optimiser, unless a gradient is not finite."""
@@ -236,12 +242,6 @@ class Trainer:
                 quality |= monitor.listen(self.step, kind, audio, decoded.cpu())
         return quality
 
-    def _save_if_possible(self, done: float) -> None:
-        try:
-            self.save(done)
-        except OSError as error:
-            print(f"no checkpoint this time ({error.strerror or error})", file=sys.stderr, flush=True)
-
     def save(self, done: float) -> None:
         """Write checkpoint, averaged weights and discriminators, each under a temporary name first."""
         if self.fabric.is_global_zero:
@@ -255,6 +255,8 @@ class Trainer:
                 "objective": self.objective.state_dict(),
             }
             save_checkpoint(self.checkpoint_path, self.recipe, state)
+            for name in (WEIGHTS_NAME, DISCRIMINATORS_NAME):
+                remove_partials(self.folder / name)
             if self.recipe.quantizer == "rvq":
                 with self.average.in_place(self.network):
                     weights = export_weights(self.network.module)
@@ -262,8 +264,7 @@ class Trainer:
             if judges := {key: judge.module for key, (judge, _) in self.objective.discriminators.items()}:
                 save_discriminators(self.folder / DISCRIMINATORS_NAME, judges)
 
-    def _restore(self) -> None:
-        state = load_checkpoint(self.checkpoint_path, self.recipe)
+    def _restore(self, state: State) -> None:
         self.step, self.finite = state["step"], FiniteSteps(state["skipped"])
         self.done_before = share_to_go_on_from(state["done"])
         self.network.load_state_dict(state["network"])

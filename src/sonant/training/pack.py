@@ -235,6 +235,8 @@ def pack_recordings(
 ) -> Iterator[str]:
     """Pack recordings into the folder `out`; yields a sentence for each one that was left out.
 
+    A pack that was there is gone from the start: half of its shards would not be what its manifest says.
+
     Args:
         recordings: what to pack, in the order it shall lie in the shards.
         out: folder for the shards and manifests.
@@ -244,14 +246,22 @@ def pack_recordings(
         jobs: processes.
 
     Raises:
-        ConfigError: if nothing could be used, Opus does not know the rate, or only it has a bitrate.
+        ConfigError: if nothing could be used, Opus does not know the rate, only it has a bitrate, or what
+            is to be packed would be overwritten.
     """
     if form != "opus" and kbps is not None:
         raise ConfigError(f"only Opus shards have a bitrate, not {form}")
     if form == "opus" and sample_rate not in OPUS_RATES:
         known = ", ".join(map(str, OPUS_RATES))
         raise ConfigError(f"Opus shards cannot have {sample_rate} Hz; choose one of {known}, or pcm")
+    work = [] if form == "index" else _shard_jobs(recordings, out, form)
+    sources = {Path(recording.file).resolve() for recording in recordings}
+    if any(path.resolve() in sources for path, _ in work):
+        raise ConfigError(f"{out}: holds what is to be packed; choose another folder")
     out.mkdir(parents=True, exist_ok=True)
+    if work:
+        for name in (MANIFEST_NAME, VALIDATION_NAME):
+            (out / name).unlink(missing_ok=True)
     packed: list[Recording] = []
     last_problem = ""
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
@@ -259,13 +269,13 @@ def pack_recordings(
             parts = [recordings[i : i + FILES_PER_JOB] for i in range(0, len(recordings), FILES_PER_JOB)]
             results = pool.map(_measure, parts)
         else:
-            work = partial(
+            write = partial(
                 _write_shard,
                 sample_rate=sample_rate,
                 channels=channels,
                 kbps=OPUS_KBPS if kbps is None else kbps,
             )
-            results = pool.map(work, _shard_jobs(recordings, out, form))
+            results = pool.map(write, work)
         for entries, problems in results:
             packed += entries
             for last_problem in problems:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sonant.whole_files import replacing
 
+LOG_NAME = "log.jsonl"
 REFRESH_SECONDS = 0.5
 
 Row = dict[str, float]

@@ -293,6 +293,9 @@ def _check_discriminator(part: DiscriminatorRecipe) -> None:
         return
     if not part.kinds:
         raise ConfigError(f"discriminator.kinds is empty; choose some of {', '.join(DISCRIMINATORS)}")
+    width = part.filters // 2
+    if "msd" in part.kinds and width % max(1, width // 4):
+        raise ConfigError(f"discriminator.filters is {part.filters}; of an msd they are a multiple of 8")
     if "ms-stft" in part.kinds and (not part.windows or any(size % 4 for size in part.windows)):
         raise ConfigError(f"discriminator.windows is {part.windows}; they are multiples of 4, one at least")
 
@@ -377,7 +380,7 @@ RANGES: Ranges = {
     "run.checkpoint_minutes": NOT_NEGATIVE,
     "run.log_every": POSITIVE,
     "run.listen_every": NOT_NEGATIVE,
-    "run.seed": NOT_NEGATIVE,
+    "run.seed": ("0 or more and below 2**32", lambda x: 0 <= x < 2**32),
 }
 
 
