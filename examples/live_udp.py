@@ -27,6 +27,7 @@ from sonant.live import JitterBuffer, Packet
 HERE = Path(__file__).parent
 OUT = HERE.parent / "demo"
 END = b"end"
+LARGEST_PACKET = 1 << 16
 
 
 class BadNetwork:
@@ -86,7 +87,7 @@ def receive(codec: Codec, receiver: socket.socket, depth: int, played: list[Audi
     def play(part: int | Codes) -> None:
         played.append(decoder.lose(part) if isinstance(part, int) else decoder.push(part))
 
-    while (data := receiver.recv(2048)) != END:
+    while (data := receiver.recv(LARGEST_PACKET)) != END:
         if packet := Packet.from_bytes(data, codec.config):
             for part in jitter.put(packet):
                 play(part)
@@ -110,7 +111,7 @@ def over_udp(
         receiver.settimeout(10)
         receiver.bind(("127.0.0.1", 0))
         network = BadNetwork(receiver.getsockname(), loss, reordering, seed)
-        played: list[Audio] = []
+        played: list[Audio] = [np.zeros((1, 0), np.float32)]
         sender = threading.Thread(target=send, args=(codec, wav, bitrate, frames, network))
         sender.start()
         receive(codec, receiver, 3 * frames, played)

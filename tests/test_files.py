@@ -3,17 +3,20 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from safetensors.numpy import save_file
 
 import sonant
+from conftest import Golden, load_golden
 from sonant.audio import resample
 from sonant.codec import Codec
-from sonant.errors import AudioError, ConfigError, FormatError, SonantError
+from sonant.errors import AudioError, ConfigError, FormatError, SonantError, WeightsError
 from sonant.files import compress, decompress, join_files
 
 
@@ -106,9 +109,10 @@ def test_bad_audio_is_named(codec: Codec, tmp_path: Path, content: bytes, senten
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
 
 
-def test_nan_samples_are_named(codec: Codec, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sample", [np.nan, -np.inf, 1e30])
+def test_samples_that_are_no_audio_are_named(codec: Codec, tmp_path: Path, sample: float) -> None:
     source = tmp_path / "a.wav"
-    soundfile.write(source, np.full(1000, np.nan, np.float32), 24_000, "FLOAT")
+    soundfile.write(source, np.full(1000, sample, np.float32), 24_000, "FLOAT")
     with pytest.raises(SonantError, match=r"a\.wav: holds NaN"):
         compress(source, tmp_path / "a.ecdc", model=codec)
     assert not (tmp_path / "a.ecdc").exists()
@@ -168,6 +172,77 @@ def test_a_file_of_another_model_is_refused(golden_codec: Codec, speech_file: Pa
     compress(speech_file, coded, model=golden_codec)
     with pytest.raises(SonantError, match=f"made with {golden_codec.name}"):
         decompress(coded, tmp_path / "a.wav", model=sonant.load())
+
+
+def test_weights_are_what_they_are_under_any_name(
+    golden: Golden, speech_file: Path, tmp_path: Path
+) -> None:
+    first, second = (Path(shutil.copytree(golden.folder, tmp_path / name)) for name in ("first", "second"))
+    for version in (0, 1):
+        coded = tmp_path / f"{version}.ecdc"
+        compress(speech_file, coded, model=first, version=version, bitrate=6.0)
+        named = [second, second / "model.safetensors"]
+        for number, model in enumerate(named):
+            decompress(coded, tmp_path / f"{version}{number}.wav", model=model)
+        audio = {(tmp_path / f"{version}{number}.wav").read_bytes() for number in range(len(named))}
+        assert len(audio) == 1
+        with pytest.raises(FormatError, match="was made with first, not with 24khz"):
+            decompress(coded, tmp_path / "a.wav", model="24khz")
+
+
+def test_a_version_0_file_would_be_decoded_by_the_bundled_model(speech_file: Path, tmp_path: Path) -> None:
+    golden = load_golden("24khz").folder
+    with pytest.raises(ConfigError, match="would be decoded by the bundled 24khz; rename the weights"):
+        compress(speech_file, tmp_path / "a.ecdc", model=golden, version=0)
+    compress(speech_file, tmp_path / "a.ecdc", version=0)
+    decompress(tmp_path / "a.ecdc", tmp_path / "a.wav")
+
+
+def test_official_weights_of_another_sort_are_refused(speech_file: Path, tmp_path: Path) -> None:
+    mono, stereo = (load_golden(name) for name in ("24khz", "48khz"))
+    compress(speech_file, tmp_path / "a.ecdc", model=Codec(mono.config, mono.weights), version=0)
+    folder = Path(shutil.copytree(stereo.folder, tmp_path / "stereo"))
+    with pytest.raises(FormatError, match="was made with encodec_24khz, not with stereo"):
+        decompress(tmp_path / "a.ecdc", tmp_path / "a.wav", model=folder)
+
+
+def test_an_official_language_model_beside_weights_is_for_version_0(
+    speech_file: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(load_golden("24khz").folder, tmp_path / "official"))
+    save_file({"emb.0.weight": np.zeros((4, 4), np.float32)}, folder / "lm.safetensors")
+    compress(speech_file, tmp_path / "a.ecdc", model=folder)
+    decompress(tmp_path / "a.ecdc", tmp_path / "a.wav", model=folder)
+    (folder / "lm.safetensors").write_bytes(b"damaged")
+    with pytest.raises(WeightsError, match="cannot read the language model"):
+        compress(speech_file, tmp_path / "b.ecdc", model=folder)
+
+
+def test_chunks_are_no_longer_than_the_format_has_room_for(codec: Codec, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(24_000 * 30, np.float32), 24_000)
+    coded = tmp_path / "a.ecdc"
+    compress(tmp_path / "a.wav", coded, model=codec, bitrate=24.0, lm=False, chunk=100.0)
+    decompress(coded, tmp_path / "b.wav", model=codec, strict=True)
+    assert soundfile.info(tmp_path / "b.wav").frames == 24_000 * 30
+
+
+def test_a_file_cut_in_its_first_chunk_is_told_to_be_damaged(
+    codec: Codec, speech_file: Path, tmp_path: Path
+) -> None:
+    compress(speech_file, tmp_path / "a.ecdc", model=codec, lm=False)
+    cut = tmp_path / "cut.ecdc"
+    cut.write_bytes((tmp_path / "a.ecdc").read_bytes()[:1000])
+    with pytest.raises(FormatError, match=r"holds no audio there; .*(cut off|damaged)"):
+        decompress(cut, tmp_path / "a.wav", model=codec)
+
+
+def test_files_with_and_without_a_language_model_are_not_joined(
+    codec: Codec, speech_file: Path, tmp_path: Path
+) -> None:
+    for name, lm in (("a", True), ("b", False)):
+        compress(speech_file, tmp_path / f"{name}.ecdc", model=codec, bitrate=1.5, lm=lm)
+    with pytest.raises(FormatError, match=r"b\.ecdc: was made with another language model than"):
+        join_files([tmp_path / "a.ecdc", tmp_path / "b.ecdc"], tmp_path / "c.ecdc")
 
 
 def test_an_unknown_ending_is_refused_before_work(tmp_path: Path) -> None:

@@ -247,6 +247,14 @@ def test_over_udp(example: ModuleType, codec: Codec, speech: Audio) -> None:
     assert kept == sorted(kept, reverse=True)
 
 
+def test_over_udp_in_big_packets_or_none_at_all(example: ModuleType, codec: Codec, speech: Audio) -> None:
+    heard, sent, dropped = example.over_udp(codec, speech, 0.0, bitrate=24.0, frames=100)
+    assert (sent, dropped) == (1, 0)
+    assert heard.shape == (1, 100 * HOP)
+    heard, sent, dropped = example.over_udp(codec, speech, 1.0)
+    assert (sent, dropped, heard.shape) == (75, 75, (1, 0))
+
+
 @pytest.mark.parametrize(("count", "n_q"), [(0, 1), (1, 0), (1, 255)])
 def test_packets_that_no_codec_sent_are_none(codec: Codec, count: int, n_q: int) -> None:
     data = HEAD.pack(0, count, n_q) + bytes(packed_size(count * n_q, codec.config.bits_per_code))

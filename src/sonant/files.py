@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -29,8 +28,10 @@ from sonant.container.writer import CHUNK_SECONDS, FileWriter
 from sonant.errors import AudioError, ConfigError, FormatError, WeightsError
 from sonant.language_models import language_model, official_language_model
 from sonant.loading import DEFAULT_MODEL, load, load_named
+from sonant.models.registry import is_bundled, load_model
 from sonant.outputs import PIPE, audio_output, binary_output, check_target
 from sonant.recording import Recording, check_part, new_header
+from sonant.standard_streams import standard_input
 
 HIGHEST_RATE = 768_000
 
@@ -88,6 +89,10 @@ def compress(
         raise ConfigError("a version 0 file has no tags")
     if version == 0 and chunk is not None:
         raise ConfigError("a version 0 file has no chunks")
+    if version == 0 and is_bundled(codec.name) and codec.weights_hash != load_model(codec.name).digest:
+        raise ConfigError(
+            f"a version 0 file would be decoded by the bundled {codec.name}; rename the weights"
+        )
     if version == 0 and abr is not None:
         raise ConfigError("a version 0 file has no average bitrate; give a bitrate")
     if abr is not None and bitrate is not None:
@@ -99,7 +104,7 @@ def compress(
     check_target(source, target, overwrite)
     if Path(target).suffix.lower() in AUDIO_ENDINGS:
         raise ConfigError(f"{target}: is the name of audio; what is written is .ecdc")
-    audio = WavPipeSource(sys.stdin.buffer) if str(source) == PIPE else open_source(Path(source))
+    audio = WavPipeSource(standard_input()) if str(source) == PIPE else open_source(Path(source))
     with binary_output(target) as file:
         if version == 0:
             write = _version0_writer(file, codec, lm)
@@ -205,7 +210,7 @@ def decompress(
                     if progress:
                         progress(written / hertz)
                 if not written:
-                    raise FormatError("holds no audio there")
+                    raise FormatError("; ".join(["holds no audio there", *recording.damages]))
             return recording.damages
         except FormatError as error:
             raise FormatError(f"{source}: {error}") from None
@@ -272,7 +277,7 @@ def open_ecdc(source: str | Path) -> Iterator[BinaryIO]:
         FormatError: if it cannot be opened.
     """
     if str(source) == PIPE:
-        yield sys.stdin.buffer
+        yield standard_input()
         return
     try:
         file = Path(source).open("rb")  # noqa: SIM115 - closed by the with below

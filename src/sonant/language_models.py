@@ -8,7 +8,7 @@ from pathlib import Path
 from sonant.codec import Codec
 from sonant.entropy.float_lm import FloatLanguageModel, load_float_lm
 from sonant.entropy.integer_lm import IntegerLanguageModel
-from sonant.entropy.lm_store import load_language_model
+from sonant.entropy.lm_store import is_of_another_kind, load_language_model
 from sonant.errors import WeightsError
 from sonant.models.registry import BUNDLED
 
@@ -25,7 +25,9 @@ def language_model(codec: Codec) -> IntegerLanguageModel | None:
     """
     place = codec.location or BUNDLED / f"{codec.name}.safetensors"
     file = place / "lm.safetensors" if place.is_dir() else place.with_suffix(ENDING)
-    return _loaded(file, codec.weights_hash) if file.exists() else None
+    if not file.exists() or (place.is_dir() and is_of_another_kind(file)):
+        return None
+    return _loaded(file, codec.weights_hash)
 
 
 @lru_cache(maxsize=4)
@@ -46,7 +48,7 @@ def official_language_model(codec: Codec) -> FloatLanguageModel:
     found = [*folder.glob(f"encodec_lm_{rate}khz*.th"), *folder.glob("lm.safetensors")]
     if not found:
         raise WeightsError(
-            f"version 0 files coded with a language model need encodec_lm_{rate}khz*.th beside the weights "
-            f"of {codec.name}; name that folder with -m"
+            f"version 0 files coded with a language model need encodec_lm_{rate}khz*.th or lm.safetensors "
+            f"beside the weights of {codec.name}; name that folder with -m"
         )
     return load_float_lm(found[0], codec.config)

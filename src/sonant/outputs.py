@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import BinaryIO
 
 from sonant.audio import FileSink, PipeSink, Sink
 from sonant.errors import SonantError
+from sonant.standard_streams import standard_output
 from sonant.whole_files import replacing_output
 
 PIPE = "-"
@@ -53,8 +53,9 @@ def binary_output(target: str | Path | BinaryIO) -> Iterator[BinaryIO]:
         yield target
         return
     if str(target) == PIPE:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        output = standard_output()
+        yield output
+        output.flush()
         return
     with replacing_output(Path(target)) as temporary, open(temporary, "wb") as file:
         yield file
@@ -64,7 +65,7 @@ def binary_output(target: str | Path | BinaryIO) -> Iterator[BinaryIO]:
 def audio_output(target: str | Path, rate: int, channels: int, samples: int | None) -> Iterator[Sink]:
     """A file for audio, of the kind that its name ends in, or WAV on standard output."""
     if str(target) == PIPE:
-        yield PipeSink(sys.stdout.buffer, rate, channels, samples)
+        yield PipeSink(standard_output(), rate, channels, samples)
         return
     with replacing_output(Path(target)) as temporary:
         sink = FileSink(temporary, Path(target), rate, channels)

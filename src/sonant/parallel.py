@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -14,6 +16,7 @@ from typing import Any, TypeVar
 from sonant.errors import SonantError
 
 AHEAD = 4
+STOPPED = 128 + signal.SIGTERM
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -77,7 +80,8 @@ def _pool(
 ) -> Generator[tuple[Item, Result | SonantError], None, list[Item]]:
     """Work until all is done, or until a process dies: then the items without a result are returned.
 
-    With one job the first of them is the one whose process died.
+    With one job the first of them is the one whose process died. Whatever else ends it early, an
+    interruption among them, stops the processes at once: what they were writing goes.
     """
     unsent = deque(first)
     running: deque[tuple[Item, Future[Result | SonantError]]] = deque()
@@ -94,9 +98,16 @@ def _pool(
                 unsent.extend(islice(waiting, 1))
         except BrokenProcessPool:
             return [item for item, _ in running] + list(unsent)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        except BaseException:
+            _stop(pool)
+            raise
     return []
+
+
+def _stop(pool: ProcessPoolExecutor) -> None:
+    """As Python 3.14 has it: what has begun, or waits in a pipe to the processes, cannot be cancelled."""
+    for process in list(pool._processes.values()):
+        process.terminate()
 
 
 def _executor(prepare: Prepare[Item, Result], jobs: int) -> ProcessPoolExecutor:
@@ -106,9 +117,15 @@ def _executor(prepare: Prepare[Item, Result], jobs: int) -> ProcessPoolExecutor:
 
 def _initialise(prepare: Callable[[], Callable[[Any], Any]]) -> None:
     global _work
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED))
     _work = prepare()
 
 
 def _call(item: Any) -> Any:
+    """Stopped, it ends the process: those of a pool go on with the next item whatever is raised."""
     assert _work is not None
-    return attempt(_work, item)
+    try:
+        return attempt(_work, item)
+    except SystemExit:
+        os._exit(STOPPED)

@@ -26,6 +26,7 @@ from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.errors import ConfigError, FormatError, WeightsError
 from sonant.language_models import language_model, official_language_model
 from sonant.loading import load, load_named
+from sonant.models.registry import BUNDLED, is_bundled, is_known, known_config
 
 MOST_SILENCE_SECONDS = 3600
 """That damage may add to what a file holds: a small file could ask for days."""
@@ -82,13 +83,20 @@ class Recording:
         self._left = np.zeros((self.codec.config.channels, 0), np.float32)
 
     def _check_model(self) -> None:
+        """By its weights where the file tells them, else by its name, as far as that says what it is."""
         header, codec = self.header, self.codec
-        if codec.name != header.model:
+        named = codec.name == header.model
+        if isinstance(header, version0.Header):
+            fits = named or _may_be(codec, header.model)
+        else:
+            fits = codec.weights_hash.startswith(header.weights) if header.weights else named
+        if fits:
+            return
+        if isinstance(header, version0.Header) or not named:
             raise FormatError(f"was made with {header.model}, not with {codec.name}; give that with -m")
-        if isinstance(header, version1.Header) and not codec.weights_hash.startswith(header.weights):
-            raise WeightsError(
-                f"was made with other weights of {header.model} ({header.weights}); give those with -m"
-            )
+        raise WeightsError(
+            f"was made with other weights of {header.model} ({header.weights}); give those with -m"
+        )
 
     def _find_index(self) -> Index | None:
         try:
@@ -362,6 +370,15 @@ class _Player:
         self.position += part.shape[1]
         if part.shape[1]:
             yield part
+
+
+def _may_be(codec: Codec, name: str) -> bool:
+    """Whether weights may be what a version 0 file calls so: official ones have many names."""
+    bundled = codec.location is not None and codec.location.parent == BUNDLED
+    if bundled or is_bundled(name):
+        return False
+    config = known_config(name) if is_known(name) else codec.config
+    return (config.sample_rate, config.channels) == (codec.config.sample_rate, codec.config.channels)
 
 
 def check_part(start: float, duration: float | None) -> None:

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from sonant.audio import Audio, floats
+from sonant.audio import LOUDEST, Audio, floats
 from sonant.codes import Codes, join
 from sonant.config import CodecConfig
 from sonant.engine.runtime import Engine, State
@@ -19,8 +19,6 @@ from sonant.stepping import DecodeStep, EncodeStep, Job, run_together
 
 BLOCK_FRAMES = 40
 EXACT_START_FRAMES = 8
-LOUDEST = 1e12
-"""Sums of squares of samples, and what networks make of them, stay finite in float32 up to here."""
 
 Piece = TypeVar("Piece")
 Ready = TypeVar("Ready")

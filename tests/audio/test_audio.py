@@ -112,6 +112,13 @@ def test_m4a_and_webm_are_read_by_pyav(tmp_path: Path) -> None:
         assert np.sqrt(np.mean(audio[:, 4000:8000] ** 2)) == pytest.approx(0.5 / np.sqrt(2), abs=0.05)
 
 
+def test_a_colon_in_a_name_begins_no_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_with_pyav(tmp_path / "a.m4a", "aac")
+    (tmp_path / "a.m4a").rename(tmp_path / "http: Title.m4a")
+    monkeypatch.chdir(tmp_path)
+    assert read_audio(Path("http: Title.m4a"), 24_000, 1)[1] == 48_000
+
+
 @pytest.mark.parametrize("name", ["a.m4a", "a.aac"])
 def test_a_damaged_file_of_pyav_is_named(tmp_path: Path, name: str) -> None:
     path = tmp_path / name

@@ -69,6 +69,22 @@ def test_pipes(speech_file: Path) -> None:
     assert len(decoded) == 44 + 2 * 144_000
 
 
+@pytest.mark.parametrize(
+    ("arguments", "closed", "sentence"),
+    [
+        ("encode - -o a.ecdc", "<&-", "standard input: is closed"),
+        ("decode - -o a.wav", "<&-", "standard input: is closed"),
+        ("encode {speech} -o - --no-lm", ">&-", "standard output: is closed"),
+    ],
+)
+def test_closed_pipes_are_a_sentence(
+    arguments: str, closed: str, sentence: str, speech_file: Path, tmp_path: Path
+) -> None:
+    command = f"{sys.executable} -m sonant {arguments.format(speech=speech_file)} {closed}"
+    result = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, check=False)
+    assert (result.returncode, result.stderr.decode()) == (2, f"sonant: {sentence}\n")
+
+
 def test_a_search_finds_the_same_for_a_file_and_for_a_pipe(speech_file: Path, tmp_path: Path) -> None:
     audio, rate = soundfile.read(speech_file, dtype="int16")
     wav, coded, plain = (tmp_path / name for name in ("a.wav", "a.ecdc", "plain.ecdc"))

@@ -72,6 +72,12 @@ def test_silence_is_not_moved() -> None:
     assert best_lag(one, np.zeros_like(one), RATE) == 0
 
 
+@pytest.mark.parametrize("samples", [1, 2, 100])
+def test_the_shortest_recordings_can_be_aligned(samples: int) -> None:
+    one = np.ones((1, samples), np.float32)
+    assert best_lag(one, one, RATE) == 0
+
+
 def test_half_the_level_is_six_decibels() -> None:
     x = noise()
     six = 20 * np.log10(2)

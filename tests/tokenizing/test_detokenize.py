@@ -124,6 +124,14 @@ def test_what_are_no_codes_is_told_and_the_rest_decoded(tmp_path: Path) -> None:
     assert result.exit_code == 2
 
 
+def test_codes_whose_model_has_to_be_given_are_named(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((2, 10), np.int16))
+    row = {"codes": "a.npy", "path": "a.wav", "model": "elsewhere"}
+    (tmp_path / "manifest.jsonl").write_text(json.dumps(row) + "\n")
+    (failure,) = detokenize([tmp_path], tmp_path / "out").failures
+    assert failure.endswith("a.npy: was made with elsewhere, which has to be given with -m")
+
+
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [

@@ -141,6 +141,20 @@ def test_a_recording_is_the_same_however_its_path_is_written(
     monkeypatch.chdir(corpus)
     assert tokenize([Path("b")], tmp_path, kind="parquet").coded == 1
     assert tokenize([corpus / "b"], tmp_path, kind="parquet").before == 1
+    monkeypatch.chdir(corpus / "b")
+    assert tokenize([Path("..", "b")], tmp_path, kind="parquet").before == 1
+    assert [row["path"] for row in rows_of(tmp_path)] == [str(corpus / "b" / "a.wav")]
+
+
+@pytest.mark.parametrize("name", ["settings.json", "manifest.jsonl"])
+@pytest.mark.parametrize("content", ["{\n", "[1]\n", '{"path": 3}\n'])
+def test_damage_to_what_a_run_left_is_a_sentence(
+    corpus: Path, tmp_path: Path, name: str, content: str
+) -> None:
+    tokenize([corpus / "a.wav"], tmp_path)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(SonantError, match=r"is damaged|made with other settings"):
+        tokenize([corpus / "a.wav"], tmp_path)
 
 
 def test_no_jobs_are_all_cores_and_fewer_a_sentence(corpus: Path, tmp_path: Path) -> None:
@@ -286,6 +300,39 @@ def test_a_process_that_dies_costs_one_item() -> None:
         "5: ValueError: five",
     ]
     assert [r for i, r in results if i not in (3, 5)] == [2 * i for i in range(12) if i not in (3, 5)]
+
+
+def _begin(name: str) -> None:
+    Path(f"{name}.begun").touch()
+    try:
+        time.sleep(0 if name.endswith("0") else 600)
+    finally:
+        Path(f"{name}.ended").touch()
+
+
+def _prepare_to_begin() -> object:
+    return _begin
+
+
+def test_what_is_at_work_stops_when_the_results_are_no_longer_wanted(tmp_path: Path) -> None:
+    names = [str(tmp_path / f"{number}") for number in range(12)]
+    results = in_order(partial(_prepare_to_begin), names, 2)
+    assert next(results) == (names[0], None)
+    while not (tmp_path / "2.begun").exists():
+        time.sleep(0.01)
+    results.close()
+    begun = {path.stem for path in tmp_path.glob("*.begun")}
+    assert begun == {"0", "1", "2"} == {path.stem for path in tmp_path.glob("*.ended")}
+
+
+def test_without_ray_nothing_is_begun(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("ray", "ray.data"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingDependencyError, match="needs Ray"):
+        tokenize([corpus], tmp_path / "codes", engine="ray")
+    assert not (tmp_path / "codes").exists()
 
 
 def test_ray_gives_the_same(corpus: Path, tmp_path: Path) -> None:

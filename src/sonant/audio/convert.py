@@ -14,6 +14,9 @@ from sonant.errors import AudioError
 
 Audio = NDArray[np.float32]
 
+LOUDEST = 1e12
+"""Sums of squares of samples, and what networks make of them, stay finite in float32 up to here."""
+
 
 def floats(samples: Any) -> NDArray[np.floating]:
     """Samples as an array, if they are floats: whole numbers are of some other full scale than 1.

@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 import numpy as np
 import soundfile
 
-from sonant.audio.convert import Audio, mix_channels, resampled
+from sonant.audio.convert import LOUDEST, Audio, mix_channels, resampled
 from sonant.audio.libsndfile import file_name
 from sonant.errors import AudioError, MissingDependencyError
 
@@ -77,7 +77,7 @@ class PyAVSource:
 
         self._file = file
         with _errors_of_ffmpeg(f"{file}: is not audio that can be read"):
-            self._container = av.open(str(file) if isinstance(file, Path) else file)
+            self._container = av.open(f"file:{file}" if isinstance(file, Path) else file)
         tracks = [track for track in self._container.streams.audio if track.codec_context and track.rate]
         if not tracks:
             self._container.close()
@@ -163,8 +163,8 @@ def model_blocks(source: Source, name: str, sample_rate: int, channels: int) -> 
 
 
 def _checked(block: Audio, name: str) -> Audio:
-    if not np.isfinite(block).all():
-        raise AudioError(f"{name}: holds NaN or infinite samples; repair it first")
+    if not float(np.abs(block).max(initial=0)) <= LOUDEST:
+        raise AudioError(f"{name}: holds NaN, infinity or more than {LOUDEST:g}; repair it first")
     return block
 
 

@@ -54,6 +54,8 @@ COMMANDS = {
     )
 }
 
+ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
 THREADS_OF_NUMPY = "OPENBLAS_NUM_THREADS"
 """What NumPy reads when it is imported. Its threads wait in a loop, which takes cores from other processes,
 and products are too small here to gain anything."""
@@ -84,7 +86,8 @@ def _sonant(
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors the user can mend are one line on standard error, exit code 2."""
     os.environ.setdefault(THREADS_OF_NUMPY, "1")
-    before = signal.signal(signal.SIGTERM, _terminate)
+    heard = [number for number in ENDS if signal.getsignal(number) not in (None, signal.SIG_IGN)]
+    before = {number: signal.signal(number, _terminate) for number in heard}
     try:
         app(arguments)
     except SonantError as error:
@@ -97,7 +100,8 @@ def main(arguments: list[str] | None = None) -> None:
         typer.echo(f"sonant: {_sentence(error)}", err=True)
         sys.exit(2)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _terminate(number: int, _: object) -> None:

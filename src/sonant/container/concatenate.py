@@ -35,7 +35,9 @@ def concatenate(sources: Iterable[tuple[str, Reader]], target: Writer) -> int:
             begin = len(head)
             target.write(head)
         elif _coded_by(header) != _coded_by(first):
-            raise FormatError(f"{name}: was made with another model than the first file")
+            alike = replace(header, lm=first.lm)
+            other = "language model" if _coded_by(alike) == _coded_by(first) else "model"
+            raise FormatError(f"{name}: was made with another {other} than the first file")
         for item in _chunks(name, stream, header):
             if isinstance(item, Damage) or mended:
                 raise FormatError(f"{name}: is damaged and cannot be joined to others")

@@ -23,6 +23,8 @@ from sonant.errors import ConfigError
 
 CHUNK_SECONDS = 5.0
 MAX_FRAMES = (1 << 16) - 1
+ROOM_FOR_CODES = 63 << 10
+"""Bytes of a payload of 64 KiB; the rest is for the volumes of segments."""
 
 
 class FileWriter:
@@ -74,12 +76,12 @@ class FileWriter:
         The number of codebooks may change from piece to piece; a chunk ends where it does.
 
         Raises:
-            FormatError: if a chunk would be too big for the format.
+            FormatError: if a recording is longer than the format tells.
         """
         if not codes.frames:
             return
         for part in self._parts(codes):
-            full = self._waiting_frames + part.frames > self._frames
+            full = self._waiting_frames + part.frames > self._most(part.n_q)
             if self._waiting and (full or self._waiting[0].n_q != part.n_q):
                 self._end_chunk()
             self._waiting.append(part)
@@ -108,12 +110,16 @@ class FileWriter:
             return
         first = 0
         while first < codes.frames:
-            waiting = self._waiting_frames
-            room = self._frames - waiting if waiting < self._frames else self._frames
+            waiting, most = self._waiting_frames, self._most(codes.n_q)
+            room = most - waiting if waiting < most else most
             stop = min(first + room, codes.frames)
             hop = self._config.hop_length
             yield codes.part(first, stop, min(stop * hop, codes.length) - first * hop)
             first = stop
+
+    def _most(self, n_q: int) -> int:
+        """Frames of so many codebooks in a chunk, no more than its payload has room for."""
+        return min(self._frames, 8 * ROOM_FOR_CODES // (n_q * self._config.bits_per_code))
 
     def _end_chunk(self) -> None:
         codes = join(self._waiting)

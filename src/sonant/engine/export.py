@@ -11,6 +11,7 @@ from sonant.engine.graph import OPSET
 from sonant.engine.layers import STREAM, Ends, Weights
 from sonant.engine.quantizer import quantizer_graph
 from sonant.engine.seanet import decoder_graph, encoder_graph
+from sonant.whole_files import replacing_output
 
 README = """# {name} as ONNX graphs
 
@@ -68,8 +69,10 @@ def export_onnx(config: CodecConfig, weights: Weights, folder: Path, beam: int =
         graphs["decoder_stream"] = decoder_graph(config, weights, STREAM)
     for name, graph in graphs.items():
         onnx.checker.check_model(graph)
-        onnx.save(graph, folder / f"{name}.onnx")
-    (folder / "README.md").write_text(_readme(config, beam), encoding="utf-8")
+        with replacing_output(folder / f"{name}.onnx") as temporary:
+            onnx.save(graph, temporary)
+    with replacing_output(folder / "README.md") as temporary:
+        temporary.write_text(_readme(config, beam), encoding="utf-8")
 
 
 def _readme(config: CodecConfig, beam: int) -> str:

@@ -40,6 +40,15 @@ def load_language_model(path: Path, codec_hash: str | None = None) -> IntegerLan
     return IntegerLanguageModel(config, tensors, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
+def is_of_another_kind(path: Path) -> bool:
+    """Whether a safetensors file holds something else, such as the official model in float32."""
+    try:
+        with safe_open(path, framework="np") as file:
+            return CONFIG_KEY not in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 def read_language_model(path: Path) -> tuple[LanguageModelConfig, Tensors, str | None]:
     """Sizes and tensors of a model, and the SHA-256 of its codec's weights.
 

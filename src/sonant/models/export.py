@@ -11,6 +11,7 @@ from sonant.errors import ConfigError
 from sonant.models.layouts import Weights, to_transformers
 from sonant.models.official import config_to_transformers
 from sonant.tensor_files import write_tensors
+from sonant.whole_files import replacing_output
 
 
 def export_transformers(config: CodecConfig, weights: Weights, folder: Path) -> None:
@@ -24,10 +25,12 @@ def export_transformers(config: CodecConfig, weights: Weights, folder: Path) -> 
     if not config.lstm_layers:
         raise ConfigError(f"{config.name} has no LSTM, without which Transformers has no EnCodec")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(config_to_transformers(config), indent=2) + "\n")
-    extractor = json.dumps(_feature_extractor(config), indent=2) + "\n"
-    (folder / "preprocessor_config.json").write_text(extractor)
-    write_tensors(folder / "model.safetensors", to_transformers(weights, config), {"format": "pt"})
+    texts = {"config": config_to_transformers(config), "preprocessor_config": _feature_extractor(config)}
+    for name, values in texts.items():
+        with replacing_output(folder / f"{name}.json") as temporary:
+            temporary.write_text(json.dumps(values, indent=2) + "\n")
+    with replacing_output(folder / "model.safetensors") as temporary:
+        write_tensors(temporary, to_transformers(weights, config), {"format": "pt"})
 
 
 def _feature_extractor(config: CodecConfig) -> dict[str, Any]:

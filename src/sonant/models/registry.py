@@ -23,6 +23,7 @@ from sonant.models.shapes import check_weights
 
 BUNDLED = Path(__file__).parent
 LAYOUTS = (".safetensors", ".th")
+IN_A_FOLDER = "model.safetensors"
 OFFICIAL_NAMES = {repository.removeprefix("facebook/"): repository for repository in HUB_NAMES}
 
 
@@ -47,9 +48,14 @@ def bundled_models() -> list[Path]:
     return sorted(path for path in BUNDLED.glob("*khz.safetensors"))
 
 
+def is_bundled(name: str) -> bool:
+    """Whether it is the name of a bundled model."""
+    return BUNDLED / f"{name}.safetensors" in bundled_models()
+
+
 def is_known(name: str) -> bool:
     """Whether it is the name of a bundled or an official model."""
-    return name in OFFICIAL_NAMES or BUNDLED / f"{name}.safetensors" in bundled_models()
+    return name in OFFICIAL_NAMES or is_bundled(name)
 
 
 def find_model(name: str) -> tuple[Path, str]:
@@ -63,11 +69,11 @@ def find_model(name: str) -> tuple[Path, str]:
     """
     if name in OFFICIAL_NAMES:
         return download(OFFICIAL_NAMES[name]), name
-    if is_known(name):
+    if is_bundled(name):
         return BUNDLED / f"{name}.safetensors", name
     path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path's raises for users that are not there
     if os.path.exists(path):  # noqa: PTH110 - Path.exists raises on names that no file can have
-        return path, path.stem
+        return path, path.absolute().parent.name if path.name == IN_A_FOLDER else path.stem
     if name.count("/") == 1 and path.suffix not in LAYOUTS:
         official = {repository: known for known, repository in OFFICIAL_NAMES.items()}
         return download(name), official.get(name, name)
@@ -83,7 +89,7 @@ def known_config(name: str) -> CodecConfig:
     """
     if name in OFFICIAL_NAMES:
         return HUB_NAMES[OFFICIAL_NAMES[name]]
-    if is_known(name):
+    if is_bundled(name):
         return store.load_config(BUNDLED / f"{name}.safetensors")
     raise WeightsError(f"{name}: no such model")
 
@@ -97,9 +103,9 @@ def load_model(name: str) -> Model:
     """
     path, title = find_model(name)
     config_file = path / "config.json" if path.is_dir() else path.with_name("config.json")
-    file = path / "model.safetensors" if path.is_dir() else path
+    file = path / IN_A_FOLDER if path.is_dir() else path
     if not file.exists():
-        raise WeightsError(f"{path}: holds no model.safetensors")
+        raise WeightsError(f"{path}: holds no {IN_A_FOLDER}")
     digest = store.weights_hash(file)
     shared = file.suffix == ".th" or not store.is_sonant(file)
     if shared:

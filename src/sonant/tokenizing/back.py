@@ -77,11 +77,18 @@ def _targets(folder: Path, items: Sequence[Coded], ending: str) -> list[Path]:
 
 def _decoder(model: str | None) -> Callable[[tuple[Coded, Path]], float]:
     given = load(model) if model else None
-    named = cache(load_named)
+    loaded = cache(load_named)
+
+    def _named(coded: Coded) -> Codec:
+        try:
+            codec = loaded(coded.known.get("model", "24khz"))
+        except WeightsError as error:
+            raise WeightsError(f"{coded}: {error}") from None
+        return _checked(codec, coded)
 
     def work(job: tuple[Coded, Path]) -> float:
         coded, target = job
-        codec = given or _checked(named(coded.known.get("model", "24khz")), coded)
+        codec = given or _named(coded)
         target.parent.mkdir(parents=True, exist_ok=True)
         return _decode(codec, coded, target)
 

@@ -36,21 +36,28 @@ class Worker:
         }
 
 
+def check_ray() -> None:
+    """See that Ray is here.
+
+    Raises:
+        MissingDependencyError: if it is not.
+    """
+    try:
+        import ray.data  # noqa: F401
+    except ImportError:
+        raise MissingDependencyError("--engine ray needs Ray: pip install 'sonant[ray]'") from None
+
+
 def on_ray(
     settings: Settings, items: Sequence[Item], jobs: int
 ) -> Iterator[tuple[Item, Codes | SonantError]]:
     """Every recording with its codes or its error, in order.
 
     The cluster is the one that `RAY_ADDRESS` names, or else a local one, started and stopped here.
-
-    Raises:
-        MissingDependencyError: without Ray.
     """
-    try:
-        import ray
-        import ray.data
-    except ImportError:
-        raise MissingDependencyError("--engine ray needs Ray: pip install 'sonant[ray]'") from None
+    import ray
+    import ray.data
+
     if not items:
         return
     started = not ray.is_initialized()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -109,8 +110,9 @@ def _engine(name: str) -> Engine:
     if name == "local":
         return _local
     if name == "ray":
-        from sonant.tokenizing.ray_engine import on_ray
+        from sonant.tokenizing.ray_engine import check_ray, on_ray
 
+        check_ray()
         return on_ray
     raise SonantError(f"there is no engine {name}; choose local or ray")
 
@@ -123,7 +125,9 @@ def _resume(folder: Path, settings: dict[str, object]) -> list[Row]:
     """The rows of what is done; a last line that was not finished is cut off."""
     known = folder / SETTINGS
     if known.exists():
-        if json.loads(known.read_text(encoding="utf-8")) != settings:
+        with _undamaged(known):
+            before = json.loads(known.read_text(encoding="utf-8"))
+        if before != settings:
             raise SonantError(f"{folder}: holds codes made with other settings; choose another folder")
     else:
         remove_partials(known)
@@ -136,7 +140,22 @@ def _resume(folder: Path, settings: dict[str, object]) -> list[Row]:
     whole = data[: data.rfind(b"\n") + 1]
     if len(whole) < len(data):
         os.truncate(manifest, len(whole))
-    return [json.loads(line) for line in whole.splitlines()]
+    with _undamaged(manifest):
+        rows = [json.loads(line) for line in whole.splitlines()]
+        return [row for row in rows if _place(row["path"])]
+
+
+@contextmanager
+def _undamaged(file: Path) -> Iterator[None]:
+    """What is read there is as it was written.
+
+    Raises:
+        SonantError: if it is not.
+    """
+    try:
+        yield
+    except (ValueError, KeyError, TypeError):
+        raise SonantError(f"{file}: is damaged; choose another folder") from None
 
 
 def _write(manifest: TextIO, rows: list[Row]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ class Tokenizer:
 def row_of(item: Item, codes: Codes, settings: Settings, sample_rate: int) -> dict[str, Any]:
     """What the manifest says of a recording."""
     row = {
-        "path": item.path,
+        "path": os.path.abspath(item.path),  # noqa: PTH100 - Path would follow no `..`
         "seconds": round(codes.length / sample_rate, 6),
         "length": codes.length,
         "frames": codes.frames,
