@@ -45,11 +45,12 @@ class RateDistortionSearch:
         strength: float,
         beam: int = BEAM,
     ) -> None:
-        self._lm, self._books, self._beam = lm, codebooks, beam
+        books = codebooks[: lm.n_q]
+        self._lm, self._books, self._beam = lm, books, beam
         self._columns = np.concatenate(
-            [-2 * codebooks.transpose(0, 2, 1), np.square(codebooks).sum(axis=2)[:, None]], axis=1
+            [-2 * books.transpose(0, 2, 1), np.square(books).sum(axis=2)[:, None]], axis=1
         )
-        self._strength = np.float32(strength / np.log(codebooks.shape[1]))
+        self._strength = np.float32(strength / np.log(books.shape[1]))
 
     def __call__(self, nearest: Values, latents: Array) -> Values:
         """Codes `[n_q, frames]` for a chunk of nearest entries of this shape and latents `[frames, D]`.
