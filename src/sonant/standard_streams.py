@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import sys
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from sonant.errors import SonantError
 
 
 def standard_input() -> BinaryIO:
-    """To read from.
-
-    Raises:
-        SonantError: if it is closed.
-    """
-    if sys.stdin is None:
-        raise SonantError("standard input: is closed")
-    return sys.stdin.buffer
+    """To read from; SonantError if it is closed."""
+    return _for_bytes(sys.stdin, "standard input")
 
 
 def standard_output() -> BinaryIO:
-    """To write to.
+    """To write to; SonantError if it is closed."""
+    return _for_bytes(sys.stdout, "standard output")
 
-    Raises:
-        SonantError: if it is closed.
-    """
-    if sys.stdout is None:
-        raise SonantError("standard output: is closed")
-    return sys.stdout.buffer
+
+def _for_bytes(stream: TextIO | None, name: str) -> BinaryIO:
+    if stream is None:
+        raise SonantError(f"{name}: is closed")
+    return stream.buffer
