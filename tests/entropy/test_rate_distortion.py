@@ -119,6 +119,8 @@ LM = Path("tests/data/lm/small.lm.safetensors")
 class Tables:
     """A language model of tables: what a code costs hangs on the codes before it in its step."""
 
+    n_q = BOOKS
+
     def __init__(self, seed: int) -> None:
         self.tables = (
             np.random.default_rng(seed).normal(0, 2, (BOOKS, BINS**BOOKS, BINS)).astype(np.float32)
