@@ -28,7 +28,7 @@ from sonant.container.writer import CHUNK_SECONDS, FileWriter
 from sonant.errors import AudioError, ConfigError, FormatError, WeightsError
 from sonant.language_models import language_model, official_language_model
 from sonant.loading import DEFAULT_MODEL, load, load_named
-from sonant.models.registry import is_bundled, load_model
+from sonant.models.registry import bundled_hash, is_bundled
 from sonant.outputs import PIPE, audio_output, binary_output, check_target
 from sonant.recording import Recording, check_part, new_header
 from sonant.standard_streams import standard_input
@@ -89,7 +89,7 @@ def compress(
         raise ConfigError("a version 0 file has no tags")
     if version == 0 and chunk is not None:
         raise ConfigError("a version 0 file has no chunks")
-    if version == 0 and is_bundled(codec.name) and codec.weights_hash != load_model(codec.name).digest:
+    if version == 0 and is_bundled(codec.name) and codec.weights_hash != bundled_hash(codec.name):
         raise ConfigError(
             f"a version 0 file would be decoded by the bundled {codec.name}; rename the weights"
         )

@@ -86,17 +86,16 @@ class Recording:
         """By its weights where the file tells them, else by its name, as far as that says what it is."""
         header, codec = self.header, self.codec
         named = codec.name == header.model
-        if isinstance(header, version0.Header):
-            fits = named or _may_be(codec, header.model)
-        else:
-            fits = codec.weights_hash.startswith(header.weights) if header.weights else named
-        if fits:
+        if isinstance(header, version1.Header) and header.weights:
+            if codec.weights_hash.startswith(header.weights):
+                return
+            if named:
+                raise WeightsError(
+                    f"was made with other weights of {header.model} ({header.weights}); give those with -m"
+                )
+        elif named or (isinstance(header, version0.Header) and _may_be(codec, header.model)):
             return
-        if isinstance(header, version0.Header) or not named:
-            raise FormatError(f"was made with {header.model}, not with {codec.name}; give that with -m")
-        raise WeightsError(
-            f"was made with other weights of {header.model} ({header.weights}); give those with -m"
-        )
+        raise FormatError(f"was made with {header.model}, not with {codec.name}; give that with -m")
 
     def _find_index(self) -> Index | None:
         try:

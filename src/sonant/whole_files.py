@@ -61,3 +61,13 @@ def replacing_output(target: Path) -> Iterator[Path]:
             yield temporary
     except OSError as error:
         raise SonantError(f"{target}: cannot be written ({error.strerror or error})") from None
+
+
+def write_output(target: Path, text: str) -> None:
+    """A file of text in UTF-8, as `replacing_output` has it.
+
+    Raises:
+        SonantError: if it cannot be written.
+    """
+    with replacing_output(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")

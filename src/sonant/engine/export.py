@@ -11,7 +11,7 @@ from sonant.engine.graph import OPSET
 from sonant.engine.layers import STREAM, Ends, Weights
 from sonant.engine.quantizer import quantizer_graph
 from sonant.engine.seanet import decoder_graph, encoder_graph
-from sonant.whole_files import replacing_output
+from sonant.whole_files import replacing_output, write_output
 
 README = """# {name} as ONNX graphs
 
@@ -71,8 +71,7 @@ def export_onnx(config: CodecConfig, weights: Weights, folder: Path, beam: int =
         onnx.checker.check_model(graph)
         with replacing_output(folder / f"{name}.onnx") as temporary:
             onnx.save(graph, temporary)
-    with replacing_output(folder / "README.md") as temporary:
-        temporary.write_text(_readme(config, beam), encoding="utf-8")
+    write_output(folder / "README.md", _readme(config, beam))
 
 
 def _readme(config: CodecConfig, beam: int) -> str:

@@ -11,7 +11,7 @@ from sonant.errors import ConfigError
 from sonant.models.layouts import Weights, to_transformers
 from sonant.models.official import config_to_transformers
 from sonant.tensor_files import write_tensors
-from sonant.whole_files import replacing_output
+from sonant.whole_files import replacing_output, write_output
 
 
 def export_transformers(config: CodecConfig, weights: Weights, folder: Path) -> None:
@@ -27,8 +27,7 @@ def export_transformers(config: CodecConfig, weights: Weights, folder: Path) -> 
     folder.mkdir(parents=True, exist_ok=True)
     texts = {"config": config_to_transformers(config), "preprocessor_config": _feature_extractor(config)}
     for name, values in texts.items():
-        with replacing_output(folder / f"{name}.json") as temporary:
-            temporary.write_text(json.dumps(values, indent=2) + "\n")
+        write_output(folder / f"{name}.json", json.dumps(values, indent=2) + "\n")
     with replacing_output(folder / "model.safetensors") as temporary:
         write_tensors(temporary, to_transformers(weights, config), {"format": "pt"})
 

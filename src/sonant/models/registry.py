@@ -53,6 +53,11 @@ def is_bundled(name: str) -> bool:
     return BUNDLED / f"{name}.safetensors" in bundled_models()
 
 
+def bundled_hash(name: str) -> str:
+    """SHA-256 of the weights that are bundled under a name, in hexadecimal."""
+    return store.weights_hash(BUNDLED / f"{name}.safetensors")
+
+
 def is_known(name: str) -> bool:
     """Whether it is the name of a bundled or an official model."""
     return name in OFFICIAL_NAMES or is_bundled(name)

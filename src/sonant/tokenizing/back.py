@@ -79,23 +79,20 @@ def _decoder(model: str | None) -> Callable[[tuple[Coded, Path]], float]:
     given = load(model) if model else None
     loaded = cache(load_named)
 
-    def _named(coded: Coded) -> Codec:
-        try:
-            codec = loaded(coded.known.get("model", "24khz"))
-        except WeightsError as error:
-            raise WeightsError(f"{coded}: {error}") from None
-        return _checked(codec, coded)
-
     def work(job: tuple[Coded, Path]) -> float:
         coded, target = job
-        codec = given or _named(coded)
+        codec = given or _codec_of(coded, loaded)
         target.parent.mkdir(parents=True, exist_ok=True)
         return _decode(codec, coded, target)
 
     return work
 
 
-def _checked(codec: Codec, coded: Coded) -> Codec:
+def _codec_of(coded: Coded, loaded: Callable[[str], Codec]) -> Codec:
+    try:
+        codec = loaded(coded.known.get("model", "24khz"))
+    except WeightsError as error:
+        raise WeightsError(f"{coded}: {error}") from None
     if coded.known.get("weights", codec.weights_hash) != codec.weights_hash:
         model = coded.known.get("model", codec.config.name)
         raise WeightsError(f"{coded}: was made with other weights of {model}; give them with -m")

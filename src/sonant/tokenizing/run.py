@@ -19,7 +19,7 @@ from sonant.tokenizing.inputs import Item, find_items
 from sonant.tokenizing.summary import Progress, Summary
 from sonant.tokenizing.work import Settings, Tokenizer, row_of
 from sonant.tokenizing.writers import Row, make_writer
-from sonant.whole_files import remove_partials, replacing_output
+from sonant.whole_files import remove_partials, write_output
 
 MANIFEST, SETTINGS, FAILED = "manifest.jsonl", "settings.json", "failed.jsonl"
 
@@ -63,15 +63,15 @@ def tokenize(
     results = _engine(engine)
     folder.mkdir(parents=True, exist_ok=True)
     chosen: dict[str, object] = {**asdict(settings), "format": kind}
-    done = _resume(folder, chosen)
+    with _undamaged(folder / MANIFEST):
+        done = _resume(folder, chosen)
+        coded_before = {_place(row["path"]) for row in done}
     writer = make_writer(folder, kind, done)
-    coded_before = {_place(row["path"]) for row in done}
     missing = [item for item in items if _place(item.path) not in coded_before]
     for item in missing:
         writer.check(item)
     if not (folder / SETTINGS).exists():
-        with replacing_output(folder / SETTINGS) as temporary:
-            temporary.write_text(json.dumps(chosen) + "\n", encoding="utf-8")
+        write_output(folder / SETTINGS, json.dumps(chosen) + "\n")
     summary = Summary(before=len(items) - len(missing))
     failures: list[str] = []
     (folder / FAILED).unlink(missing_ok=True)
@@ -140,9 +140,7 @@ def _resume(folder: Path, settings: dict[str, object]) -> list[Row]:
     whole = data[: data.rfind(b"\n") + 1]
     if len(whole) < len(data):
         os.truncate(manifest, len(whole))
-    with _undamaged(manifest):
-        rows = [json.loads(line) for line in whole.splitlines()]
-        return [row for row in rows if _place(row["path"])]
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 @contextmanager

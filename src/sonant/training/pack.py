@@ -255,11 +255,11 @@ def pack_recordings(
         known = ", ".join(map(str, OPUS_RATES))
         raise ConfigError(f"Opus shards cannot have {sample_rate} Hz; choose one of {known}, or pcm")
     work = [] if form == "index" else _shard_jobs(recordings, out, form)
-    sources = {Path(recording.file).resolve() for recording in recordings}
-    if any(path.resolve() in sources for path, _ in work):
-        raise ConfigError(f"{out}: holds what is to be packed; choose another folder")
     out.mkdir(parents=True, exist_ok=True)
     if work:
+        shards = {path.resolve() for path, _ in work}
+        if any(Path(recording.file).resolve() in shards for recording in recordings):
+            raise ConfigError(f"{out}: holds what is to be packed; choose another folder")
         for name in (MANIFEST_NAME, VALIDATION_NAME):
             (out / name).unlink(missing_ok=True)
     packed: list[Recording] = []

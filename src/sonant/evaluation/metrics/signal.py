@@ -23,11 +23,10 @@ def best_lag(reference: Samples, degraded: Samples, sample_rate: int) -> int:
 
     The peak of the cross-correlation, summed over channels; 0 where nothing correlates.
     """
-    span = int(MAX_LAG_SECONDS * sample_rate)
     size = 1 << (reference.shape[-1] + degraded.shape[-1] - 1).bit_length()
     spectrum = np.fft.rfft(degraded, size) * np.conj(np.fft.rfft(reference, size))
     correlation = np.fft.irfft(spectrum, size).reshape(-1, size).sum(axis=0)
-    span = min(span, size // 2 - 1)
+    span = min(int(MAX_LAG_SECONDS * sample_rate), size // 2 - 1)
     lags = np.arange(-span, span + 1)
     peak = int(lags[np.argmax(correlation[lags])])
     return peak if correlation[peak] > 0 else 0
