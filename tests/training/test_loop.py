@@ -350,14 +350,19 @@ def test_a_run_starts_from_fewer_codebooks_under_another_name(tiny_recipe, tmp_p
     assert network.quantizer.initialised.tolist() == [True, True, False, False]
 
 
-def test_a_run_starts_from_fewer_residual_units(tiny_recipe, tmp_path):
+@pytest.mark.parametrize(
+    "grown", [{"n_residual_layers": 2}, {"n_filters": 4}, {"n_residual_layers": 2, "n_filters": 6}]
+)
+def test_a_run_starts_from_fewer_residual_units_or_filters(tiny_recipe, tmp_path, grown):
     Trainer(with_steps(tiny_recipe(), 1), tmp_path).run()
     start = str(tmp_path / "weights.safetensors")
-    assert tiny_recipe().model.n_residual_layers == 1
+    model = tiny_recipe().model
+    assert (model.n_residual_layers, model.n_filters) == (1, 2)
     before = build_codec(tiny_recipe(start=start))
-    deeper = build_codec(tiny_recipe(start=start, model={"n_residual_layers": 2}))
+    larger = build_codec(tiny_recipe(start=start, model=grown))
     audio = 0.1 * torch.randn(1, 3200, 1)
-    torch.testing.assert_close(deeper(audio, 2)[0], before(audio, 2)[0])
+    assert sum(p.numel() for p in larger.parameters()) > sum(p.numel() for p in before.parameters())
+    torch.testing.assert_close(larger(audio, 2)[0], before(audio, 2)[0], rtol=1e-4, atol=1e-5)
     with pytest.raises(SonantError, match="n_residual_layers = 1, that of the recipe 0"):
         build_codec(tiny_recipe(start=start, model={"n_residual_layers": 0}))
 
@@ -365,7 +370,7 @@ def test_a_run_starts_from_fewer_residual_units(tiny_recipe, tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"n_filters": 4},
+        {"n_filters": 3},
         {"lstm_layers": 2},
         {"bins": 32, "bandwidths": [0.75]},
         {"sample_rate": 48_000, "bandwidths": [0.6]},

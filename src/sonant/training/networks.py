@@ -17,6 +17,7 @@ from sonant.nn.initialization import initialise
 from sonant.nn.soft_quantizers import DiffQuantizer, GumbelQuantizer
 from sonant.nn.waveform_discriminators import ResidualSTFTDiscriminator, multi_period, multi_scale
 from sonant.nn.weights import load_weights
+from sonant.nn.widening import start_as_narrower
 from sonant.training.judges import load_discriminators
 from sonant.training.recipe import Recipe
 
@@ -54,17 +55,22 @@ def build_codec(recipe: Recipe, resumes: bool = False) -> CodecNetwork:
 
 
 def _start_from(network: CodecNetwork, name: str, frames: int) -> None:
-    found = load_model(name)
-    units = found.config.n_residual_layers
-    deeper = units < network.config.n_residual_layers and network.config.norm != "time_group_norm"
-    expected = replace(network.config, n_residual_layers=units) if deeper else network.config
-    _check_same_model(name, found.config, expected)
-    if not deeper:
-        load_weights(network, found.weights, frames)
-        return
-    shallower = CodecNetwork(expected)
-    load_weights(shallower, found.weights, frames)
-    start_as_shallower(network, shallower)
+    """Begin as a model that is alike, or has fewer residual units or filters."""
+    found, wanted = load_model(name), network.config
+    units, filters = found.config.n_residual_layers, found.config.n_filters
+    shallower = units < wanted.n_residual_layers and wanted.norm != "time_group_norm"
+    narrower = filters < wanted.n_filters and wanted.n_filters % filters == 0
+    wide = replace(wanted, n_residual_layers=units) if shallower else wanted
+    narrow = replace(wide, n_filters=filters) if narrower else wide
+    _check_same_model(name, found.config, narrow)
+    begun = CodecNetwork(narrow) if shallower or narrower else network
+    load_weights(begun, found.weights, frames)
+    if narrower:
+        wider = CodecNetwork(wide) if shallower else network
+        start_as_narrower(wider, begun)
+        begun = wider
+    if shallower:
+        start_as_shallower(network, begun)
 
 
 def _check_same_model(path: str, found: CodecConfig, wanted: CodecConfig) -> None:
