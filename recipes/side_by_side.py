@@ -4,8 +4,9 @@
 
 On a CPU this takes more steps than one run whose processes exchange every gradient, since none waits for
 another. What has a mean are weights, codebooks, moments, averages and discriminators. The runs lie in the
-folders 0, 1, … with their logs, and weights.safetensors is the mean of theirs at the end. Every round draws
-other crops, from run.seed on: set another to go on in a new folder.
+folders 0, 1, … with their logs, and weights.safetensors is the mean of theirs at the end; all begin as
+start.safetensors, since what a larger network gets beside the weights it starts from is drawn. Every round
+draws other crops, from run.seed on: set another to go on in a new folder.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -24,13 +26,17 @@ from mean_of_runs import mean_of_runs
 
 from sonant.cli.train import seconds
 from sonant.errors import ConfigError, SonantError
+from sonant.models.store import save_weights
+from sonant.nn.weights import export_weights
 from sonant.parallel import cores
 from sonant.training.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
 from sonant.training.devices import keep_to_own_cores
 from sonant.training.loop import WEIGHTS_NAME
+from sonant.training.networks import build_codec
 from sonant.training.recipe import Recipe, load_recipe
 
 AVERAGED = ("network", "optimizers", "average", "objective")
+START_NAME = "start.safetensors"
 SHORTEST_ROUND = 60.0
 
 
@@ -102,7 +108,13 @@ def main() -> None:
     recipe = load_recipe(options.recipe, options.set)
     if recipe.start is None:
         raise ConfigError("runs that begin at random have no mean: set start")
-    changes = [part for change in options.set for part in ("--set", change)]
+    start = options.output / START_NAME
+    if not start.exists():
+        torch.manual_seed(recipe.run.seed)
+        start.parent.mkdir(parents=True, exist_ok=True)
+        save_weights(start, export_weights(build_codec(recipe)), recipe.model)
+    recipe = replace(recipe, start=str(start))
+    changes = [part for change in [*options.set, f"start={start}"] for part in ("--set", change)]
     folders = [options.output / str(k) for k in range(options.runs)]
     ends, seed, ended = time.monotonic() + options.time_limit, recipe.run.seed, False
     while not ended:

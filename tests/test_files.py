@@ -18,6 +18,7 @@ from sonant.audio import resample
 from sonant.codec import Codec
 from sonant.errors import AudioError, ConfigError, FormatError, SonantError, WeightsError
 from sonant.files import compress, decompress, join_files
+from sonant.models.registry import BUNDLED
 
 
 @pytest.mark.parametrize("ending", [".wav", ".flac", ".ogg"])
@@ -216,6 +217,19 @@ def test_an_official_language_model_beside_weights_is_for_version_0(
     (folder / "lm.safetensors").write_bytes(b"damaged")
     with pytest.raises(WeightsError, match="cannot read the language model"):
         compress(speech_file, tmp_path / "b.ecdc", model=folder)
+
+
+@pytest.mark.parametrize("name", ["", "model.safetensors"])
+def test_a_folder_of_weights_has_its_language_model_beside_them(
+    speech_file: Path, tmp_path: Path, name: str
+) -> None:
+    shutil.copy(BUNDLED / "24khz.safetensors", tmp_path / "model.safetensors")
+    shutil.copy(BUNDLED / "24khz.lm.safetensors", tmp_path / "lm.safetensors")
+    compress(speech_file, tmp_path / "a.ecdc", model=tmp_path / name)
+    compress(speech_file, tmp_path / "b.ecdc")
+    assert (tmp_path / "a.ecdc").stat().st_size == (tmp_path / "b.ecdc").stat().st_size
+    compress(speech_file, tmp_path / "c.ecdc", lm=False)
+    assert (tmp_path / "a.ecdc").stat().st_size < 0.8 * (tmp_path / "c.ecdc").stat().st_size
 
 
 def test_chunks_are_no_longer_than_the_format_has_room_for(codec: Codec, tmp_path: Path) -> None:

@@ -10,22 +10,28 @@ from sonant.entropy.float_lm import FloatLanguageModel, load_float_lm
 from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.entropy.lm_store import is_of_another_kind, load_language_model
 from sonant.errors import WeightsError
-from sonant.models.registry import BUNDLED
+from sonant.models.registry import BUNDLED, IN_A_FOLDER
 
 ENDING = ".lm.safetensors"
+BESIDE_IN_A_FOLDER = "lm.safetensors"
 
 
 def language_model(codec: Codec) -> IntegerLanguageModel | None:
     """The integer model that was trained for a codec's weights, None if there is none.
 
-    It lies beside the weights, `NAME.lm.safetensors` with `NAME.safetensors`.
+    It lies beside the weights, `NAME.lm.safetensors` with `NAME.safetensors`, or `lm.safetensors` with
+    `model.safetensors`.
 
     Raises:
         WeightsError: if there is one that is damaged.
     """
     place = codec.location or BUNDLED / f"{codec.name}.safetensors"
-    file = place / "lm.safetensors" if place.is_dir() else place.with_suffix(ENDING)
-    if not file.exists() or (place.is_dir() and is_of_another_kind(file)):
+    file = place.with_suffix(ENDING)
+    if place.is_dir():
+        file = place / BESIDE_IN_A_FOLDER
+    elif place.name == IN_A_FOLDER and not file.exists():
+        file = place.with_name(BESIDE_IN_A_FOLDER)
+    if not file.exists() or (file.name == BESIDE_IN_A_FOLDER and is_of_another_kind(file)):
         return None
     return _loaded(file, codec.weights_hash)
 
@@ -45,7 +51,7 @@ def official_language_model(codec: Codec) -> FloatLanguageModel:
     folder = codec.location or Path()
     folder = folder if folder.is_dir() else folder.parent
     rate = codec.config.sample_rate // 1000
-    found = [*folder.glob(f"encodec_lm_{rate}khz*.th"), *folder.glob("lm.safetensors")]
+    found = [*folder.glob(f"encodec_lm_{rate}khz*.th"), *folder.glob(BESIDE_IN_A_FOLDER)]
     if not found:
         raise WeightsError(
             f"version 0 files coded with a language model need encodec_lm_{rate}khz*.th or lm.safetensors "

@@ -6,10 +6,12 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -89,7 +91,8 @@ def _pool(
         try:
             while unsent or running:
                 while unsent:
-                    running.append((unsent[0], pool.submit(_call, unsent[0])))
+                    with _interruption_waiting():
+                        running.append((unsent[0], pool.submit(_call, unsent[0])))
                     unsent.popleft()
                 item, future = running[0]
                 result = future.result()
@@ -102,6 +105,24 @@ def _pool(
             _stop(pool)
             raise
     return []
+
+
+@contextmanager
+def _interruption_waiting() -> Iterator[None]:
+    """An interruption waits, and processes that begin under it have none, even before they run our code."""
+    if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+    if came:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _stop(pool: ProcessPoolExecutor) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -323,6 +324,24 @@ def test_what_is_at_work_stops_when_the_results_are_no_longer_wanted(tmp_path: P
     results.close()
     begun = {path.stem for path in tmp_path.glob("*.begun")}
     assert begun == {"0", "1", "2"} == {path.stem for path in tmp_path.glob("*.ended")}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads what processes there are from /proc")
+@pytest.mark.parametrize("seconds", [0.0, 0.1])
+def test_an_interruption_while_processes_start_is_no_traceback(
+    corpus: Path, tmp_path: Path, seconds: float
+) -> None:
+    command = [sys.executable, "-m", "sonant", "tokenize", corpus, "-o", tmp_path / "codes", "-j", "2"]
+    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+    tracker_and_two = 3
+    while run.poll() is None and len(children.read_text().split()) < tracker_and_two:
+        time.sleep(0.002)
+    time.sleep(seconds)
+    os.killpg(run.pid, signal.SIGINT)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 128 + signal.SIGINT
+    assert "Traceback" not in said
 
 
 def test_without_ray_nothing_is_begun(

@@ -25,10 +25,10 @@ class ProgressLine:
     def __init__(self, log: Path, every: int) -> None:
         self.log, self.every = log, every
         self._sums: defaultdict[str, list[float]] = defaultdict(list)
-        self._audio, self._since, self._begun = 0.0, time.monotonic(), time.monotonic()
+        self._audio, self._since = 0.0, time.monotonic()
         self._live = sys.stderr.isatty()
         self._shown = 0.0
-        self._first: float | None = None
+        self._first: tuple[float, float] | None = None
 
     def update(self, step: int, losses: Row, audio_seconds: float, done: float) -> Row | None:
         """Take the losses of one step; `done` is the fraction of the run that is over.
@@ -38,9 +38,9 @@ class ProgressLine:
         for name, value in losses.items():
             self._sums[name].append(value)
         self._audio += audio_seconds
-        if self._first is None:
-            self._first = done
         now = time.monotonic()
+        if self._first is None:
+            self._first = now, done
         if step % self.every:
             if self._live and now - self._shown > REFRESH_SECONDS:
                 self._shown = now
@@ -66,8 +66,8 @@ class ProgressLine:
 
     def _line(self, step: int, now: float, done: float) -> str:
         parts = "  ".join(f"{name} {value:.4f}" for name, value in self._averages().items())
-        progress = done - (self._first or 0.0)
-        left = (now - self._begun) * (1 - done) / progress / 60 if progress > 0 else float("inf")
+        begun, first = self._first or (now, done)
+        left = (now - begun) * (1 - done) / (done - first) / 60 if done > first else float("inf")
         return f"step {step}  {parts}  {self._speed(now):.1f} s/s  {left:.0f} min left"
 
     def _print(self, line: str, end: str) -> None:
