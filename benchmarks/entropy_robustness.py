@@ -31,7 +31,7 @@ from sonant.container.writer import CHUNK_SECONDS, FileWriter
 from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.errors import FormatError
 from sonant.language_models import language_model
-from sonant.recording import new_header
+from sonant.origin import new_header
 
 SECONDS = 12.0
 

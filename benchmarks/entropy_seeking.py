@@ -27,7 +27,8 @@ from sonant.container.probe import probe
 from sonant.container.reader import ChunkReader, read_chunk_at
 from sonant.container.writer import CHUNK_SECONDS, FileWriter
 from sonant.language_models import language_model
-from sonant.recording import Recording, new_header
+from sonant.origin import new_header
+from sonant.recording import Recording
 
 
 class Counting(io.FileIO):

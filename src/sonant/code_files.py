@@ -10,8 +10,8 @@ from sonant.codec import Codec
 from sonant.codes import Codes
 from sonant.container.writer import CHUNK_SECONDS, FileWriter
 from sonant.language_models import language_model
+from sonant.origin import new_header
 from sonant.outputs import binary_output, check_target
-from sonant.recording import new_header
 
 
 def write(

@@ -29,8 +29,9 @@ from sonant.errors import AudioError, ConfigError, FormatError, WeightsError
 from sonant.language_models import language_model, official_language_model
 from sonant.loading import DEFAULT_MODEL, load, load_named
 from sonant.models.registry import bundled_hash, is_bundled
+from sonant.origin import new_header
 from sonant.outputs import PIPE, audio_output, binary_output, check_target
-from sonant.recording import Recording, check_part, new_header
+from sonant.recording import Recording, check_part
 from sonant.standard_streams import standard_input
 
 HIGHEST_RATE = 768_000

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -15,22 +14,20 @@ import numpy as np
 from sonant.audio import Audio
 from sonant.codec import Codec
 from sonant.codes import Codes
-from sonant.concealment import ConcealingDecoder
 from sonant.container import version0, version1
 from sonant.container.index import Index, find_index
 from sonant.container.probe import AnyHeader, probe
 from sonant.container.reader import LANES, ChunkReader, Damage, decoded, read_chunk_at
 from sonant.container.streams import Reader, Rewindable
-from sonant.container.version1 import HASH_DIGITS, Chunk
+from sonant.container.version1 import Chunk
 from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.errors import ConfigError, FormatError, WeightsError
 from sonant.language_models import language_model, official_language_model
 from sonant.loading import load, load_named
-from sonant.models.registry import BUNDLED, is_bundled, is_known, known_config
+from sonant.origin import check_model
+from sonant.playback import Player
+from sonant.stretches import Stretches
 
-MOST_SILENCE_SECONDS = 3600
-"""That damage may add to what a file holds: a small file could ask for days."""
-SILENT_FRAMES = 75
 LEAD_IN_SECONDS = 0.25
 """Of a model without segments; with them a whole one, which the part overlaps, is decoded before it."""
 
@@ -64,7 +61,7 @@ class Recording:
     ) -> None:
         self._file, self._strict = file, strict
         self.damages: list[str] = []
-        self._lost = _Stretches()
+        self._lost = Stretches()
         self._start = file.tell() if file.seekable() else 0
         header, self._stream, mended = probe(self._reader())
         self.header: AnyHeader = header
@@ -72,7 +69,7 @@ class Recording:
             self.codec = model
         else:
             self.codec = load(model) if model else loader(header.model)
-        self._check_model()
+        check_model(header, self.codec)
         if mended:
             self._report(Damage(0, 0, "the header was damaged and could be mended"))
         self._index: Index | None = None
@@ -81,21 +78,6 @@ class Recording:
         self._position = 0
         self._blocks: Iterator[Audio] | None = None
         self._left = np.zeros((self.codec.config.channels, 0), np.float32)
-
-    def _check_model(self) -> None:
-        """By its weights where the file tells them, else by its name, as far as that says what it is."""
-        header, codec = self.header, self.codec
-        named = codec.name == header.model
-        if isinstance(header, version1.Header) and header.weights:
-            if codec.weights_hash.startswith(header.weights):
-                return
-            if named:
-                raise WeightsError(
-                    f"was made with other weights of {header.model} ({header.weights}); give those with -m"
-                )
-        elif named or (isinstance(header, version0.Header) and _may_be(codec, header.model)):
-            return
-        raise FormatError(f"was made with {header.model}, not with {codec.name}; give that with -m")
 
     def _find_index(self) -> Index | None:
         try:
@@ -264,7 +246,7 @@ class Recording:
 
     def _play(self, pieces: Iterable[Piece], origin: int) -> Iterator[Audio]:
         """Decode in order; every block follows the last without a gap."""
-        player = _Player(self.codec, origin)
+        player = Player(self.codec, origin)
         for piece in pieces:
             if isinstance(piece, Damage):
                 self._report(piece)
@@ -288,96 +270,11 @@ class _Place:
         return data
 
 
-class _Stretches:
-    """Stretches of a recording, joined where they touch."""
-
-    def __init__(self) -> None:
-        self._starts: list[int] = []
-        self._stops: list[int] = []
-
-    def add(self, start: int, stop: int) -> bool:
-        """Add one; returns whether any of it is new."""
-        touching = slice(bisect_left(self._stops, start), bisect_right(self._starts, stop))
-        starts, stops = self._starts[touching], self._stops[touching]
-        self._starts[touching] = [min([start, *starts])]
-        self._stops[touching] = [max([stop, *stops])]
-        return len(starts) != 1 or start < starts[0] or stops[0] < stop
-
-
 def _timed(blocks: Iterable[Codes]) -> Iterator[tuple[int, Codes]]:
     start = 0
     for codes in blocks:
         yield start, codes
         start += codes.length
-
-
-@dataclass
-class _Player:
-    """Decodes in order and fills what is damaged."""
-
-    codec: Codec
-    position: int
-
-    def __post_init__(self) -> None:
-        self._new_stream()
-        self._origin, self._lost = self.position, 0
-        self._end = self.position
-
-    def _new_stream(self) -> None:
-        streams = self.codec.config.streams
-        self._stream = ConcealingDecoder(self.codec) if streams else self.codec.decoder()
-
-    def play(self, start: int, codes: Codes) -> Iterator[Audio]:
-        """The audio that is ready after a piece of codes."""
-        self._end = start + codes.length
-        yield from self._advance(self._stream.push(codes))
-        config = self.codec.config
-        if config.segment is None and codes.length % config.hop_length:
-            yield from self.stop()
-            self._new_stream()
-
-    def stop(self) -> Iterator[Audio]:
-        """The audio that the decoder still holds."""
-        yield from self._advance(self._stream.finish())
-
-    def conceal(self, damage: Damage) -> Iterator[Audio]:
-        """The last frame held while it fades, then silence, as long as what is lost."""
-        config = self.codec.config
-        held = self._end - self._origin - self._lost
-        self._lost += damage.samples
-        if self._lost > MOST_SILENCE_SECONDS * config.sample_rate + held:
-            raise FormatError(f"the file is damaged: {self._lost / config.sample_rate:.0f} s are missing")
-        if not damage.samples:
-            return
-        start, self._end = self._end, damage.start + damage.samples
-        if isinstance(self._stream, ConcealingDecoder) and start % config.hop_length == 0:
-            frames = config.frames_for(self._end - start)
-            for first in range(0, frames, SILENT_FRAMES):
-                yield from self._advance(self._stream.lose(min(SILENT_FRAMES, frames - first)))
-            return
-        held_end, self._end = self._end, start
-        yield from self.stop()
-        self._end = held_end
-        self._new_stream()
-        while self.position < self._end:
-            silence = min(config.sample_rate, self._end - self.position)
-            yield from self._advance(np.zeros((config.channels, silence), np.float32))
-
-    def _advance(self, audio: Audio) -> Iterator[Audio]:
-        """Pass on what is not beyond the end of the codes so far."""
-        part = audio[:, : max(0, self._end - self.position)]
-        self.position += part.shape[1]
-        if part.shape[1]:
-            yield part
-
-
-def _may_be(codec: Codec, name: str) -> bool:
-    """Whether weights may be what a version 0 file calls so: official ones have many names."""
-    bundled = codec.location is not None and codec.location.parent == BUNDLED
-    if bundled or is_bundled(name):
-        return False
-    config = known_config(name) if is_known(name) else codec.config
-    return (config.sample_rate, config.channels) == (codec.config.sample_rate, codec.config.channels)
 
 
 def check_part(start: float, duration: float | None) -> None:
@@ -410,23 +307,3 @@ def open(
     except (FormatError, WeightsError) as error:
         file.close()
         raise type(error)(f"{source}: {error}") from None
-
-
-def new_header(
-    codec: Codec,
-    lm: IntegerLanguageModel | None,
-    source_rate: int | None = None,
-    tags: dict[str, str] | None = None,
-) -> version1.Header:
-    """The header of a version 1 file that a codec makes."""
-    config = codec.config
-    return version1.Header(
-        config.name,
-        codec.weights_hash[:HASH_DIGITS],
-        config.sample_rate,
-        config.channels,
-        config.hop_length,
-        lm.digest[:HASH_DIGITS] if lm else None,
-        source_rate,
-        tags or {},
-    )

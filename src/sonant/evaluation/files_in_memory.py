@@ -14,7 +14,8 @@ from sonant.container.index import Index, find_index
 from sonant.container.writer import FileWriter
 from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.entropy.rate_distortion import RateDistortionSearch
-from sonant.recording import Recording, new_header
+from sonant.origin import new_header
+from sonant.recording import Recording
 
 
 def written(
