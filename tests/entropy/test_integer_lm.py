@@ -14,13 +14,15 @@ from safetensors.numpy import load_file, save_file
 
 from lm_files import MONO, random_codes, small_model, small_network, small_tensors
 from sonant.config import LanguageModelConfig
-from sonant.entropy.integer_lm import ACTIVATION_LIMIT, IntegerLanguageModel, _Checked
+from sonant.entropy.checked_tensors import CheckedTensors
+from sonant.entropy.integer_layers import ACTIVATION_LIMIT
+from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.entropy.integer_ops import cumulative_frequencies, layer_norm
 from sonant.entropy.lm_coder import bits_of_books, decode_chunks, encode_chunk
 from sonant.entropy.lm_store import CONFIG_KEY, load_language_model, save_language_model
 from sonant.entropy.range_coder import TOTAL
 from sonant.errors import WeightsError
-from sonant.training.language_model import cross_entropy
+from sonant.training.lm_loss import cross_entropy
 
 GOLDEN = Path(__file__).parents[1] / "data" / "lm"
 
@@ -211,8 +213,8 @@ def test_sizes_and_tables_that_could_break_exactness_are_refused(
 
 def test_norms_of_many_channels_are_refused() -> None:
     with pytest.raises(WeightsError, match="norms"):
-        _Checked({}).check_norm_inputs(np.zeros((1, 2, 4), np.float32), None, 2400)
-    grid = _Checked({"step.grid": np.array([1 << 14])})
+        CheckedTensors({}).check_norm_inputs(np.zeros((1, 2, 4), np.float32), None, 2400)
+    grid = CheckedTensors({"step.grid": np.array([1 << 14])})
     with pytest.raises(WeightsError, match="norms"):
         grid.check_norm_inputs(np.zeros((1, 2, 4), np.float32), np.zeros((1, 2, 4), np.float32), 4)
 

@@ -22,14 +22,11 @@ from sonant.models.store import save_weights
 from sonant.nn.language_model import LanguageModel, shifted
 from sonant.training import language_model as lm_training
 from sonant.training import lm_run
-from sonant.training.language_model import (
-    LanguageModelTrainer,
-    cross_entropy,
-    start_from_codebooks,
-    untied,
-)
+from sonant.training.language_model import LanguageModelTrainer
+from sonant.training.lm_loss import cross_entropy
 from sonant.training.lm_quantise import _almost_largest, integer_tensors
 from sonant.training.lm_recipe import load_lm_recipe, recipe_from_dict
+from sonant.training.lm_tables import start_from_codebooks, untied
 from sonant.training.tokens import load_tokens
 from training.test_recipes import RECIPES
 

@@ -7,85 +7,36 @@ the weights. How exactness is kept: `sonant.entropy.integer_ops`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from sonant.config import LanguageModelConfig
+from sonant.entropy.checked_tensors import CheckedTensors, Tensors
+from sonant.entropy.integer_layers import (
+    ACTIVATION_LIMIT,
+    ATTENDED_STEPS,
+    HIDDEN_LIMIT,
+    QUERY_LIMIT,
+    RESIDUAL_LIMIT,
+    RESIDUAL_STEPS,
+    Layer,
+)
 from sonant.entropy.integer_ops import (
     EXACT_FLOAT32,
     EXACT_FLOAT64,
     Whole,
     Wide,
-    check_product,
     cumulative_frequencies,
     exponentials,
     exponents,
     intervals,
-    layer_norm,
     product,
     rescale,
 )
 from sonant.entropy.range_coder import TOTAL
 from sonant.errors import WeightsError
 
-ACTIVATION_LIMIT = 2047
-QUERY_LIMIT = 511
-ATTENDED_LIMIT = 1023
-HIDDEN_LIMIT = 1023
-GELU_LIMIT = 511
-RESIDUAL_LIMIT = 1 << 15
-RESIDUAL_STEPS = 4
-ATTENDED_STEPS = 2
-TABLE_LIMIT = 1 << 22
 STEPS_AT_ONCE = 64
-
-Tensors = Mapping[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class Linear:
-    """A matrix product with bias, and the scale that brings its sums to the next grid."""
-
-    weight: Whole
-    bias: Whole
-    scale: Whole
-
-    def __call__(self, x: Whole, limit: int) -> Whole:
-        """`[…, K]` to whole numbers `[…, N]` within ± `limit`."""
-        sums = product(x.reshape(-1, x.shape[-1]), self.weight)
-        sums += self.bias
-        return rescale(sums, self.scale, limit).reshape(*x.shape[:-1], -1)
-
-
-@dataclass(frozen=True)
-class Norm:
-    """The constants of a LayerNorm."""
-
-    gain: Wide
-    bias: Wide
-    epsilon: float
-
-    def __call__(self, x: Whole) -> Whole:
-        """Normalised activations."""
-        return layer_norm(x, self.gain, self.bias, self.epsilon, ACTIVATION_LIMIT)
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer of the Transformer."""
-
-    query_key_value: Linear
-    attended: Linear
-    up: Linear
-    down: Linear
-    norm1: Norm
-    norm2: Norm
-    score_scale: np.float32
-    gelu: Whole
 
 
 class State:
@@ -122,11 +73,11 @@ class IntegerLanguageModel:
         self.config, self.digest = config, digest
         self.n_q, self.bins = config.n_q, config.bins
         try:
-            self._load(_Checked(tensors), config)
+            self._load(CheckedTensors(tensors), config)
         except KeyError as error:
             raise WeightsError(f"the language model lacks {error}") from None
 
-    def _load(self, read: _Checked, config: LanguageModelConfig) -> None:
+    def _load(self, read: CheckedTensors, config: LanguageModelConfig) -> None:
         dim, bins, n_q = config.dim, config.bins, config.n_q
         positive = (n_q, bins, dim, config.num_heads, config.feed_forward)
         sizes = (*positive, config.num_layers, config.past_context)
@@ -289,94 +240,3 @@ def _slope(table: Wide) -> np.float32:
     """By how much the logarithm of a table of exponentials falls from place to place."""
     place = max(1, int(np.count_nonzero(table * table >= table[0])) - 1)
     return np.float32(np.log(table[0] / max(table[place], 1)) / place)
-
-
-def _is_small(tensor: NDArray[np.generic]) -> bool:
-    """Whether a tensor's type holds nothing but whole numbers that are exact in float32."""
-    return np.issubdtype(tensor.dtype, np.integer) and np.can_cast(tensor.dtype, np.float32)
-
-
-class _Checked:
-    """Tensors with the checks that exactness rests on."""
-
-    def __init__(self, tensors: Tensors) -> None:
-        self._tensors = tensors
-
-    def real(self, name: str, shape: tuple[int | None, ...], dtype: Any = np.float32) -> Whole:
-        tensor = self._tensors[name]
-        wanted = len(tensor.shape) == len(shape) and all(
-            want is None or got == want for got, want in zip(tensor.shape, shape, strict=True)
-        )
-        finite = _is_small(tensor) or (np.abs(tensor.astype(np.float64)) < EXACT_FLOAT64).all()
-        if not wanted or not finite:
-            raise WeightsError(f"the language model's {name} has a wrong shape or is not finite")
-        return np.ascontiguousarray(tensor, dtype=dtype)
-
-    def whole(self, name: str, shape: tuple[int | None, ...], dtype: Any = np.float32) -> Whole:
-        tensor = self.real(name, shape, dtype)
-        if not _is_small(self._tensors[name]) and (tensor != np.rint(tensor)).any():
-            raise WeightsError(f"the language model's {name} are no whole numbers")
-        return tensor
-
-    def number(self, name: str) -> float:
-        return float(self.real(name, (1,), np.float64)[0])
-
-    def table(self, name: str, shape: tuple[int, ...]) -> Whole:
-        """Rows as int8, each book with a shift of its own."""
-        shift = self.whole(f"{name}.shift", (shape[0],))
-        if ((shift < 0) | (shift >= EXACT_FLOAT32.bit_length())).any():
-            raise WeightsError(f"the language model's {name} has shifts that make no sense")
-        return np.ldexp(self.whole(name, shape), shift.astype(np.int32)[:, None, None])
-
-    def norm(self, name: str, dim: int) -> Norm:
-        gain = self.real(f"{name}.gain", (dim,), np.float64)
-        bias = self.real(f"{name}.bias", (dim,), np.float64)
-        epsilon = self.number(f"{name}.epsilon")
-        if not epsilon > 0:
-            raise WeightsError(f"the language model's {name} has no positive epsilon")
-        return Norm(np.asarray(gain, np.float64), np.asarray(bias, np.float64), epsilon)
-
-    def linear(self, name: str, inputs: int, outputs: int, limit: int) -> Linear:
-        weight = self.whole(f"{name}.weight", (inputs, outputs))
-        bias = self.whole(f"{name}.bias", (outputs,))
-        scale = self.real(f"{name}.scale", (outputs,))
-        check_product(weight, bias, limit, name)
-        return Linear(weight, bias, scale)
-
-    def exponentials(self, name: str) -> Wide:
-        table = np.asarray(self.whole(name, (None,), np.float64), np.float64)
-        if (
-            not len(table)
-            or table[0] > TABLE_LIMIT
-            or table.min() < 0
-            or table[0] < 1
-            or (np.diff(table) > 0).any()
-        ):
-            raise WeightsError(f"the language model's {name} is not a falling table")
-        return table
-
-    def layer(self, name: str, config: LanguageModelConfig) -> Layer:
-        dim, wide = config.dim, config.feed_forward
-        gelu = self.whole(f"{name}.gelu", (2 * HIDDEN_LIMIT + 1,))
-        if np.abs(gelu).max() > GELU_LIMIT:
-            raise WeightsError(f"the language model's {name}.gelu is out of range")
-        return Layer(
-            query_key_value=self.linear(f"{name}.qkv", dim, 3 * dim, ACTIVATION_LIMIT),
-            attended=self.linear(f"{name}.attended", dim, dim, ATTENDED_LIMIT),
-            up=self.linear(f"{name}.up", dim, wide, ACTIVATION_LIMIT),
-            down=self.linear(f"{name}.down", wide, dim, GELU_LIMIT),
-            norm1=self.norm(f"{name}.norm1", dim),
-            norm2=self.norm(f"{name}.norm2", dim),
-            score_scale=np.float32(self.number(f"{name}.score.scale")),
-            gelu=gelu,
-        )
-
-    def check_norm_inputs(self, embedding: Whole, step: Whole | None, dim: int) -> None:
-        """The largest input of any LayerNorm, squared, times n² must be exact in float64."""
-        largest = float(np.abs(embedding).max(axis=(1, 2)).sum())
-        largest = max(largest, ACTIVATION_LIMIT * RESIDUAL_STEPS + RESIDUAL_LIMIT)
-        if step is not None:
-            grid = abs(float(self.whole("step.grid", (1,))[0]))
-            largest = max(largest, ACTIVATION_LIMIT * grid + float(np.abs(step).max(axis=(1, 2)).sum()))
-        if largest >= EXACT_FLOAT32 or largest**2 * dim**2 >= EXACT_FLOAT64:
-            raise WeightsError("the language model's norms do not stay within exact arithmetic")

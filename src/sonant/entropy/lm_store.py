@@ -8,7 +8,8 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from sonant.config import LanguageModelConfig
-from sonant.entropy.integer_lm import IntegerLanguageModel, Tensors
+from sonant.entropy.checked_tensors import Tensors
+from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.errors import ConfigError, WeightsError
 from sonant.tensor_files import write_tensors
 from sonant.whole_files import replacing

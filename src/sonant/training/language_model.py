@@ -3,9 +3,6 @@
 Sequences of a few seconds are cut from tokenised crops; a batch has one number of codebooks. The
 paper's position offset is drawn at random where `random_offset` is set; files restart the model at
 every chunk, so a model for them trains with positions from zero.
-
-Embeddings and output layers begin as linear images of the codec's codebooks and learn what differs:
-the model starts with knowing which codes sound alike, which is worth hours of training.
 """
 
 from __future__ import annotations
@@ -21,18 +18,18 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.nn.utils import parametrize
 
 from sonant.entropy.lm_store import read_language_model
 from sonant.errors import ConfigError
 from sonant.nn.distributed import largest
-from sonant.nn.language_model import LanguageModel, shifted
+from sonant.nn.language_model import LanguageModel
 from sonant.training.checkpoint import CHECKPOINT_NAME, if_possible, is_there, save_state
 from sonant.training.devices import make_fabric
 from sonant.training.finite import FiniteSteps
+from sonant.training.lm_loss import NatsPerCode, bits_per_code
 from sonant.training.lm_recipe import LanguageModelRecipe
 from sonant.training.lm_restore import restored_state
+from sonant.training.lm_tables import start_from_codebooks
 from sonant.training.memory import keep_freed_memory
 from sonant.training.optimizers import load_moments
 from sonant.training.progress import LOG_NAME, ProgressLine, cut_log
@@ -43,84 +40,6 @@ from sonant.training.tokens import Tokens
 
 LOWEST_RATE = 0.02
 """Of the highest learning rate, at the end of a run."""
-
-
-class FromCodebook(nn.Module):
-    """Parametrises a table: a learnt linear image of a codebook plus a learnt difference."""
-
-    def __init__(self, codebook: Tensor, projection: nn.Linear) -> None:
-        super().__init__()
-        self.register_buffer("codebook", codebook)
-        self._projection = [projection]
-
-    def forward(self, difference: Tensor) -> Tensor:
-        """The table; a row too many in front, for a missing code, is learnt alone."""
-        image = self._projection[0](self.codebook)
-        return difference + F.pad(image, (0, 0, len(difference) - len(image), 0))
-
-
-def start_from_codebooks(model: LanguageModel, codebooks: Tensor) -> nn.ModuleList:
-    """Tie the tables of `model` to codebooks `[n_q, bins, D]`; returns what has to be trained with it."""
-    power = codebooks.square().sum(2, keepdim=True).mean(1, keepdim=True)
-    as_input, as_output = codebooks / power.sum().sqrt(), codebooks / power.sqrt()
-    tables: list[tuple[list[nn.Module], Tensor, float]] = [
-        (list(model.emb), as_input, 1.0),
-        (list(model.linears), as_output, 0.3 * model.config.dim**-0.5),
-    ]
-    if model.conditioner is not None:
-        tables.append((list(model.conditioner.emb), as_input, 1.0))
-    size, dim = codebooks.shape[2], model.config.dim
-    projections = nn.ModuleList(nn.Linear(size, dim, bias=False) for _ in tables)
-    for projection, (group, books, scale) in zip(projections, tables, strict=True):
-        nn.init.normal_(projection.weight, std=scale)
-        for k, table in enumerate(group):
-            nn.init.normal_(table.weight, std=0.01)  # type: ignore[arg-type]
-            parametrize.register_parametrization(table, "weight", FromCodebook(books[k], projection))
-    for linear in model.linears:
-        nn.init.zeros_(linear.bias)  # type: ignore[arg-type]
-    return projections
-
-
-def untied(model: LanguageModel) -> dict[str, Tensor]:
-    """The state of a model under the official names, on the CPU, parametrised tables written out."""
-    state = {k: v for k, v in model.state_dict().items() if "parametrizations" not in k}
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Embedding | nn.Linear) and parametrize.is_parametrized(module):
-            state[f"{name}.weight"] = module.weight
-    return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
-
-
-def cross_entropy(model: LanguageModel, codes: Tensor, position: int | Tensor = 0) -> Tensor:
-    """Nats per code of codes `[B, n_q, T]`, for each codebook `[n_q]`."""
-    inputs, _ = model.head_inputs(shifted(codes), None, position, codes)
-    losses = [
-        F.cross_entropy(linear(x).flatten(0, 1), codes[:, k].flatten())
-        for k, (linear, x) in enumerate(zip(model.linears, inputs, strict=False))
-    ]
-    return torch.stack(losses)
-
-
-class NatsPerCode(nn.Module):
-    """What is trained: a model, with what its tables are tied to; gives `cross_entropy`."""
-
-    def __init__(self, model: LanguageModel, projections: nn.ModuleList) -> None:
-        super().__init__()
-        self.model, self.projections = model, projections
-
-    def forward(self, codes: Tensor, position: int | Tensor) -> Tensor:
-        """Nats `[n_q]` of codes `[B, n_q, T]`."""
-        return cross_entropy(self.model, codes, position)
-
-
-@torch.no_grad()
-def bits_per_code(model: LanguageModel, codes: np.ndarray, n_q: int, frames: int) -> float:
-    """Bits per code on crops `[crops, n_q, T]`, cut into chunks of `frames` that stand alone."""
-    chunks = codes.shape[2] // frames
-    cut = codes[:, :n_q, : chunks * frames].reshape(len(codes), n_q, chunks, frames)
-    whole = torch.from_numpy(cut.transpose(0, 2, 1, 3).reshape(-1, n_q, frames).astype(np.int64))
-    device = next(model.parameters()).device
-    sums = [cross_entropy(model, part.to(device)).sum() * len(part) for part in whole.split(8)]
-    return float(torch.stack(sums).sum()) / len(whole) / n_q / math.log(2)
 
 
 class LanguageModelTrainer:

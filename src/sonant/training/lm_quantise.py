@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sonant.entropy.integer_lm import (
+from sonant.entropy.checked_tensors import TABLE_LIMIT
+from sonant.entropy.integer_layers import (
     ACTIVATION_LIMIT,
     ATTENDED_LIMIT,
     ATTENDED_STEPS,
@@ -24,7 +25,6 @@ from sonant.entropy.integer_lm import (
     QUERY_LIMIT,
     RESIDUAL_LIMIT,
     RESIDUAL_STEPS,
-    TABLE_LIMIT,
 )
 from sonant.entropy.integer_ops import EXACT_FLOAT32
 from sonant.nn.language_model import LanguageModel, position_embedding, shifted

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sonant.config import LanguageModelConfig
-from sonant.entropy.integer_lm import (
+from sonant.entropy.integer_layers import (
     ATTENDED_STEPS,
     GELU_LIMIT,
     HIDDEN_LIMIT,

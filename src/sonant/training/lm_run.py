@@ -21,9 +21,10 @@ from sonant.nn.distributed import leave
 from sonant.nn.language_model import LanguageModel
 from sonant.parallel import cores
 from sonant.training.corpus import Corpus
-from sonant.training.language_model import LanguageModelTrainer, untied
+from sonant.training.language_model import LanguageModelTrainer
 from sonant.training.lm_quantise import integer_tensors
 from sonant.training.lm_recipe import LanguageModelRecipe, load_lm_recipe
+from sonant.training.lm_tables import untied
 from sonant.training.tokens import Tokens, choice, load_tokens, save_tokens
 
 FILE_NAME = "lm.safetensors"
