@@ -21,7 +21,7 @@ from torch.profiler import ProfilerActivity, profile
 from sonant.training.datasets import KINDS
 from sonant.training.loop import Trainer
 from sonant.training.manifest import MANIFEST_NAME, Recording, write_manifest
-from sonant.training.recipe import load_recipe
+from sonant.training.recipe_files import load_recipe
 
 WARM_UP = 3
 HALF_WAY = 0.5

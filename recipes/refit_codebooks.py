@@ -23,7 +23,8 @@ from sonant.nn.weights import export_weights
 from sonant.training.memory import keep_freed_memory
 from sonant.training.mixing import MixedCrops, readable_crop
 from sonant.training.networks import build_codec
-from sonant.training.recipe import Recipe, load_recipe
+from sonant.training.recipe import Recipe
+from sonant.training.recipe_files import load_recipe
 from sonant.training.volume import volume
 
 FIRST_WINDOW, GROWTH = 8.0, 0.5

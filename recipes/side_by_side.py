@@ -33,7 +33,8 @@ from sonant.training.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_ch
 from sonant.training.devices import keep_to_own_cores
 from sonant.training.loop import WEIGHTS_NAME
 from sonant.training.networks import build_codec
-from sonant.training.recipe import Recipe, load_recipe
+from sonant.training.recipe import Recipe
+from sonant.training.recipe_files import load_recipe
 
 AVERAGED = ("network", "optimizers", "average", "objective")
 START_NAME = "start.safetensors"

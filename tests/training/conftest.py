@@ -6,7 +6,7 @@ import soundfile
 
 from sonant.training.datasets import list_recordings
 from sonant.training.pack import pack_recordings
-from sonant.training.recipe import recipe_from_dict
+from sonant.training.recipe_files import recipe_from_dict
 from training.training_helpers import RATE, noise, tiny_values, tone
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sonant.training.loop import Trainer
-from sonant.training.recipe import recipe_from_dict
+from sonant.training.recipe_files import recipe_from_dict
 from training.test_language_model import TINY
 from training.training_helpers import tiny_values
 
@@ -37,7 +37,7 @@ import json, os, sys
 from pathlib import Path
 import torch
 from sonant.training.loop import Trainer
-from sonant.training.recipe import recipe_from_dict
+from sonant.training.recipe_files import recipe_from_dict
 recipe = recipe_from_dict(json.loads(sys.argv[1]))
 trainer = Trainer(recipe, Path(sys.argv[2]))
 trainer.run()
@@ -78,7 +78,7 @@ from pathlib import Path
 from sonant.errors import AudioError
 from sonant.training.loop import Trainer
 from sonant.training.mixing import ATTEMPTS
-from sonant.training.recipe import recipe_from_dict
+from sonant.training.recipe_files import recipe_from_dict
 recipe = recipe_from_dict(json.loads(sys.argv[1]))
 trainer = Trainer(recipe, Path(sys.argv[2]))
 rank, crops = trainer.fabric.global_rank, trainer.crops

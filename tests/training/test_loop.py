@@ -29,7 +29,7 @@ from sonant.training.finite import MAX_BAD_STEPS, FiniteSteps
 from sonant.training.loop import Trainer
 from sonant.training.networks import build_codec
 from sonant.training.objective import Objective
-from sonant.training.recipe import recipe_from_dict
+from sonant.training.recipe_files import recipe_from_dict
 from sonant.training.stopping import StopRequest
 from training.training_helpers import tiny_values
 
@@ -230,7 +230,8 @@ def test_sigterm_saves_and_stops(pack, tmp_path):
     recipe["data"]["workers"] = 1
     code = (
         "import json, sys\nfrom pathlib import Path\n"
-        "from sonant.training.loop import Trainer\nfrom sonant.training.recipe import recipe_from_dict\n"
+        "from sonant.training.loop import Trainer\n"
+        "from sonant.training.recipe_files import recipe_from_dict\n"
         "Trainer(recipe_from_dict(json.loads(sys.argv[1])), Path(sys.argv[2])).run()\nprint('saved')\n"
     )
     process = subprocess.Popen(

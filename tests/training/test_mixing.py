@@ -15,7 +15,7 @@ from sonant.errors import AudioError, ConfigError
 from sonant.training import mixing
 from sonant.training.manifest import MANIFEST_NAME, Recording, write_manifest
 from sonant.training.mixing import ATTEMPTS, BatchNumbers, MixedCrops, collate
-from sonant.training.recipe import DataRecipe
+from sonant.training.recipe_sections import DataRecipe
 from sonant.training.reverberation import measured_rt60, reverberate, synthesise_response
 from training.training_helpers import RATE, noise, tone
 

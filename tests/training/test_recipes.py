@@ -7,7 +7,7 @@ import pytest
 
 from sonant.errors import ConfigError
 from sonant.training.loop import Trainer
-from sonant.training.recipe import RANGES, load_recipe, recipe_from_dict, recipe_variants
+from sonant.training.recipe_files import RANGES, load_recipe, recipe_from_dict, recipe_variants
 from sonant.training.schedule import share_done
 
 RECIPES = Path(__file__).parents[2] / "recipes"

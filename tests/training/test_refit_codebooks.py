@@ -11,7 +11,7 @@ from sonant.nn.quantizer import search
 from sonant.training.loop import Trainer
 from sonant.training.mixing import MixedCrops
 from sonant.training.networks import build_codec
-from sonant.training.recipe import load_recipe
+from sonant.training.recipe_files import load_recipe
 from training.test_recipes import RECIPES, TINY
 
 SCRIPT, RECIPE = RECIPES / "refit_codebooks.py", RECIPES / "24khz.toml"

@@ -8,7 +8,7 @@ import torch
 
 from sonant.models.store import load_weights
 from sonant.training.loop import Trainer
-from sonant.training.recipe import load_recipe
+from sonant.training.recipe_files import load_recipe
 from training.test_recipes import RECIPES, TINY
 
 SCRIPT = RECIPES / "side_by_side.py"

@@ -42,7 +42,7 @@ def train(
         from sonant.nn.distributed import leave
         from sonant.training.checkpoint import CHECKPOINT_NAME
         from sonant.training.loop import Trainer
-        from sonant.training.recipe import load_recipe
+        from sonant.training.recipe_files import load_recipe
     except ModuleNotFoundError as error:
         raise MissingDependencyError(f"training needs {error.name}: pip install 'sonant[train]'") from None
     plan = load_recipe(recipe, changes)

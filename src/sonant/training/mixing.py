@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from sonant.errors import AudioError, ConfigError
 from sonant.training.corpus import Corpus
 from sonant.training.manifest import Recording
-from sonant.training.recipe import DataRecipe
+from sonant.training.recipe_sections import DataRecipe
 from sonant.training.reverberation import RT60_RANGE, measured_rt60, reverberate, synthesise_response
 from sonant.training.shares import share_of_a_rank
 

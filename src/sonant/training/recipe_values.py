@@ -119,6 +119,12 @@ def build(kind: type[Built], values: Any, ranges: Ranges, name: str = "") -> Bui
     return kind(**{key: checked(hints[key], x, ranges, prefix + key) for key, x in values.items()})
 
 
+def check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    """Raise ConfigError unless a value is one of those that are known."""
+    if value not in known:
+        raise ConfigError(f"{name} is {value!r}; choose one of {', '.join(known)}")
+
+
 def read_toml(path: Path) -> Values:
     """The values of a file.
 
