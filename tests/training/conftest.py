@@ -5,6 +5,7 @@ import pytest
 import soundfile
 
 from sonant.training.datasets import list_recordings
+from sonant.training.loop import Trainer
 from sonant.training.pack import pack_recordings
 from sonant.training.recipe_files import recipe_from_dict
 from training.training_helpers import RATE, noise, tiny_values, tone
@@ -37,3 +38,10 @@ def pack(corpus_folder, tmp_path_factory):
 @pytest.fixture
 def tiny_recipe(pack):
     return lambda **sections: recipe_from_dict(tiny_values(pack, **sections))
+
+
+@pytest.fixture
+def trainer(tiny_recipe, tmp_path):
+    rates = {"learning_rate": 3e-3, "final_rate": 1e-3, "warmup_steps": 4}
+    run = {"steps": 6, "warm_start_steps": 2, "listen_every": 0}
+    return Trainer(tiny_recipe(optimizer=rates, run=run), tmp_path, time_limit=100.0)

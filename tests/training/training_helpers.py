@@ -1,9 +1,13 @@
 """Sounds to test with, and a recipe small enough for a test."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 RATE = 24_000
+ADVERSARIAL = {"start_step": 2, "per_bandwidth": True}
 
 
 def tone(frequency, seconds, rate=RATE, level=0.3):
@@ -58,3 +62,12 @@ def tiny_values(pack, **sections):
     for name, changes in sections.items():
         values[name] = {**values.get(name, {}), **changes} if isinstance(changes, dict) else changes
     return values
+
+
+def losses(folder):
+    rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in row.items() if k != "audio_seconds_per_second"} for row in rows]
+
+
+def with_steps(recipe, steps):
+    return replace(recipe, run=replace(recipe.run, steps=steps))
