@@ -156,7 +156,7 @@ def _read_checkpoint(path: Path, digest: str) -> dict[str, Array]:
     if expected and not digest.startswith(expected[1]):
         raise WeightsError(f"{path}: is damaged (wrong checksum); fetch it again")
     try:
-        from sonant.nn.checkpoint import read_checkpoint
+        from sonant.models.checkpoint import read_checkpoint
     except ImportError:
         raise MissingDependencyError(
             f"{path}: reading .th checkpoints needs PyTorch: pip install 'sonant[train]'"
