@@ -110,7 +110,9 @@ def _pool(
 @contextmanager
 def _interruption_waiting() -> Iterator[None]:
     """An interruption waits, and processes that begin under it have none, even before they run our code."""
-    if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    ours_to_handle = in_main_thread and signal.getsignal(signal.SIGINT) is not None
+    if not hasattr(signal, "pthread_sigmask") or not ours_to_handle:
         yield
         return
     came: list[int] = []
