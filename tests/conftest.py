@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,11 @@ class Golden:
         """All segments' codes at a bitrate, end to end."""
         keys = sorted(key for key in self.expected if key.startswith(f"codes.{bitrate:g}."))
         return np.concatenate([self.expected[key] for key in keys], axis=1)
+
+
+def hear_ctrl_c() -> None:
+    """To be called in a child: what a shell starts in the background, tests too, ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def load_golden(name: str) -> Golden:

@@ -28,7 +28,7 @@ import soundfile
 from typer.testing import CliRunner
 
 import sonant
-from conftest import AUDIO
+from conftest import AUDIO, hear_ctrl_c
 from sonant.cli import app
 from sonant.errors import AudioError, WeightsError
 from sonant.models.store import save_weights
@@ -352,11 +352,6 @@ def test_files_are_found_while_versions_are_made(tmp_path: Path, monkeypatch: py
 def test_a_model_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="no such model"):
         Desk(tmp_path, ["96khz"], 10.0)
-
-
-def hear_ctrl_c() -> None:
-    """What a shell starts in the background, tests too, ignores it, and so would its children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])

@@ -20,6 +20,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import sonant
+from conftest import hear_ctrl_c
 from sonant.audio import read_audio
 from sonant.codes import Codes
 from sonant.errors import MissingDependencyError, SonantError, WeightsError
@@ -332,7 +333,9 @@ def test_an_interruption_while_processes_start_is_no_traceback(
     corpus: Path, tmp_path: Path, seconds: float
 ) -> None:
     command = [sys.executable, "-m", "sonant", "tokenize", corpus, "-o", tmp_path / "codes", "-j", "2"]
-    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    run = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=hear_ctrl_c
+    )
     children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
     tracker_and_two = 3
     while run.poll() is None and len(children.read_text().split()) < tracker_and_two:
