@@ -272,7 +272,7 @@ def peak_of_coding(seconds: int, codec: Codec, folder: Path) -> int:
         for _ in range(seconds):
             file.write(np.zeros(24_000, np.float32))
     tracemalloc.start()
-    compress(source, folder / f"{seconds}.ecdc", model=codec, bitrate=1.5)
+    compress(source, folder / f"{seconds}.ecdc", model=codec, bitrate=1.5, chunk=1.0)
     decompress(folder / f"{seconds}.ecdc", folder / f"back{seconds}.wav", model=codec)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -280,10 +280,10 @@ def peak_of_coding(seconds: int, codec: Codec, folder: Path) -> int:
 
 
 def test_long_files_need_no_more_memory(codec: Codec, tmp_path: Path) -> None:
-    """Blocks of a recording are coded as they are read, eight chunks of 5 s at the most at once."""
+    """Blocks of a recording are coded as they are read, eight chunks of 1 s at the most at once."""
     peak_of_coding(10, codec, tmp_path)  # warms caches
-    short, long = (peak_of_coding(seconds, codec, tmp_path) for seconds in (50, 200))
-    assert long < 1.25 * short
+    short, long = (peak_of_coding(seconds, codec, tmp_path) for seconds in (16, 64))
+    assert long < 1.1 * short
 
 
 class ShortReads(io.RawIOBase):
