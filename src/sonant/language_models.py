@@ -13,7 +13,7 @@ from sonant.errors import WeightsError
 from sonant.models.registry import BUNDLED, IN_A_FOLDER
 
 ENDING = ".lm.safetensors"
-BESIDE_IN_A_FOLDER = "lm.safetensors"
+LM_IN_A_FOLDER = "lm.safetensors"
 
 
 def language_model(codec: Codec) -> IntegerLanguageModel | None:
@@ -28,10 +28,10 @@ def language_model(codec: Codec) -> IntegerLanguageModel | None:
     place = codec.location or BUNDLED / f"{codec.name}.safetensors"
     file = place.with_suffix(ENDING)
     if place.is_dir():
-        file = place / BESIDE_IN_A_FOLDER
+        file = place / LM_IN_A_FOLDER
     elif place.name == IN_A_FOLDER and not file.exists():
-        file = place.with_name(BESIDE_IN_A_FOLDER)
-    if not file.exists() or (file.name == BESIDE_IN_A_FOLDER and is_of_another_kind(file)):
+        file = place.with_name(LM_IN_A_FOLDER)
+    if not file.exists() or (file.name == LM_IN_A_FOLDER and is_of_another_kind(file)):
         return None
     return _loaded(file, codec.weights_hash)
 
@@ -51,7 +51,7 @@ def official_language_model(codec: Codec) -> FloatLanguageModel:
     folder = codec.location or Path()
     folder = folder if folder.is_dir() else folder.parent
     rate = codec.config.sample_rate // 1000
-    found = [*folder.glob(f"encodec_lm_{rate}khz*.th"), *folder.glob(BESIDE_IN_A_FOLDER)]
+    found = [*folder.glob(f"encodec_lm_{rate}khz*.th"), *folder.glob(LM_IN_A_FOLDER)]
     if not found:
         raise WeightsError(
             f"version 0 files coded with a language model need encodec_lm_{rate}khz*.th or lm.safetensors "

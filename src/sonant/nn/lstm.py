@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 LSTMState = tuple[Tensor, Tensor]
 
+GATES = 4
+"""That an LSTM's weights and biases hold, one below the other."""
+
 
 class SkipLSTM(nn.LSTM):
     """Layers of LSTM with a skip connection: y = LSTM(x) + x, over `[B, T, C]`."""

@@ -13,9 +13,7 @@ from torch import Tensor, nn
 
 from sonant.nn.codec import CodecNetwork
 from sonant.nn.conv import Conv1d, ConvTranspose1d
-from sonant.nn.lstm import SkipLSTM
-
-GATES = 4
+from sonant.nn.lstm import GATES, SkipLSTM
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.entropy.lm_coder import encode_chunk
 from sonant.entropy.lm_store import load_language_model, save_language_model
 from sonant.errors import ConfigError
+from sonant.language_models import LM_IN_A_FOLDER
 from sonant.loading import load
 from sonant.nn.distributed import leave
 from sonant.nn.language_model import LanguageModel
@@ -27,7 +28,6 @@ from sonant.training.lm_recipe import LanguageModelRecipe, load_lm_recipe
 from sonant.training.lm_tables import untied
 from sonant.training.tokens import Tokens, choice, load_tokens, save_tokens
 
-FILE_NAME = "lm.safetensors"
 CALIBRATION_CHUNKS = 16
 
 
@@ -61,7 +61,7 @@ def train_language_model(
     if trainer.fabric.is_global_zero:
         finish(trainer, codec)
     leave()
-    return folder / FILE_NAME
+    return folder / LM_IN_A_FOLDER
 
 
 def _tokens(recipe: LanguageModelRecipe, codec: Codec, folder: Path) -> Tokens:
@@ -85,7 +85,7 @@ def finish(trainer: LanguageModelTrainer, codec: Codec) -> None:
     model.load_state_dict(untied(trainer.model))
     calibration = _calibration(trainer.tokens, recipe)
     tensors = integer_tensors(model.eval(), torch.from_numpy(calibration), recipe.frames)
-    path = folder / FILE_NAME
+    path = folder / LM_IN_A_FOLDER
     save_language_model(path, recipe.model, tensors, codec.weights_hash)
     report = {
         "steps": trainer.step,

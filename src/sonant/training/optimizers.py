@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from sonant.nn.lstm import GATES
 from sonant.training.muon import Muon
 
-LSTM_GATES = 4
 SMALLEST_MATRIX = 8
 
 
@@ -26,7 +26,7 @@ def make_optimizers(
         others = [p for name, p in matrices.items() if not _is_lstm(name)]
         muon = Muon([{"params": others}], rate)
         if gates:
-            muon.add_param_group({"params": gates, "blocks": LSTM_GATES})
+            muon.add_param_group({"params": gates, "blocks": GATES})
         optimizers.append(muon)
     return optimizers
 
