@@ -4,9 +4,12 @@ import io
 import json
 import os
 import pickle
+import shutil
 import sys
 import tarfile
 from collections import Counter
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -491,6 +494,59 @@ def test_an_interrupted_pack_leaves_none(pack, tmp_path, monkeypatch):
         list(pack_recordings(recordings, tmp_path, 16_000, 2, "pcm"))
     with pytest.raises(ConfigError):
         Corpus([tmp_path], RATE, 1)
+
+
+def pack_until(monkeypatch, broken, recordings, out, **settings):
+    """Pack in this process, which dies at the shard of that name; returns the names of those written."""
+    written = []
+    write_shard = packing._write_shard
+
+    def write(path, *arguments):
+        if path.name == broken:
+            raise KeyboardInterrupt
+        written.append(path.name)
+        return write_shard(path, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(packing, "_write_shard", write)
+        patch.setattr(
+            packing, "ProcessPoolExecutor", lambda *_, **__: nullcontext(SimpleNamespace(map=map))
+        )
+        with pytest.raises(KeyboardInterrupt) if broken else nullcontext():
+            list(pack_recordings(recordings, out, **{"sample_rate": RATE, "channels": 1, **settings}))
+    return written
+
+
+@pytest.mark.parametrize("form", ["pcm", "opus"])
+def test_an_interrupted_pack_goes_on_where_it_stopped(corpus_folder, tmp_path, monkeypatch, form):
+    bad = corpus_folder / "noise" / "bad.wav"
+    recordings = [*list_recordings(corpus_folder), Recording(str(bad), "noise")]
+    whole = tmp_path / "whole"
+    names = pack_until(monkeypatch, None, recordings, whole, form=form)
+    assert len(names) > 2
+
+    out = tmp_path / "out"
+    assert pack_until(monkeypatch, names[2], recordings, out, form=form) == names[:2]
+    assert pack_until(monkeypatch, None, recordings, out, form=form) == names[2:]
+    for path in whole.iterdir():
+        if path.suffix != ".opus":
+            assert (out / path.name).read_bytes() == path.read_bytes()
+    assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in whole.iterdir())
+    assert pack_until(monkeypatch, None, recordings, out, form=form) == names, "a whole pack is made anew"
+
+
+def test_what_changed_meanwhile_is_packed_again(corpus_folder, tmp_path, monkeypatch):
+    folder = shutil.copytree(corpus_folder, tmp_path / "corpus")
+    recordings = list_recordings(folder)
+    names = pack_until(monkeypatch, None, recordings, tmp_path / "whole", form="pcm")
+    out = tmp_path / "out"
+    pack_until(monkeypatch, names[-1], recordings, out, form="pcm")
+    (out / names[1]).unlink()
+    first = next(r for r in recordings if f"{r.split}-{r.kind}" == names[0].rpartition("-")[0])
+    os.utime(first.file, (0, 0))
+    assert pack_until(monkeypatch, names[-1], recordings, out, form="pcm") == names[:2]
+    again = pack_until(monkeypatch, None, recordings, out, form="pcm", sample_rate=16_000)
+    assert again == names
 
 
 def test_a_pack_is_not_packed_over_itself(pack):

@@ -32,6 +32,7 @@ from sonant.training.manifest import (
     validation_list,
     write_manifest,
 )
+from sonant.training.shard_notes import Contents, key_of, noted, remove_notes, write_note
 
 TARGET_RMS = 0.1
 PEAK_LIMIT = 0.98
@@ -121,11 +122,22 @@ def _usable(recording: Recording, sample_rate: int, channels: int) -> tuple[Samp
     return audio, native_rate, gain
 
 
-def _write_shard(
+def _finished_shard(
     job: tuple[Path, list[Recording]], sample_rate: int, channels: int, kbps: float
-) -> tuple[list[Recording], list[str]]:
-    """Write one shard; returns what it holds and why other recordings were left out."""
+) -> Contents:
+    """What a shard holds that an earlier run made of the same recordings, or this one now."""
     path, recordings = job
+    key = key_of(recordings, (sample_rate, channels, kbps))
+    contents = noted(path, key)
+    if contents is None:
+        contents = _write_shard(path, recordings, sample_rate, channels, kbps)
+        write_note(path, key, contents)
+    return contents
+
+
+def _write_shard(
+    path: Path, recordings: list[Recording], sample_rate: int, channels: int, kbps: float
+) -> Contents:
     partial_path = path.with_name(path.name + ".partial")
     flat = path.suffix == ".pcm"
     shard: _Shard = (
@@ -165,7 +177,7 @@ def _write_shard(
     return packed, problems
 
 
-def _measure(recordings: list[Recording]) -> tuple[list[Recording], list[str]]:
+def _measure(recordings: list[Recording]) -> Contents:
     """Length, rates and level of recordings that stay where they are."""
     measured, problems = [], []
     for recording in recordings:
@@ -236,6 +248,7 @@ def pack_recordings(
     """Pack recordings into the folder `out`; yields a sentence for each one that was left out.
 
     A pack that was there is gone from the start: half of its shards would not be what its manifest says.
+    Shards that an interrupted run of the same call has finished are kept.
 
     Args:
         recordings: what to pack, in the order it shall lie in the shards.
@@ -270,7 +283,7 @@ def pack_recordings(
             results = pool.map(_measure, parts)
         else:
             write = partial(
-                _write_shard,
+                _finished_shard,
                 sample_rate=sample_rate,
                 channels=channels,
                 kbps=OPUS_KBPS if kbps is None else kbps,
@@ -284,3 +297,4 @@ def pack_recordings(
         raise ConfigError(f"none of {len(recordings)} recordings can be used; the last: {last_problem}")
     write_manifest(out / MANIFEST_NAME, packed)
     write_manifest(out / VALIDATION_NAME, validation_list(packed))
+    remove_notes(out)

@@ -1,0 +1,57 @@
+"""What a finished shard holds, noted beside it until its whole pack is there: packing goes on after it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from sonant.training.manifest import ANY_NAME, Recording
+from sonant.whole_files import replacing
+
+ENDING = ".note"
+
+Contents = tuple[list[Recording], list[str]]
+"""What a shard holds, and why other recordings were left out of it."""
+
+
+def key_of(recordings: Sequence[Recording], settings: object) -> str:
+    """Of what goes into a shard, and how: another as soon as a file has another size or time."""
+    digest = hashlib.sha256(repr(settings).encode())
+    for recording in recordings:
+        file = Path(recording.file)
+        state = file.stat() if file.exists() else None
+        found = (state.st_size, state.st_mtime_ns) if state else None
+        digest.update(repr((recording, found)).encode(errors=ANY_NAME))
+    return digest.hexdigest()
+
+
+def write_note(shard: Path, key: str, contents: Contents) -> None:
+    """Note that a shard is whole; one that holds nothing is not there."""
+    packed, problems = contents
+    values = {"key": key, "packed": [asdict(recording) for recording in packed], "problems": problems}
+    with replacing(_note(shard)) as temporary:
+        temporary.write_text(json.dumps(values), encoding="utf-8")
+
+
+def noted(shard: Path, key: str) -> Contents | None:
+    """What a shard holds that was made of the same, None if there is none."""
+    try:
+        values = json.loads(_note(shard).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    packed = [Recording(**value) for value in values["packed"]]
+    whole = values["key"] == key and (shard.exists() or not packed)
+    return (packed, values["problems"]) if whole else None
+
+
+def remove_notes(folder: Path) -> None:
+    """Once the pack has its manifest."""
+    for note in folder.glob(f"*{ENDING}"):
+        note.unlink()
+
+
+def _note(shard: Path) -> Path:
+    return shard.with_name(shard.name + ENDING)
