@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import sonant
 from sonant.cli import app
+from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.entropy.lm_coder import decode_chunks, encode_chunk
 from sonant.entropy.lm_store import save_language_model
 from sonant.errors import ConfigError
@@ -399,6 +400,24 @@ def test_a_batch_is_shared_evenly_or_not_at_all(tmp_path, monkeypatch):
     monkeypatch.setattr(lm_training, "make_fabric", lambda *_, **__: SimpleNamespace(world_size=3))
     with pytest.raises(ConfigError, match="a batch of 2 cannot be shared by 3 processes"):
         trainer_of(tmp_path, {"train-a": numbered(3)}, tiny_recipe(batch_size=2))
+
+
+@pytest.mark.parametrize("part", ["self_attn.out_proj", "linear2"])
+def test_whole_numbers_reach_as_far_as_what_layers_add(part):
+    """What goes into a norm may be far larger than what comes out of the one before."""
+    torch.manual_seed(0)
+    sizes = replace(tiny_recipe().model, num_layers=2)
+    model, codes = LanguageModel(sizes).eval(), torch.randint(0, sizes.bins, (2, sizes.n_q, 40))
+    for layer in model.transformer.layers:
+        layer.get_submodule(part).weight.data *= 50
+    whole = IntegerLanguageModel(sizes, integer_tensors(model, codes, 40))
+    previous = shifted(codes)
+    found = whole.forward(previous.numpy(), whole.start(2, 40)).ravel()
+    with torch.no_grad():
+        expected = model.head_inputs(previous, None, 0, codes)[0][0].numpy().ravel()
+    grid = found @ expected / (found @ found)
+    error = expected - grid * found
+    assert np.sqrt(np.mean(error**2)) < 0.05 * np.sqrt(np.mean(expected**2))
 
 
 def test_activation_grids_span_all_but_one_in_a_hundred_thousand():

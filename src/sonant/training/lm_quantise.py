@@ -1,7 +1,7 @@
 """From the trained float language model to whole numbers, for `sonant.entropy.integer_lm`.
 
 Every weight column gets the finest int8 grid with which its sums stay exact; every activation the
-grid that spans what calibration codes make of it.
+grid that spans what calibration codes make of it, and what is added to it before a norm.
 """
 
 from __future__ import annotations
@@ -59,12 +59,15 @@ def integer_tensors(model: LanguageModel, codes: Tensor, max_frames: int) -> dic
     unit = _table(
         out, "emb", embedding, max(float(largest.min()) / 127, float(largest.sum()) / RESIDUAL_LIMIT)
     )
-    grid = ranges["input"] / ACTIVATION_LIMIT
+    grid = _normed_grid(ranges["input"], ranges["layers.0.attended"])
     _norm(out, "norm_in", transformer.norm_in, unit, grid)
     positions = position_embedding(torch.arange(max_frames)[None, :, None], config.dim)[0]
     out["positions"] = np.rint(positions.numpy() / grid).astype(np.int16)
     for i, layer in enumerate(transformer.layers):
-        grid = _layer(out, f"layers.{i}", layer, ranges, grid, config.num_heads)
+        added = ranges.get(f"layers.{i + 1}.attended", 0.0)
+        last = _normed_grid(ranges[f"layers.{i}.norm2"], added)
+        _layer(out, f"layers.{i}", layer, ranges, grid, last, config.num_heads)
+        grid = last
     if model.conditioner is not None:
         step = torch.stack([table.weight for table in model.conditioner.emb])  # type: ignore[misc]
         unit = _table(out, "step.emb", step, grid / STEP_STEPS)
@@ -86,23 +89,29 @@ def _activation_ranges(model: LanguageModel, codes: Tensor) -> dict[str, float]:
 
     hooks = []
     for i, layer in enumerate(model.transformer.layers):
+        arrived: list[Tensor] = []
 
-        def before(module: nn.Module, inputs: Any, i: int = i) -> None:
-            x = inputs[0]
+        def before(module: nn.Module, inputs: Any, i: int = i, arrived: list[Tensor] = arrived) -> None:
+            arrived[:] = inputs[:1]
             attention = module.self_attn
-            qkv = nn.functional.linear(x, attention.in_proj_weight, attention.in_proj_bias)
+            qkv = nn.functional.linear(arrived[0], attention.in_proj_weight, attention.in_proj_bias)
             for part, values in zip("qkv", qkv.chunk(3, dim=-1), strict=True):
                 watch(f"layers.{i}.{part}", values)
             if i == 0:
-                watch("input", x)
+                watch("input", arrived[0])
+
+        def summed(module: nn.Module, inputs: Any, i: int = i, arrived: list[Tensor] = arrived) -> None:
+            watch(f"layers.{i}.attended", inputs[0] - arrived[0])
 
         def after(name: str) -> Any:
             return lambda module, inputs, output: watch(name, output)
 
         hooks.append(layer.register_forward_pre_hook(before))
+        hooks.append(layer.norm1.register_forward_pre_hook(summed))
         hooks.append(layer.norm1.register_forward_hook(after(f"layers.{i}.norm1")))
         hooks.append(layer.norm2.register_forward_hook(after(f"layers.{i}.norm2")))
         hooks.append(layer.linear1.register_forward_hook(after(f"layers.{i}.hidden")))
+        hooks.append(layer.linear2.register_forward_hook(after(f"layers.{i}.down")))
     if model.conditioner is not None:
         hooks.append(
             model.conditioner.norm.register_forward_hook(lambda m, i, output: watch("conditioned", output))
@@ -120,9 +129,15 @@ def _almost_largest(values: Tensor) -> float:
 
 
 def _layer(
-    out: dict[str, Array], name: str, layer: Any, ranges: dict[str, float], grid: float, heads: int
-) -> float:
-    """Quantise one layer whose input has the grid `grid`; returns that of its output."""
+    out: dict[str, Array],
+    name: str,
+    layer: Any,
+    ranges: dict[str, float],
+    grid: float,
+    last: float,
+    heads: int,
+) -> None:
+    """Quantise one layer whose input has the grid `grid`, and whose output is to have the grid `last`."""
     attention = layer.self_attn
     grids = [ranges[f"{name}.{part}"] / QUERY_LIMIT for part in "qkv"]
     dim = len(attention.in_proj_bias) // 3
@@ -143,7 +158,7 @@ def _layer(
         ATTENDED_LIMIT,
         residual,
     )
-    middle = ranges[f"{name}.norm1"] / ACTIVATION_LIMIT
+    middle = _normed_grid(ranges[f"{name}.norm1"], ranges[f"{name}.down"])
     _norm(out, f"{name}.norm1", layer.norm1, residual, middle)
     hidden = ranges[f"{name}.hidden"] / HIDDEN_LIMIT
     _linear(out, f"{name}.up", layer.linear1.weight, layer.linear1.bias, middle, ACTIVATION_LIMIT, hidden)
@@ -153,9 +168,12 @@ def _layer(
     out[f"{name}.gelu"] = np.rint(activated / after).astype(np.int16)
     residual = middle / RESIDUAL_STEPS
     _linear(out, f"{name}.down", layer.linear2.weight, layer.linear2.bias, after, GELU_LIMIT, residual)
-    last = ranges[f"{name}.norm2"] / ACTIVATION_LIMIT
     _norm(out, f"{name}.norm2", layer.norm2, residual, last)
-    return last
+
+
+def _normed_grid(normed: float, added: float) -> float:
+    """A grid for what a norm gives, whose fine steps also span what is added to it before the next norm."""
+    return max(normed / ACTIVATION_LIMIT, added * RESIDUAL_STEPS / RESIDUAL_LIMIT)
 
 
 def _linear(
