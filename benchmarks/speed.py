@@ -3,9 +3,10 @@
     pip install 'sonant[train,eval,dev]' && pip install --no-deps encodec==0.1.1 && pip install einops
     python benchmarks/speed.py [--seconds 10] [--rounds 3] [--memory 30 120 1200] [--json F] [--plot F.png]
 
-One thread everywhere. All run the same random weights of the official sizes, but for the rows
-"16 filters", the bundled model. All take the nearest entry of each codebook; `benchmarks/search.py` tells
-what a wider search takes. Speeds are seconds of audio per second of processor time, the best of all turns.
+One thread everywhere. All run the same random weights of the official sizes, but for the rows "24khz"
+and "24khz_large", the bundled models. All take the nearest entry of each codebook;
+`benchmarks/search.py` tells what a wider search takes. Speeds are seconds of audio per second of
+processor time, the best of all turns.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ def codecs(model: Any, kind: str) -> dict[str, Codec]:
     named = {f"sonant, {precision}": sonant_of(model, kind, precision) for precision in both}
     if kind == "24khz":
         named |= {
-            f"16 filters, {precision}": sonant.load(precision=precision, beam=1) for precision in both
+            f"{bundled}, {precision}": sonant.load(bundled, precision=precision, beam=1)
+            for bundled in ("24khz", "24khz_large")
+            for precision in both
         }
     return named
 

@@ -122,7 +122,9 @@ def test_info_and_models(speech_file: Path, tmp_path: Path) -> None:
     assert values["seconds"] == 6.0
     assert b"24khz" in sonant("info", coded).stdout
     models = json.loads(sonant("models", "--json").stdout)
-    assert {"24khz", "encodec_24khz", "encodec_48khz"} <= {model["name"] for model in models}
+    sizes = {model["name"]: model["bytes"] for model in models}
+    assert sizes["24khz_large"] > sizes["24khz"] > 1e6
+    assert sizes["encodec_24khz"] is sizes["encodec_48khz"] is None
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_every_recipe_trains(name, packs, tmp_path):
     tiny = [*TINY, "model.bandwidths=[0.6, 1.2]", f"data.pack={pack}"]
     if recipe.start:
         stage = tmp_path / "stage"
-        Trainer(load_recipe(RECIPES / f"{recipe.model.name}_16.toml", tiny), stage).run()
+        Trainer(load_recipe(RECIPES / f"{recipe.model.sample_rate // 1000}khz_16.toml", tiny), stage).run()
         tiny.append(f"start={stage / 'weights.safetensors'}")
     Trainer(load_recipe(RECIPES / name, tiny), tmp_path).run()
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]

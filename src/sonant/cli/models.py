@@ -13,8 +13,9 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
     from sonant.models.registry import OFFICIAL_NAMES, bundled_models, known_config
 
     rows: list[dict[str, Any]] = []
-    for name in [path.stem for path in bundled_models()] + list(OFFICIAL_NAMES):
-        config = known_config(name)
+    bundled = {path.stem: path for path in bundled_models()}
+    for name in [*bundled, *OFFICIAL_NAMES]:
+        config, file = known_config(name), bundled.get(name)
         rows.append(
             {
                 "name": name,
@@ -22,6 +23,7 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
                 "channels": config.channels,
                 "kbps": list(config.bandwidths),
                 "where": OFFICIAL_NAMES.get(name, "bundled"),
+                "bytes": file.stat().st_size if file else None,
             }
         )
     if as_json:
@@ -30,4 +32,6 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
     for row in rows:
         rates = ", ".join(f"{rate:g}" for rate in row["kbps"])
         kind = "mono" if row["channels"] == 1 else "stereo"
-        typer.echo(f"{row['name']:<14} {row['sample_rate']} Hz {kind:<6}  {rates} kbps  ({row['where']})")
+        size = f", {row['bytes'] / 1e6:.0f} MB" if row["bytes"] else ""
+        sound = f"{row['sample_rate']} Hz {kind:<6}  {rates} kbps"
+        typer.echo(f"{row['name']:<14} {sound}  ({row['where']}{size})")

@@ -45,7 +45,7 @@ class Model(NamedTuple):
 
 def bundled_models() -> list[Path]:
     """The codecs that come with the package, by name."""
-    return sorted(path for path in BUNDLED.glob("*khz.safetensors"))
+    return sorted(path for path in BUNDLED.glob("*.safetensors") if "." not in path.stem)
 
 
 def is_bundled(name: str) -> bool:
