@@ -1,9 +1,11 @@
-"""How much of a codec's treble repeats from frame to frame, where the original's does not.
+"""How much of a codec's treble repeats, where the original's does not.
 
 python benchmarks/buzz.py CORPUS --codecs sonant:6,opus:6,lyra:6 --lyra LYRA_FOLDER [--model 24khz]
 
-Autocorrelation of validation24 above 2, 4 and 8 kHz at lags of one and two frames of 13.3 ms: mean over
-excerpts, by category. Noise has 0, a buzz at the frame rate 1.
+Autocorrelation of validation24 above 2, 4 and 8 kHz at lags of one and two frames of 13.3 ms: noise has
+0, a buzz at the frame rate 1. Then how much of the power from 4.5 to 10.8 kHz lies, in spectra over a
+second, in lines 75 and 300 Hz apart, beyond what lies as far from them as they are wide: noise has 0, a
+pattern that a decoder repeats for as long, 1. All are means over excerpts, by category.
 """
 
 from __future__ import annotations
@@ -24,6 +26,10 @@ from sonant.evaluation.sets import bundled_set
 
 HOP = 320
 CUTOFFS = (2000, 4000, 8000)
+SPACINGS = (75, 300)
+TREBLE = (4500, 10_800)
+BESIDE = (-30, -20, -12, 12, 20, 30)
+HALF_WIDTH = 2
 
 
 def repetition(signal: NDArray[np.float32], rate: int, cutoff: float) -> float:
@@ -31,6 +37,16 @@ def repetition(signal: NDArray[np.float32], rate: int, cutoff: float) -> float:
     treble = scipy.signal.sosfilt(scipy.signal.butter(6, cutoff, "hp", fs=rate, output="sos"), signal)
     pairs = [(treble[:-lag], treble[lag:]) for lag in (HOP, 2 * HOP)]
     return float(np.mean([a @ b / np.sqrt(a @ a * (b @ b) + 1e-12) for a, b in pairs]))
+
+
+def in_lines(signal: NDArray[np.float32], rate: int, spacing: int) -> float:
+    """Share of the treble's power in lines so many hertz apart, as far as they stand out."""
+    seconds = signal[: len(signal) // rate * rate].reshape(-1, rate) * np.hanning(rate)
+    power = np.mean(np.abs(np.fft.rfft(seconds)) ** 2, axis=0)
+    width = np.arange(-HALF_WIDTH, HALF_WIDTH + 1)
+    lines = np.arange(TREBLE[0], TREBLE[1], spacing)[:, None] + width
+    beside = np.mean([power[lines + distance].sum() for distance in BESIDE])
+    return float((power[lines].sum() - beside) / (power[TREBLE[0] : TREBLE[1]].sum() + 1e-12))
 
 
 def through(codec: CodecUnderTest, rate: int, clip: Audio) -> Audio:
@@ -50,12 +66,14 @@ def main() -> None:
     coders: dict[str, Callable[[Audio], Audio]] = {"original": lambda clip: clip}
     for codec in chosen_codecs(options):
         coders[codec.name] = partial(through, codec, rate)
-    print(f"{'':14s} {'':12s}" + "".join(f"{f'> {cutoff / 1000:g} kHz':>9s}" for cutoff in CUTOFFS))
+    heads = [f"> {cutoff / 1000:g} kHz" for cutoff in CUTOFFS] + [f"{spacing} Hz" for spacing in SPACINGS]
+    print(f"{'':14s} {'':12s}" + "".join(f"{head:>9s}" for head in heads))
     for category in dict.fromkeys(e.category for e in chosen.excerpts):
         clips = [chosen.render(e, options.corpus) for e in chosen.excerpts if e.category == category]
         for name, coder in coders.items():
             outputs = [coder(clip)[0] for clip in clips]
             values = [np.mean([repetition(x, rate, cutoff) for x in outputs]) for cutoff in CUTOFFS]
+            values += [np.mean([in_lines(x, rate, spacing) for x in outputs]) for spacing in SPACINGS]
             print(f"{category:14s} {name:12s}" + "".join(f"{value:9.2f}" for value in values), flush=True)
 
 
