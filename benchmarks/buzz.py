@@ -4,8 +4,8 @@ python benchmarks/buzz.py CORPUS --codecs sonant:6,opus:6,lyra:6 --lyra LYRA_FOL
 
 Autocorrelation of validation24 above 2, 4 and 8 kHz at lags of one and two frames of 13.3 ms: noise has
 0, a buzz at the frame rate 1. Then how much of the power from 4.5 to 10.8 kHz lies, in spectra over a
-second, in lines 75 and 300 Hz apart, beyond what lies as far from them as they are wide: noise has 0, a
-pattern that a decoder repeats for as long, 1. All are means over excerpts, by category.
+second, in lines 75 and 300 Hz apart, beyond what lies 12 to 30 Hz beside them: noise has 0, a pattern
+that a decoder repeats for as long, 1. All are means over excerpts, by category.
 """
 
 from __future__ import annotations

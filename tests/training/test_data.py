@@ -527,7 +527,10 @@ def test_an_interrupted_pack_goes_on_where_it_stopped(corpus_folder, tmp_path, m
 
     out = tmp_path / "out"
     assert pack_until(monkeypatch, names[2], recordings, out, form=form) == names[:2]
+    stranger = out / "to do.note"
+    stranger.touch()
     assert pack_until(monkeypatch, None, recordings, out, form=form) == names[2:]
+    stranger.unlink()
     for path in whole.iterdir():
         if path.suffix != ".opus":
             assert (out / path.name).read_bytes() == path.read_bytes()

@@ -32,7 +32,7 @@ from sonant.training.manifest import (
     validation_list,
     write_manifest,
 )
-from sonant.training.shard_notes import Contents, key_of, noted, remove_notes, write_note
+from sonant.training.shard_notes import Contents, key_of, noted, remove_note, write_note
 
 TARGET_RMS = 0.1
 PEAK_LIMIT = 0.98
@@ -297,4 +297,5 @@ def pack_recordings(
         raise ConfigError(f"none of {len(recordings)} recordings can be used; the last: {last_problem}")
     write_manifest(out / MANIFEST_NAME, packed)
     write_manifest(out / VALIDATION_NAME, validation_list(packed))
-    remove_notes(out)
+    for path, _ in work:
+        remove_note(path)

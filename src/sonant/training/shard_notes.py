@@ -21,9 +21,11 @@ def key_of(recordings: Sequence[Recording], settings: object) -> str:
     """Of what goes into a shard, and how: another as soon as a file has another size or time."""
     digest = hashlib.sha256(repr(settings).encode())
     for recording in recordings:
-        file = Path(recording.file)
-        state = file.stat() if file.exists() else None
-        found = (state.st_size, state.st_mtime_ns) if state else None
+        try:
+            state = Path(recording.file).stat()
+            found = state.st_size, state.st_mtime_ns
+        except (OSError, ValueError):
+            found = None
         digest.update(repr((recording, found)).encode(errors=ANY_NAME))
     return digest.hexdigest()
 
@@ -47,10 +49,9 @@ def noted(shard: Path, key: str) -> Contents | None:
     return (packed, values["problems"]) if whole else None
 
 
-def remove_notes(folder: Path) -> None:
+def remove_note(shard: Path) -> None:
     """Once the pack has its manifest."""
-    for note in folder.glob(f"*{ENDING}"):
-        note.unlink()
+    _note(shard).unlink(missing_ok=True)
 
 
 def _note(shard: Path) -> Path:
