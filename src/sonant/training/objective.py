@@ -16,6 +16,7 @@ from sonant.training.auditory import AuditoryLoss
 from sonant.training.balancer import Balancer
 from sonant.training.devices import multiplies_bfloat16
 from sonant.training.fine_structure import FineStructureLoss
+from sonant.training.lines import LineLoss
 from sonant.training.losses import MelLoss, time_loss
 from sonant.training.optimizers import load_moments, make_optimizers
 from sonant.training.periodicity import PeriodicityLoss
@@ -45,6 +46,7 @@ class Objective:
             "structure": loss.structure,
             "fine_structure": loss.fine_structure,
             "periodicity": loss.periodicity,
+            "lines": loss.lines,
             "generator": loss.generator,
             "feature": loss.feature,
         }
@@ -66,6 +68,8 @@ class Objective:
             self.pattern_losses["fine_structure"] = FineStructureLoss(model.sample_rate)
         if loss.periodicity:
             self.pattern_losses["periodicity"] = PeriodicityLoss(model.sample_rate, model.hop_length)
+        if loss.lines:
+            self.pattern_losses["lines"] = LineLoss(model.sample_rate, model.hop_length)
         for pattern_loss in self.pattern_losses.values():
             pattern_loss.to(fabric.device)
         self.discriminators: dict[int, tuple[Any, list[Any]]] = {}
