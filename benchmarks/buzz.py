@@ -5,7 +5,9 @@ python benchmarks/buzz.py CORPUS --codecs sonant:6,opus:6,lyra:6 --lyra LYRA_FOL
 Autocorrelation of validation24 above 2, 4 and 8 kHz at lags of one and two frames of 13.3 ms: noise has
 0, a buzz at the frame rate 1. Then how much of the power from 4.5 to 10.8 kHz lies, in spectra over a
 second, in lines 75 and 300 Hz apart, beyond what lies 12 to 30 Hz beside them: noise has 0, a pattern
-that a decoder repeats for as long, 1. All are means over excerpts, by category.
+that a decoder repeats for as long, 1. Last the coherence of these spectra with themselves 600 and 1,200 Hz
+above: noise has 0.01, noise that comes in bursts at such a rate up to 1. All are means over excerpts, by
+category.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from sonant.evaluation.sets import bundled_set
 HOP = 320
 CUTOFFS = (2000, 4000, 8000)
 SPACINGS = (75, 300)
+BURSTS = (600, 1200)
 TREBLE = (4500, 10_800)
 BESIDE = (-30, -20, -12, 12, 20, 30)
 HALF_WIDTH = 2
@@ -39,14 +42,27 @@ def repetition(signal: NDArray[np.float32], rate: int, cutoff: float) -> float:
     return float(np.mean([a @ b / np.sqrt(a @ a * (b @ b) + 1e-12) for a, b in pairs]))
 
 
-def in_lines(signal: NDArray[np.float32], rate: int, spacing: int) -> float:
-    """Share of the treble's power in lines so many hertz apart, as far as they stand out."""
+def spectra_of_seconds(signal: NDArray[np.float32], rate: int) -> NDArray[np.complex128]:
+    """`[seconds, hertz]`."""
     seconds = signal[: len(signal) // rate * rate].reshape(-1, rate) * np.hanning(rate)
-    power = np.mean(np.abs(np.fft.rfft(seconds)) ** 2, axis=0)
+    return np.fft.rfft(seconds)
+
+
+def in_lines(spectra: NDArray[np.complex128], spacing: int) -> float:
+    """Share of the treble's power in lines so many hertz apart, as far as they stand out."""
+    power = np.mean(np.abs(spectra) ** 2, axis=0)
     width = np.arange(-HALF_WIDTH, HALF_WIDTH + 1)
     lines = np.arange(TREBLE[0], TREBLE[1], spacing)[:, None] + width
     beside = np.mean([power[lines + distance].sum() for distance in BESIDE])
     return float((power[lines].sum() - beside) / (power[TREBLE[0] : TREBLE[1]].sum() + 1e-12))
+
+
+def in_bursts(spectra: NDArray[np.complex128], rate: int) -> float:
+    """Coherence of the treble with what lies so many hertz above it."""
+    low, high = spectra[:, TREBLE[0] : TREBLE[1] - rate], spectra[:, TREBLE[0] + rate : TREBLE[1]]
+    shared = np.abs(np.sum(low * high.conj(), axis=1))
+    powers = [np.sum(np.abs(part) ** 2, axis=1) for part in (low, high)]
+    return float(np.mean(shared / np.sqrt(powers[0] * powers[1] + 1e-12)))
 
 
 def through(codec: CodecUnderTest, rate: int, clip: Audio) -> Audio:
@@ -67,14 +83,17 @@ def main() -> None:
     for codec in chosen_codecs(options):
         coders[codec.name] = partial(through, codec, rate)
     heads = [f"> {cutoff / 1000:g} kHz" for cutoff in CUTOFFS] + [f"{spacing} Hz" for spacing in SPACINGS]
-    print(f"{'':14s} {'':12s}" + "".join(f"{head:>9s}" for head in heads))
+    heads += [f"in {bursts} Hz" for bursts in BURSTS]
+    print(f"{'':14s} {'':12s}" + "".join(f"{head:>11s}" for head in heads))
     for category in dict.fromkeys(e.category for e in chosen.excerpts):
         clips = [chosen.render(e, options.corpus) for e in chosen.excerpts if e.category == category]
         for name, coder in coders.items():
             outputs = [coder(clip)[0] for clip in clips]
             values = [np.mean([repetition(x, rate, cutoff) for x in outputs]) for cutoff in CUTOFFS]
-            values += [np.mean([in_lines(x, rate, spacing) for x in outputs]) for spacing in SPACINGS]
-            print(f"{category:14s} {name:12s}" + "".join(f"{value:9.2f}" for value in values), flush=True)
+            spectra = [spectra_of_seconds(x, rate) for x in outputs]
+            values += [np.mean([in_lines(x, spacing) for x in spectra]) for spacing in SPACINGS]
+            values += [np.mean([in_bursts(x, bursts) for x in spectra]) for bursts in BURSTS]
+            print(f"{category:14s} {name:12s}" + "".join(f"{value:11.2f}" for value in values), flush=True)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,13 @@ from sonant.nn.discriminators import Discriminators
 from sonant.training.adversarial import discriminator_loss, feature_loss, generator_loss
 from sonant.training.auditory import AuditoryLoss
 from sonant.training.balancer import Balancer
+from sonant.training.cyclostationarity import CyclostationarityLoss
 from sonant.training.devices import multiplies_bfloat16
 from sonant.training.fine_structure import FineStructureLoss
-from sonant.training.lines import LineLoss
 from sonant.training.losses import MelLoss, time_loss
 from sonant.training.optimizers import load_moments, make_optimizers
 from sonant.training.periodicity import PeriodicityLoss
+from sonant.training.pulses import PulseLoss
 from sonant.training.recipe import Recipe
 from sonant.training.structure import StructureLoss
 
@@ -46,7 +47,8 @@ class Objective:
             "structure": loss.structure,
             "fine_structure": loss.fine_structure,
             "periodicity": loss.periodicity,
-            "lines": loss.lines,
+            "pulses": loss.pulses,
+            "cyclostationarity": loss.cyclostationarity,
             "generator": loss.generator,
             "feature": loss.feature,
         }
@@ -68,8 +70,12 @@ class Objective:
             self.pattern_losses["fine_structure"] = FineStructureLoss(model.sample_rate)
         if loss.periodicity:
             self.pattern_losses["periodicity"] = PeriodicityLoss(model.sample_rate, model.hop_length)
-        if loss.lines:
-            self.pattern_losses["lines"] = LineLoss(model.sample_rate, model.hop_length)
+        if loss.pulses:
+            self.pattern_losses["pulses"] = PulseLoss(model.sample_rate)
+        if loss.cyclostationarity:
+            self.pattern_losses["cyclostationarity"] = CyclostationarityLoss(
+                model.sample_rate, model.hop_length
+            )
         for pattern_loss in self.pattern_losses.values():
             pattern_loss.to(fabric.device)
         self.discriminators: dict[int, tuple[Any, list[Any]]] = {}

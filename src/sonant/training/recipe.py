@@ -17,7 +17,15 @@ from sonant.training.recipe_sections import (
 from sonant.training.recipe_values import check_choice
 
 QUANTIZERS = ("rvq", "diffq", "gumbel")
-HEARING_LOSSES = ("noise_to_mask", "level", "structure", "fine_structure", "periodicity", "lines")
+HEARING_LOSSES = (
+    "noise_to_mask",
+    "level",
+    "structure",
+    "fine_structure",
+    "periodicity",
+    "pulses",
+    "cyclostationarity",
+)
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,9 @@ class LossRecipe:
         structure: weight of the loss on how levels rise and fall (`StructureLoss`).
         fine_structure: weight of the loss on partials and the valleys between them (`FineStructureLoss`).
         periodicity: weight of the loss against buzz at the frame rate (`PeriodicityLoss`).
-        lines: weight of the loss on steady lines at its multiples (`LineLoss`).
+        pulses: weight of the loss on the treble's pulses at the rate of the pitch (`PulseLoss`).
+        cyclostationarity: weight of the loss on treble that depends on the place in the frame
+            (`CyclostationarityLoss`).
         mel_l2: the L2 term of the mel loss on the spectrogram as it is ("linear", equation 1) or on
             its logarithm.
         mel_alpha: weight of the L2 term, 1 or SoundStream's √(window / 2).
@@ -87,7 +89,8 @@ class LossRecipe:
     structure: float = 0.0
     fine_structure: float = 0.0
     periodicity: float = 0.0
-    lines: float = 0.0
+    pulses: float = 0.0
+    cyclostationarity: float = 0.0
     generator: float = 3.0
     feature: float = 3.0
     commitment: float = 1.0
