@@ -1,4 +1,4 @@
-"""The loss on pulses: it hears whether the treble pulses as its original does, whatever fills the pulses."""
+"""The loss on pulses: it hears whether treble pulses as its original does, whatever fills the pulses."""
 
 import pytest
 import torch

@@ -1,9 +1,9 @@
 """A loss on pulses: how the treble's power rises and falls within some milliseconds.
 
-Not of the paper. The treble of a voice, or of any tone that is rich in partials, comes in pulses at the rate
-of the pitch, and that is what ears hear of partials that lie close together. In spectra of 21 ms and more
-pulses are partials, for which there are no bits above 2 kHz; a decoder with the right levels alone draws
-breath in their place.
+Not of the paper. The treble of a voice, or of any tone that is rich in partials, comes in pulses at the
+rate of the pitch, and that is what ears hear of partials that lie close together. In spectra of 21 ms and
+more pulses are partials, for which there are no bits above 2 kHz; a decoder with the right levels alone
+draws breath in their place.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ STEADY = 0.02
 class PulseLoss(nn.Module):
     """Mean of 1 − σ₁₂ / √((σ₁² + c) (σ₂² + c)) over six bands from 1 to 11 kHz and times, by loudness.
 
-    Variances and covariance over 61 ms are those of the movements m of reference and decoded audio, with the
-    powers S in frames of 4 ms every millisecond, and ⟨·⟩ the mean over 15 ms:
+    Variances and covariance over 61 ms are those of the movements m of reference and decoded audio, with
+    the powers S in frames of 4 ms every millisecond, and ⟨·⟩ the mean over 15 ms:
 
     m = l − ⟨l⟩, l = ln(S + φ),
 
-    with a floor φ of 15 dB below ⟨S⟩ of the reference and 70 dB below the loudest band. c leaves out what is
-    steady. Of two noises that have nothing to do with each other the loss is 1.
+    with a floor φ of 15 dB below ⟨S⟩ of the reference and 70 dB below the loudest band. c leaves out what
+    is steady. Of two noises that have nothing to do with each other the loss is 1.
 
     Args:
         sample_rate: of the audio, at least 22.05 kHz.
