@@ -10,15 +10,14 @@ softer than the loudest of the excerpt. Of two noises it is 0.
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import numpy as np
 import torch
-from clean_speech import clean_speech, speech_parser
-from codec_arguments import add_codecs, chosen_codecs
+from clean_speech import print_by_frequency
 from numpy.typing import NDArray
+from torch import Tensor
 
-from sonant.audio import Audio
-from sonant.evaluation.codecs.base import round_trip
 from sonant.nn.spectra import centred_spectra, powers
 from sonant.training.fine_structure import FIRST_BIN, FineStructureLoss
 
@@ -26,14 +25,8 @@ EDGES = (200, 600, 1000, 2000, 3000, 4000, 5800)
 LOUD = 1e-3
 
 
-def correlations(
-    loss: FineStructureLoss, reference: Audio, decoded: Audio, rate: int
-) -> NDArray[np.float64]:
-    """Mean correlation in the bands between `EDGES`, of audio `[1, T]`."""
-    length = min(reference.shape[1], decoded.shape[1])
-    first, second = (
-        torch.from_numpy(np.array(x[:, :length])).float()[:, :, None] for x in (reference, decoded)
-    )
+def correlations(loss: FineStructureLoss, rate: int, first: Tensor, second: Tensor) -> NDArray[np.float64]:
+    """Mean correlation in the bands between `EDGES`, of audio `[1, T, 1]`."""
     size = loss.sizes[0]
     cells = 1 - loss.by_cell(first, second)[0][0]
     loudness = powers(centred_spectra(first[:, :, 0], loss.get_buffer(f"window_{size}"))).sum(2)[:, 2:-2]
@@ -43,20 +36,5 @@ def correlations(
     return np.array([cells[:, torch.from_numpy(band)].mean().item() for band in bands])
 
 
-def main() -> None:
-    """Print a row for each codec."""
-    parser = speech_parser(__doc__, excerpts=12)
-    add_codecs(parser)
-    options = parser.parse_args()
-    clips, rate = clean_speech(options.corpus, options.excerpts)
-    loss = FineStructureLoss(rate)
-    print(f"{'up to Hz':12s}" + "".join(f"{high:8d}" for high in EDGES[1:]))
-    for codec in chosen_codecs(options):
-        values = [correlations(loss, clip, round_trip(codec, clip, rate)[0], rate) for clip in clips]
-        print(
-            f"{codec.name:12s}" + "".join(f"{value:8.2f}" for value in np.mean(values, axis=0)), flush=True
-        )
-
-
 if __name__ == "__main__":
-    main()
+    print_by_frequency(__doc__, EDGES, lambda rate: partial(correlations, FineStructureLoss(rate), rate))

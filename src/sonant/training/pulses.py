@@ -53,6 +53,11 @@ class PulseLoss(nn.Module):
 
     def forward(self, reference: Tensor, decoded: Tensor) -> Tensor:
         """A scalar; `[B, T, channels]`, T at least 90 ms, every channel on its own."""
+        cells, weights = self.by_cell(reference, decoded)
+        return (weights * cells).mean()
+
+    def by_cell(self, reference: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of every band and time, `[B · channels, bands, times]`, and what the times count."""
         with torch.no_grad():
             signal = self._powers(reference)
             around = _means(signal, SLOW)
@@ -65,7 +70,7 @@ class PulseLoss(nn.Module):
             _means(product, LONG, STEP) for product in (first * second, first.square(), second.square())
         )
         deviations = ((variances[0] + STEADY) * (variances[1] + STEADY)).sqrt()
-        return (weights * (1 - covariance / deviations)).mean()
+        return 1 - covariance / deviations, weights
 
     def _powers(self, audio: Tensor) -> Tensor:
         """`[B · channels, bands, frames]`."""
