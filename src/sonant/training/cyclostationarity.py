@@ -30,8 +30,7 @@ class CyclostationarityLoss(nn.Module):
     power is modulated at α by the depth m, m / 2.
 
     Args:
-        sample_rate: of the audio, at least 12 kHz.
-        hop_length: samples of a frame of the codec.
+        sample_rate, hop_length: as of `PeriodicityLoss`.
     """
 
     def __init__(self, sample_rate: int, hop_length: int) -> None:
