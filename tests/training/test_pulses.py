@@ -54,3 +54,7 @@ def test_pulses_of_48khz_are_the_same():
 def test_gradients_make_noise_pulse(loss):
     assert after_descent(loss, voice(0), white_noise(1)) < 0.3
     assert gradient_of_silence(loss).isfinite().all()
+
+
+def test_the_shortest_crops_that_recipes_allow_are_long_enough(loss):
+    assert loss(white_noise(0, 2304), white_noise(1, 2304)).isfinite()

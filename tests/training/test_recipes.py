@@ -155,6 +155,7 @@ def test_overrides_come_last_and_may_be_words():
         ("24khz.toml", ["data.seconds=0.1", "discriminator.windows=[4096]"], "discriminator.windows needs"),
         ("24khz.toml", ["data.seconds=0.1", "discriminator.kinds=['mono-stft']"], "kinds needs 2816"),
         ("48khz_16.toml", ["data.seconds=0.05", "loss.structure=1"], "needs 4096"),
+        ("24khz.toml", ["data.seconds=0.09", "loss.pulses=1"], "loss.pulses needs 2304"),
         ("24khz.toml", ["data.reverberation=3"], "data.reverberation is between 0 and 1"),
         ("24khz.toml", ["data.gain_db=[6]"], "data.gain_db is a list of 2 numbers, not "),
         ("24khz.toml", ["data.gain_db=[6, -10]"], "data.gain_db"),

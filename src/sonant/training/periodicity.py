@@ -23,7 +23,7 @@ class PeriodicityLoss(nn.Module):
     the Fourier transform of the band's spectrum folded at the frame rate, c(b, i): by Parseval the
     loss is the mean of √(N Σ_i (ĉ(b, i) − c(b, i))²), for a crop of N frames. Bands are 1.2 kHz wide,
     from 1.5 kHz on, and frames count by their loudness. Of two noises that have nothing to do with each
-    other the loss is 0.4 in a second, of a noise and what is repeated in each frame 8.
+    other the loss is 0.4 in a second, of a noise and what is repeated in each frame 6.
 
     Args:
         sample_rate: of the audio, at least 12 kHz.

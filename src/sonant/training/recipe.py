@@ -105,7 +105,8 @@ def _check_crops(recipe: Recipe) -> None:
     windows = {"loss.mel_exponents": 2 ** loss.mel_exponents[1]}
     for name in HEARING_LOSSES:
         if getattr(loss, name):
-            windows[f"loss.{name}"] = 2048 * max(1, round(rate / 24_000))
+            samples = 2304 if name == "pulses" else 2048
+            windows[f"loss.{name}"] = samples * max(1, round(rate / 24_000))
     if part.start_step >= 0 and "ms-stft" in part.kinds:
         windows["discriminator.windows"] = max(part.windows)
     if part.start_step >= 0 and "mono-stft" in part.kinds:
