@@ -39,10 +39,14 @@ def repetition(signal: NDArray[np.float32], rate: int, cutoff: float) -> float:
     return float(np.max([a @ b / np.sqrt(a @ a * (b @ b) + 1e-12) for a, b in pairs]))
 
 
-def in_bursts(signal: NDArray[np.float32], rate: int, bursts: int) -> float:
-    """Coherence of the treble with what lies so many hertz above it."""
+def spectra_of_seconds(signal: NDArray[np.float32], rate: int) -> NDArray[np.complex128]:
+    """`[seconds, hertz]`."""
     seconds = signal[: len(signal) // rate * rate].reshape(-1, rate) * np.hanning(rate)
-    spectra = np.fft.rfft(seconds)
+    return np.fft.rfft(seconds)
+
+
+def in_bursts(spectra: NDArray[np.complex128], bursts: int) -> float:
+    """Coherence of the treble with what lies so many hertz above it."""
     low, high = spectra[:, TREBLE[0] : TREBLE[1] - bursts], spectra[:, TREBLE[0] + bursts : TREBLE[1]]
     shared = np.abs(np.sum(low * high.conj(), axis=1))
     powers = [np.sum(np.abs(part) ** 2, axis=1) for part in (low, high)]
@@ -74,7 +78,8 @@ def main() -> None:
         for name, coder in coders.items():
             outputs = [coder(clip)[0] for clip in clips]
             values = [np.mean([repetition(x, rate, cutoff) for x in outputs]) for cutoff in CUTOFFS]
-            values += [np.mean([in_bursts(x, rate, bursts) for x in outputs]) for bursts in BURSTS]
+            spectra = [spectra_of_seconds(x, rate) for x in outputs]
+            values += [np.mean([in_bursts(x, bursts) for x in spectra]) for bursts in BURSTS]
             print(f"{category:14s} {name:12s}" + "".join(f"{value:11.2f}" for value in values), flush=True)
 
 

@@ -14,7 +14,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from clean_speech import print_by_frequency
+from by_frequency import print_by_frequency
 from numpy.typing import NDArray
 from torch import Tensor
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from clean_speech import print_by_frequency
+from by_frequency import print_by_frequency
 from numpy.typing import NDArray
 from torch import Tensor
 

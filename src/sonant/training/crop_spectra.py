@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sonant.training.auditory import FLOOR, LOUDNESS
+from sonant.training.losses import single_channels
 
 LOWEST = 1500
 BAND = 1200
@@ -48,8 +49,14 @@ class CropSpectra:
         bands = cells.shape[1] // self.in_band
         return cells[:, : bands * self.in_band].unflatten(1, (bands, self.in_band)).sum(2)
 
-    def gains(self, reference: Tensor) -> Tensor:
-        """What leaves of power over five frames its power to the 0.23, `[B, T]`: its loudness."""
+    def by_loudness(self, reference: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
+        """Both `[B, T, channels]` as `[B · channels, T]`, times what has frames count by their loudness."""
+        first, second = single_channels(reference), single_channels(decoded)
+        gains = self._gains(first)
+        return first * gains, second * gains
+
+    def _gains(self, reference: Tensor) -> Tensor:
+        """What leaves of power over five frames its power to the 0.23, `[B, T]`."""
         size = LEVEL_FRAMES * self.hop_length
         sums = F.pad(reference.double().square(), (size - size // 2, size // 2)).cumsum(1)
         power = (sums[:, size:] - sums[:, :-size]).float() / size

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from sonant.nn.spectra import powers
 from sonant.training.auditory import floor_under
 from sonant.training.crop_spectra import CropSpectra
-from sonant.training.losses import single_channels
 
 FURTHEST = 1500
 
@@ -40,11 +39,8 @@ class CyclostationarityLoss(nn.Module):
 
     def forward(self, reference: Tensor, decoded: Tensor) -> Tensor:
         """A scalar; `[B, T, channels]`, every channel on its own."""
-        reference, decoded = single_channels(reference), single_channels(decoded)
-        with torch.no_grad():
-            gains = self.spectra.gains(reference)
-            wanted = self.coherence(reference * gains)
-        return (self.coherence(decoded * gains) - wanted).abs().mean()
+        first, second = self.spectra.by_loudness(reference, decoded)
+        return (self.coherence(second) - self.coherence(first)).abs().mean()
 
     def coherence(self, signal: Tensor) -> Tensor:
         """c, `[B, bands, shifts]`, of `[B, T]`."""
@@ -52,7 +48,7 @@ class CyclostationarityLoss(nn.Module):
         power = powers(cells).sum(2)
         power = power + floor_under(power)
         products = cells @ cells.mH
-        last = len(power[0]) - self.shifts[-1]
+        last = self.spectra.count - self.shifts[-1]
         by_band = self.spectra.by_band
         shared = torch.stack([by_band(products.diagonal(k, 1, 2)[:, :last]) for k in self.shifts], 2)
         above = torch.stack([by_band(power[:, k : k + last]) for k in self.shifts], 2)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import torch
@@ -62,22 +64,17 @@ class Objective:
         self.auditory_loss: AuditoryLoss | None = None
         if loss.noise_to_mask or loss.level:
             self.auditory_loss = AuditoryLoss(recipe.model.sample_rate).to(fabric.device)
-        model = recipe.model
-        self.pattern_losses: dict[str, nn.Module] = {}
-        if loss.structure:
-            self.pattern_losses["structure"] = StructureLoss(model.sample_rate)
-        if loss.fine_structure:
-            self.pattern_losses["fine_structure"] = FineStructureLoss(model.sample_rate)
-        if loss.periodicity:
-            self.pattern_losses["periodicity"] = PeriodicityLoss(model.sample_rate, model.hop_length)
-        if loss.pulses:
-            self.pattern_losses["pulses"] = PulseLoss(model.sample_rate)
-        if loss.cyclostationarity:
-            self.pattern_losses["cyclostationarity"] = CyclostationarityLoss(
-                model.sample_rate, model.hop_length
-            )
-        for pattern_loss in self.pattern_losses.values():
-            pattern_loss.to(fabric.device)
+        sample_rate, hop_length = recipe.model.sample_rate, recipe.model.hop_length
+        patterns: dict[str, Callable[[], nn.Module]] = {
+            "structure": partial(StructureLoss, sample_rate),
+            "fine_structure": partial(FineStructureLoss, sample_rate),
+            "periodicity": partial(PeriodicityLoss, sample_rate, hop_length),
+            "pulses": partial(PulseLoss, sample_rate),
+            "cyclostationarity": partial(CyclostationarityLoss, sample_rate, hop_length),
+        }
+        self.pattern_losses = {
+            name: make().to(fabric.device) for name, make in patterns.items() if self.weights[name]
+        }
         self.discriminators: dict[int, tuple[Any, list[Any]]] = {}
         rate, how = recipe.discriminator.learning_rate, recipe.optimizer
         for key, network in discriminators.items():

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from sonant.nn.spectra import powers
 from sonant.training.auditory import floor_under
 from sonant.training.crop_spectra import CropSpectra
-from sonant.training.losses import single_channels
 
 
 class PeriodicityLoss(nn.Module):
@@ -36,11 +35,9 @@ class PeriodicityLoss(nn.Module):
 
     def forward(self, reference: Tensor, decoded: Tensor) -> Tensor:
         """A scalar; `[B, T, channels]`, every channel on its own."""
-        reference, decoded = single_channels(reference), single_channels(decoded)
-        with torch.no_grad():
-            gains = self.spectra.gains(reference)
-            wanted = self.folded(reference * gains)
-        distance = (self.folded(decoded * gains) - wanted).square().sum(2)
+        first, second = self.spectra.by_loudness(reference, decoded)
+        wanted = self.folded(first)
+        distance = (self.folded(second) - wanted).square().sum(2)
         return (wanted.shape[2] * distance + torch.finfo(distance.dtype).eps).sqrt().mean()
 
     def folded(self, signal: Tensor) -> Tensor:

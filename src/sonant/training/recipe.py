@@ -17,15 +17,16 @@ from sonant.training.recipe_sections import (
 from sonant.training.recipe_values import check_choice
 
 QUANTIZERS = ("rvq", "diffq", "gumbel")
-HEARING_LOSSES = (
-    "noise_to_mask",
-    "level",
-    "structure",
-    "fine_structure",
-    "periodicity",
-    "pulses",
-    "cyclostationarity",
-)
+HEARING_LOSSES = {
+    "noise_to_mask": 2048,
+    "level": 2048,
+    "structure": 2048,
+    "fine_structure": 2048,
+    "periodicity": 2048,
+    "pulses": 2304,
+    "cyclostationarity": 2048,
+}
+"""The shortest crop each of them takes, in samples at 24 kHz."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,8 @@ def _check_crops(recipe: Recipe) -> None:
     """Every window has to fit into a crop."""
     loss, part, rate = recipe.loss, recipe.discriminator, recipe.model.sample_rate
     windows = {"loss.mel_exponents": 2 ** loss.mel_exponents[1]}
-    for name in HEARING_LOSSES:
+    for name, samples in HEARING_LOSSES.items():
         if getattr(loss, name):
-            samples = 2304 if name == "pulses" else 2048
             windows[f"loss.{name}"] = samples * max(1, round(rate / 24_000))
     if part.start_step >= 0 and "ms-stft" in part.kinds:
         windows["discriminator.windows"] = max(part.windows)

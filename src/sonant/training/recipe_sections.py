@@ -71,7 +71,7 @@ class LossRecipe:
         noise_to_mask, level: weights of the losses in the bands of hearing (`AuditoryLoss`).
         structure: weight of the loss on how levels rise and fall (`StructureLoss`).
         fine_structure: weight of the loss on partials and the valleys between them (`FineStructureLoss`).
-        periodicity: weight of the loss against buzz at the frame rate (`PeriodicityLoss`).
+        periodicity: weight of the loss on what repeats after whole frames (`PeriodicityLoss`).
         pulses: weight of the loss on the treble's pulses at the rate of the pitch (`PulseLoss`).
         cyclostationarity: weight of the loss on treble that depends on the place in the frame
             (`CyclostationarityLoss`).
