@@ -179,6 +179,7 @@ def test_what_is_not_there(base: str) -> None:
         (wav_of(np.full(2400, np.nan)), "holds NaN"),
         (wav_of(np.zeros(2400), 700_000), "cannot be written"),
     ],
+    ids=["no audio", "no samples", "not numbers", "a rate FLAC lacks"],
 )
 def test_what_was_handed_in_does_not_stay(tmp_path: Path, data: bytes, reason: str) -> None:
     desk = Desk(tmp_path, ["24khz"], 2.0)
