@@ -139,9 +139,9 @@ def runs(pack, tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
     values = tiny_values(
         pack,
-        data={"batch_size": 4},
+        data={"batch_size": 4, "seconds": 0.6},
         discriminator={"filters": 2, "windows": [256], "start_step": 2, "per_bandwidth": True},
-        loss={"commitment": 30.0},
+        loss={"commitment": 30.0, "forgetting": 1.0},
         optimizer={"learning_rate": 1e-5, "final_rate": 1e-5, "warmup_steps": 1, "gradient_clip": 1e9},
         run={"steps": 5, "threads": 1, "warm_start_steps": 0},
     )

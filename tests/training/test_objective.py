@@ -27,11 +27,10 @@ def audio_of():
     return audio, audio.flip(1).requires_grad_()
 
 
-def backward(objective, step=0, draw=None, decoded=None, commitment=None):
+def backward(objective, step=0, draw=None, decoded=None, of_network=None):
     audio, other = audio_of()
     decoded = other if decoded is None else decoded
-    commitment = torch.zeros(()) if commitment is None else commitment
-    return objective.backward(step, 4, audio, decoded, commitment, draw or random.Random(0))
+    return objective.backward(step, 4, audio, decoded, of_network or {}, draw or random.Random(0))
 
 
 def weights_of(objective):
@@ -39,10 +38,13 @@ def weights_of(objective):
 
 
 @pytest.mark.parametrize("balancer", [True, False])
-def test_commitment_has_its_weight_beside_the_balancer(balancer):
-    commitment = torch.ones((), requires_grad=True)
-    backward(objective_of(loss={"balancer": balancer, "commitment": 5.0}), commitment=commitment)
-    assert commitment.grad.item() == 5
+@pytest.mark.parametrize("name", ["commitment", "forgetting"])
+def test_losses_of_the_network_have_their_weight_beside_the_balancer(balancer, name):
+    loss = torch.ones((), requires_grad=True)
+    values = backward(
+        objective_of(loss={"balancer": balancer, name: 5.0}, data={"seconds": 0.6}), of_network={name: loss}
+    )
+    assert (loss.grad.item(), values[name]) == (5, 1)
 
 
 def test_without_a_balancer_losses_have_their_weights():

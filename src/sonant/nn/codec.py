@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from sonant.config import CodecConfig
@@ -27,15 +28,25 @@ class CodecNetwork(nn.Module):
             config.dimension, config.n_q, config.bins, codebook_decay, beam=beam
         )
 
-    def forward(self, audio: Tensor, n_q: int) -> tuple[Tensor, Quantized]:
-        """Code and decode `audio`; `n_q` = 0 leaves the latents as they are."""
+    def forward(self, audio: Tensor, n_q: int, run_up: int = 0) -> tuple[Tensor, Quantized]:
+        """Code and decode `audio`.
+
+        Args:
+            audio: `[B, T, channels]`.
+            n_q: codebooks; 0 leaves the latents as they are.
+            run_up: items of the batch that the decoder has heard before each item, other ones.
+        """
         latents = self.encoder(audio)
         if n_q:
             quantized = self.quantizer(latents, n_q)
         else:
             quantized = Quantized(latents, latents.new_zeros(0), latents.new_zeros(()))
-        decoded = self.decoder(quantized.latents)[:, : audio.shape[1]]
-        return decoded, quantized
+        if run_up:
+            heard = [quantized.latents.detach().roll(n, 0) for n in range(run_up, 0, -1)]
+            decoded = self.decoder.after(torch.cat(heard, 1), quantized.latents)
+        else:
+            decoded = self.decoder(quantized.latents)
+        return decoded[:, : audio.shape[1]], quantized
 
     def encode(self, audio: Tensor, n_q: int) -> Tensor:
         """Codes `[B, n_q, F]` of audio `[B, T, channels]`."""

@@ -137,3 +137,16 @@ class SEANetDecoder(_Chain):
                 layers.append(ResidualUnit(width, config.dilation_base**unit, config))
         layers.append(Output(conv(width, config.channels, config.last_kernel_size)))
         super().__init__(layers)
+
+    def after(self, heard: Tensor, x: Tensor) -> Tensor:
+        """What `forward` gives for `x`, with the LSTM's state after other latents, `[B, F', dimension]`.
+
+        No gradient goes to those.
+        """
+        first, lstm, *others = self.layers
+        with torch.no_grad():
+            _, state = cast(SkipLSTM, lstm).step(first(heard), cast(SkipLSTM, lstm).initial_state(len(x)))
+        x, _ = cast(SkipLSTM, lstm).step(first(x), state)
+        for layer in others:
+            x = layer(x)
+        return x

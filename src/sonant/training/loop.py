@@ -30,6 +30,7 @@ from sonant.training.checkpoint import (
 )
 from sonant.training.devices import make_fabric
 from sonant.training.finite import FiniteSteps
+from sonant.training.forgetting import forgetting_loss
 from sonant.training.judges import DISCRIMINATORS_NAME, save_discriminators
 from sonant.training.memory import keep_freed_memory
 from sonant.training.mixing import ATTEMPTS, BatchNumbers, MixedCrops, collate, readable_crop
@@ -211,9 +212,17 @@ class Trainer:
         draw = random.Random(seed)
         torch.manual_seed(seed + self.fabric.global_rank * SEEDS_OF_A_RANK)
         n_q = self._draw_codebooks(draw)
-        decoded, quantized = forward_normalised(self.network, audio, n_q, self.recipe.model.normalize)
+        run_up = draw.randint(0, self.recipe.run_up) if self.recipe.run_up else 0
+        decoded, quantized = forward_normalised(
+            self.network, audio, n_q, self.recipe.model.normalize, run_up
+        )
+        of_network = {"commitment": quantized.commitment}
+        if self.recipe.loss.forgetting:
+            with self.fabric.autocast():
+                again = forgetting_loss(self.network.module, quantized.latents, decoded, draw)
+            of_network["forgetting"] = again
         self.network.zero_grad()
-        values = self.objective.backward(self.step, n_q, audio, decoded, quantized.commitment, draw)
+        values = self.objective.backward(self.step, n_q, audio, decoded, of_network, draw)
         self._apply()
         return means_over_ranks(self.fabric.device, values)
 

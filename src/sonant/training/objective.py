@@ -89,7 +89,7 @@ class Objective:
         n_q: int,
         audio: Tensor,
         decoded: Tensor,
-        commitment: Tensor,
+        of_network: Losses,
         draw: random.Random,
     ) -> dict[str, float]:
         """Backpropagate into the codec, then let the discriminators take their step; returns the losses.
@@ -98,7 +98,7 @@ class Objective:
             step: number of the step.
             n_q: codebooks of this batch, which choose the discriminators.
             audio, decoded: `[B, T, channels]`.
-            commitment: the quantiser's own loss.
+            of_network: losses by name that are not of the audio, and stay outside the balancer.
             draw: decides whether the discriminators learn.
         """
         network_output, balanced = decoded, self.recipe.loss.balancer
@@ -119,7 +119,7 @@ class Objective:
                 network, optimizers = judge
                 if self._judge(network, audio, decoded, learn, heard, losses, values):
                     learning = optimizers
-        outside = self.recipe.loss.commitment * commitment
+        outside = sum(getattr(self.recipe.loss, name) * loss for name, loss in of_network.items())
         if balanced:
             gradient = self.balancer.gradient(losses, decoded)
             self.fabric.backward((network_output * gradient).sum() + outside)
@@ -127,7 +127,7 @@ class Objective:
             self.fabric.backward(sum(self.weights[name] * loss for name, loss in losses.items()) + outside)
         for optimizer in learning:
             optimizer.step()
-        named = losses | {"commitment": commitment}
+        named = losses | of_network
         return values | dict(zip(named, torch.stack([*named.values()]).tolist(), strict=True))
 
     def _judge(

@@ -39,6 +39,8 @@ class Recipe:
         beam: how many beginnings the search for codes keeps, 1 for the nearest entries as in the paper.
         codebook_decay: of the moving averages that are the codebooks. An entry is then the mean of about
             frames in a batch / (bins · (1 − decay)) vectors: the fewer, the noisier.
+        run_up: how many others of the batch the decoder may have heard before an item, a number drawn for
+            every batch. At 0 its state is that of a beginning, always.
         decoder_only: encoder and codebooks stay as they are, and so do the codes of any audio.
     """
 
@@ -49,6 +51,7 @@ class Recipe:
     quantizer: str = "rvq"
     beam: int = 1
     codebook_decay: float = 0.99
+    run_up: int = 0
     decoder_only: bool = False
     loss: LossRecipe = field(default_factory=LossRecipe)
     discriminator: DiscriminatorRecipe = field(default_factory=DiscriminatorRecipe)
@@ -61,6 +64,7 @@ class Recipe:
             raise ConfigError(f"codebooks must be between 1 and {self.model.n_q}")
         _check_combinations(self)
         _check_losses(self)
+        _check_memory(self)
         _check_crops(self)
 
     @property
@@ -100,6 +104,16 @@ def _check_losses(recipe: Recipe) -> None:
         raise ConfigError(f"loss.balancer needs a loss with a weight: one of {', '.join(heard)}")
 
 
+def _check_memory(recipe: Recipe) -> None:
+    """Where every segment begins anew, nothing is remembered."""
+    others = recipe.data.batch_size - 1
+    for name, value in (("run_up", recipe.run_up), ("loss.forgetting", recipe.loss.forgetting)):
+        if value and not recipe.model.streams:
+            raise ConfigError(f"{name} is of use only for a model that streams")
+    if recipe.run_up > others:
+        raise ConfigError(f"run_up is {recipe.run_up}; beside an item its batch has {others}")
+
+
 def _check_crops(recipe: Recipe) -> None:
     """Every window has to fit into a crop."""
     loss, part, rate = recipe.loss, recipe.discriminator, recipe.model.sample_rate
@@ -107,6 +121,8 @@ def _check_crops(recipe: Recipe) -> None:
     for name, samples in HEARING_LOSSES.items():
         if getattr(loss, name):
             windows[f"loss.{name}"] = samples * max(1, round(rate / 24_000))
+    if loss.forgetting:
+        windows["loss.forgetting"] = int(0.6 * rate)
     if part.start_step >= 0 and "ms-stft" in part.kinds:
         windows["discriminator.windows"] = max(part.windows)
     if part.start_step >= 0 and "mono-stft" in part.kinds:

@@ -24,6 +24,7 @@ from sonant.training.recipe_values import (
 RANGES: Ranges = {
     "beam": POSITIVE,
     "codebook_decay": DECAY,
+    "run_up": NOT_NEGATIVE,
     "model.sample_rate": POSITIVE,
     "model.channels": POSITIVE,
     "model.dimension": POSITIVE,

@@ -65,7 +65,7 @@ class DataRecipe:
 
 @dataclass(frozen=True)
 class LossRecipe:
-    """Weights of the losses; `commitment` stays outside the balancer (paper, section 3.4).
+    """Weights of the losses; `commitment` and `forgetting` stay outside the balancer (paper, section 3.4).
 
     Attributes:
         noise_to_mask, level: weights of the losses in the bands of hearing (`AuditoryLoss`).
@@ -75,6 +75,7 @@ class LossRecipe:
         pulses: weight of the loss on the treble's pulses at the rate of the pitch (`PulseLoss`).
         cyclostationarity: weight of the loss on treble that depends on the place in the frame
             (`CyclostationarityLoss`).
+        forgetting: weight of the loss on what the decoder remembers for long (`forgetting_loss`).
         mel_l2: the L2 term of the mel loss on the spectrogram as it is ("linear", equation 1) or on
             its logarithm.
         mel_alpha: weight of the L2 term, 1 or SoundStream's √(window / 2).
@@ -94,6 +95,7 @@ class LossRecipe:
     generator: float = 3.0
     feature: float = 3.0
     commitment: float = 1.0
+    forgetting: float = 0.0
     balancer: bool = True
     mel_l2: str = "log"
     mel_alpha: str = "one"
