@@ -143,10 +143,10 @@ class SEANetDecoder(_Chain):
 
         No gradient goes to those.
         """
-        first, lstm, *others = self.layers
+        first, lstm = self.layers[0], cast(SkipLSTM, self.layers[1])
         with torch.no_grad():
-            _, state = cast(SkipLSTM, lstm).step(first(heard), cast(SkipLSTM, lstm).initial_state(len(x)))
-        x, _ = cast(SkipLSTM, lstm).step(first(x), state)
-        for layer in others:
+            _, state = lstm.step(first(heard), lstm.initial_state(len(x)))
+        x, _ = lstm.step(first(x), state)
+        for layer in self.layers[2:]:
             x = layer(x)
         return x

@@ -19,33 +19,28 @@ GRACE_SECONDS = 0.25
 
 
 def forgetting_loss(network: CodecNetwork, latents: Tensor, decoded: Tensor, draw: random.Random) -> Tensor:
-    """Mean over the batch of ‖d(z[k:])[t:] − d(z)[k + t:]‖ / ‖d(z)[k + t:]‖, with 0.25 s as t.
+    """Mean over the batch of ‖d(z[k:])[t:] − y[k + t:]‖ / ‖y[k + t:]‖, with t = 0.25 s.
 
-    d is the decoder, from a state of zeros on. k is drawn, such that a quarter of a second is compared
-    at least. 0.03, which is −30 dB, is out of hearing.
+    k is drawn such that a quarter of a second is compared at least. The square root of the energy has a
+    gradient that does not fade where little is left: 0.03 are −30 dB.
 
     Args:
-        network: of a causal model.
+        network: of a model that streams; d is its decoder from a state of zeros on.
         latents: z, `[B, F, dimension]`.
-        decoded: d(z), `[B, T, channels]`.
+        decoded: y, what the decoder has given for z after anything else, `[B, T, channels]`.
         draw: of k.
 
     Returns:
         A scalar, 0 or more.
     """
     hop = network.config.hop_length
-    grace = grace_frames(network.config.frame_rate)
+    grace = round(GRACE_SECONDS * network.config.frame_rate)
     begin = draw.randint(1, latents.shape[1] - 2 * grace)
     again = network.decoder(latents[:, begin:])[:, grace * hop :].float()
     once = decoded[:, (begin + grace) * hop :]
     difference = energy(again[:, : once.shape[1]] - once)
     smallest = torch.finfo(difference.dtype).eps
     return (difference / (energy(once) + smallest) + smallest).sqrt().mean()
-
-
-def grace_frames(frame_rate: float) -> int:
-    """`GRACE_SECONDS` in frames of latents."""
-    return round(GRACE_SECONDS * frame_rate)
 
 
 def energy(audio: Tensor) -> Tensor:

@@ -212,9 +212,9 @@ class Trainer:
         draw = random.Random(seed)
         torch.manual_seed(seed + self.fabric.global_rank * SEEDS_OF_A_RANK)
         n_q = self._draw_codebooks(draw)
-        run_up = draw.randint(0, self.recipe.run_up) if self.recipe.run_up else 0
+        most = min(self.recipe.run_up, len(audio) - 1)
         decoded, quantized = forward_normalised(
-            self.network, audio, n_q, self.recipe.model.normalize, run_up
+            self.network, audio, n_q, self.recipe.model.normalize, draw.randint(0, most) if most else 0
         )
         of_network = {"commitment": quantized.commitment}
         if self.recipe.loss.forgetting:

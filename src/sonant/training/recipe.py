@@ -39,8 +39,8 @@ class Recipe:
         beam: how many beginnings the search for codes keeps, 1 for the nearest entries as in the paper.
         codebook_decay: of the moving averages that are the codebooks. An entry is then the mean of about
             frames in a batch / (bins · (1 − decay)) vectors: the fewer, the noisier.
-        run_up: how many others of the batch the decoder may have heard before an item, a number drawn for
-            every batch. At 0 its state is that of a beginning, always.
+        run_up: how many others of the batch the decoder has heard before an item, at the most; the number
+            is drawn for every batch. At 0 its state is that of a beginning, always.
         decoder_only: encoder and codebooks stay as they are, and so do the codes of any audio.
     """
 
@@ -106,12 +106,9 @@ def _check_losses(recipe: Recipe) -> None:
 
 def _check_memory(recipe: Recipe) -> None:
     """Where every segment begins anew, nothing is remembered."""
-    others = recipe.data.batch_size - 1
     for name, value in (("run_up", recipe.run_up), ("loss.forgetting", recipe.loss.forgetting)):
         if value and not recipe.model.streams:
             raise ConfigError(f"{name} is of use only for a model that streams")
-    if recipe.run_up > others:
-        raise ConfigError(f"run_up is {recipe.run_up}; beside an item its batch has {others}")
 
 
 def _check_crops(recipe: Recipe) -> None:
