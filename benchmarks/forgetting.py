@@ -34,17 +34,13 @@ def differences(codec: Codec, codes: Codes) -> NDArray[np.float64]:
         rest = codec.decode(codes.part(first, codes.frames, codes.length - first * hop))
         expected = whole[:, first * hop :]
         after = [round(grace * rate) for grace in GRACES]
-        rows.append([_energy((rest - expected)[:, n:]) / _energy(expected[:, n:]) for n in after])
+        rows.append([energy((rest - expected)[:, n:]) / energy(expected[:, n:]) for n in after])
     return np.array(rows)
 
 
-def _energy(audio: NDArray[np.float32]) -> float:
+def energy(audio: NDArray[np.float32]) -> float:
+    """Sum of squares."""
     return float(np.square(audio, dtype=np.float64).sum())
-
-
-def decibels(energy: float) -> float:
-    """Of a relative energy."""
-    return float(10 * np.log10(energy))
 
 
 def main() -> None:
@@ -61,9 +57,8 @@ def main() -> None:
         codec = sonant.load(name)
         codes = [codec.encode(clip, chosen.sample_rate, options.bitrate) for clip in clips]
         found = np.concatenate([differences(codec, each) for each in codes])
-        pairs = zip(found.mean(0), np.quantile(found, 0.95, axis=0), strict=True)
-        values = "".join(f"{decibels(mean):10.1f}{decibels(worst):13.1f}" for mean, worst in pairs)
-        print(f"{name[-24:]:24s}" + values)
+        levels = 10 * np.log10([found.mean(0), np.quantile(found, 0.95, axis=0)])
+        print(f"{name[-24:]:24s}" + "".join(f"{mean:10.1f}{worst:13.1f}" for mean, worst in levels.T))
 
 
 if __name__ == "__main__":

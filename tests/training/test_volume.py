@@ -7,7 +7,7 @@ from sonant.training.volume import forward_normalised, volume
 def test_a_normalised_model_hears_one_volume_and_speaks_at_its_own():
     heard = []
 
-    def network(audio, n_q, run_up):
+    def network(audio, n_q):
         heard.append(audio)
         return audio, n_q
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from sonant.nn.codec import CodecNetwork
 
 GRACE_SECONDS = 0.25
-"""After a beginning in the middle, until the audio counts."""
+"""After a beginning in the middle, until the audio counts: the lead-in of `sonant.recording`."""
 
 
 def forgetting_loss(network: CodecNetwork, latents: Tensor, decoded: Tensor, draw: random.Random) -> Tensor:

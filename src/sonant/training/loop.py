@@ -213,9 +213,8 @@ class Trainer:
         torch.manual_seed(seed + self.fabric.global_rank * SEEDS_OF_A_RANK)
         n_q = self._draw_codebooks(draw)
         most = min(self.recipe.run_up, len(audio) - 1)
-        decoded, quantized = forward_normalised(
-            self.network, audio, n_q, self.recipe.model.normalize, draw.randint(0, most) if most else 0
-        )
+        network = partial(self.network, run_up=draw.randint(0, most)) if most else self.network
+        decoded, quantized = forward_normalised(network, audio, n_q, self.recipe.model.normalize)
         of_network = {"commitment": quantized.commitment}
         if self.recipe.loss.forgetting:
             with self.fabric.autocast():

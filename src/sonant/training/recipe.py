@@ -28,6 +28,9 @@ HEARING_LOSSES = {
 }
 """The shortest crop each of them takes, in samples at 24 kHz."""
 
+FORGETTING_SECONDS = 0.6
+"""The shortest crop for that loss: two times its 0.25 s, in whole frames, and one frame."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -119,7 +122,7 @@ def _check_crops(recipe: Recipe) -> None:
         if getattr(loss, name):
             windows[f"loss.{name}"] = samples * max(1, round(rate / 24_000))
     if loss.forgetting:
-        windows["loss.forgetting"] = int(0.6 * rate)
+        windows["loss.forgetting"] = int(FORGETTING_SECONDS * rate)
     if part.start_step >= 0 and "ms-stft" in part.kinds:
         windows["discriminator.windows"] = max(part.windows)
     if part.start_step >= 0 and "mono-stft" in part.kinds:

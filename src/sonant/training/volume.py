@@ -12,13 +12,11 @@ def volume(audio: Tensor) -> Tensor:
     return audio.mean(2, keepdim=True).square().mean(1, keepdim=True).sqrt() + 1e-8
 
 
-def forward_normalised(
-    network: Any, audio: Tensor, n_q: int, normalise: bool, run_up: int = 0
-) -> tuple[Tensor, Any]:
+def forward_normalised(network: Any, audio: Tensor, n_q: int, normalise: bool) -> tuple[Tensor, Any]:
     """Code and decode `[B, T, channels]`, divided by its volume on the way in a model that asks for it."""
     if not normalise:
-        decoded, quantized = network(audio, n_q, run_up)
+        decoded, quantized = network(audio, n_q)
         return decoded.float(), quantized
     scale = volume(audio)
-    decoded, quantized = network(audio / scale, n_q, run_up)
+    decoded, quantized = network(audio / scale, n_q)
     return decoded.float() * scale, quantized
