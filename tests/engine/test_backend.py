@@ -17,7 +17,8 @@ def test_a_device_that_is_not_there_is_refused_with_what_to_install(
 
 
 @pytest.mark.parametrize(
-    "given", [{"precision": "float16"}, {"device": "gpu"}, {"threads": 0}, {"threads": -1}]
+    "given",
+    [{"precision": "float16"}, {"device": "gpu"}, {"threads": 0}, {"threads": -1}, {"threads": 100_000}],
 )
 def test_what_there_is_not_is_a_sentence(given: dict) -> None:
     (name,) = given

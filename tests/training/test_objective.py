@@ -10,6 +10,7 @@ import torch
 from lightning_fabric import Fabric
 
 from sonant.nn.discriminators import Discriminators, multi_scale_stft
+from sonant.training.adversarial import discriminator_loss
 from sonant.training.objective import Objective
 from sonant.training.recipe_files import recipe_from_dict
 from training.training_helpers import tiny_values
@@ -100,6 +101,31 @@ def test_the_codec_s_losses_do_not_teach_discriminators(balancer):
     backward(objective)
     assert all(p.grad is None for p in objective.discriminators[0][0].parameters())
     assert all(p.requires_grad for p in objective.discriminators[0][0].parameters())
+
+
+@pytest.mark.parametrize("balancer", [True, False])
+def test_the_codec_hears_the_same_whether_discriminators_learn_in_the_step_or_not(balancer):
+    gradients = []
+    for probability in (0.0, 1.0):
+        torch.manual_seed(1)
+        part = {"start_step": 0, "warmup_steps": 0, "update_probability": probability}
+        objective, decoded = objective_of(discriminator=part, loss={"balancer": balancer}), audio_of()[1]
+        assert ("discriminator" in backward(objective, decoded=decoded)) == bool(probability)
+        gradients.append(decoded.grad)
+    assert torch.equal(*gradients)
+
+
+@pytest.mark.parametrize("heard_after", [0, 9])
+def test_discriminators_learn_from_their_own_loss_alone(heard_after):
+    part = {"start_step": 0, "update_probability": 1.0, "learning_rate": 0.0}
+    objective = objective_of(discriminator={**part, "warmup_steps": heard_after})
+    backward(objective)
+    network = objective.discriminators[0][0]
+    audio, decoded = (a.detach().transpose(1, 2) for a in audio_of())
+    loss = discriminator_loss(network(audio)[0], network(decoded)[0])
+    expected = torch.autograd.grad(loss, [*network.parameters()])
+    for weights, gradient in zip(network.parameters(), expected, strict=True):
+        torch.testing.assert_close(weights.grad, gradient)
 
 
 def test_discriminators_do_not_step_by_a_gradient_that_is_not_finite():

@@ -12,6 +12,8 @@ from sonant.errors import ConfigError
 Precision = Literal["float32", "int8"]
 Device = Literal["cpu", "cuda"]
 
+MOST_THREADS = 256
+
 PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
 
 
@@ -20,7 +22,7 @@ class Backend:
     """How an engine computes.
 
     Attributes:
-        threads: used by each call.
+        threads: used by each call, 1 to 256.
         precision: float32, the reference, or int8, faster, for the LSTMs and the large products.
         device: the processor, or the first CUDA device of ONNX Runtime's build for it.
 
@@ -40,8 +42,8 @@ class Backend:
         ):
             if value not in known:
                 raise ConfigError(f"{name} is one of {', '.join(known)}, not {value!r}")
-        if self.threads < 1:
-            raise ConfigError(f"threads is 1 or more, not {self.threads}")
+        if not 1 <= self.threads <= MOST_THREADS:
+            raise ConfigError(f"threads is 1 to {MOST_THREADS}, not {self.threads}")
         if not set(self.providers) <= set(ort.get_available_providers()):
             raise ConfigError(
                 f"device {self.device}: this ONNX Runtime has no {self.providers[0]}; install "

@@ -101,9 +101,7 @@ class Objective:
             of_network: losses by name that are not of the audio, and stay outside the balancer.
             draw: decides whether the discriminators learn.
         """
-        network_output, balanced = decoded, self.recipe.loss.balancer
-        if balanced:
-            decoded = network_output.detach().requires_grad_()
+        network_output, decoded = decoded, decoded.detach().requires_grad_()
         losses = {"time": time_loss(audio, decoded), "mel": self.mel_loss(audio, decoded)}
         if self.auditory_loss is not None:
             losses |= self.auditory_loss(audio, decoded)._asdict()
@@ -120,11 +118,12 @@ class Objective:
                 if self._judge(network, audio, decoded, learn, heard, losses, values):
                     learning = optimizers
         outside = sum(getattr(self.recipe.loss, name) * loss for name, loss in of_network.items())
-        if balanced:
+        if self.recipe.loss.balancer:
             gradient = self.balancer.gradient(losses, decoded)
-            self.fabric.backward((network_output * gradient).sum() + outside)
         else:
-            self.fabric.backward(sum(self.weights[name] * loss for name, loss in losses.items()) + outside)
+            weighted = sum(self.weights[name] * loss for name, loss in losses.items())
+            (gradient,) = torch.autograd.grad(weighted, decoded)
+        self.fabric.backward((network_output * gradient).sum() + outside)
         for optimizer in learning:
             optimizer.step()
         named = losses | of_network
@@ -142,29 +141,27 @@ class Objective:
     ) -> bool:
         """Add the adversarial losses; returns whether the discriminators have a gradient to step by.
 
-        They step after the codec's gradient: features of the original and of the decoded audio have to be
-        those of the same discriminators. For that they are also in evaluation from the first audio on: a
-        spectral norm moves with every pass in training.
+        One pass over the decoded audio, a leaf, serves both. They step after the codec's gradient: features of
+        the original and of the decoded audio have to be those of the same discriminators. For that they are
+        also in evaluation from the first audio on: a spectral norm moves with every pass in training.
         """
         learnt = False
         real_audio, fake_audio = audio.transpose(1, 2), decoded.transpose(1, 2)
+        passed = network if learn else network.module
         with torch.set_grad_enabled(learn), self._autocast():
-            real_logits, real = (network if learn else network.module)(real_audio)
+            real_logits, real = passed(real_audio)
         network.eval()
+        with self._autocast():
+            logits, fake = passed(fake_audio)
         if learn:
-            with self._autocast():
-                fake_logits, _ = network(fake_audio.detach())
-            loss = discriminator_loss(real_logits, fake_logits)
+            loss = discriminator_loss(real_logits, logits)
             network.zero_grad()
-            self.fabric.backward(loss)
-            norm = torch.nn.utils.clip_grad_norm_(network.parameters(), float("inf"))
+            weights = [*network.parameters()]
+            self.fabric.backward(loss, inputs=weights, retain_graph=heard)
+            norm = torch.nn.utils.clip_grad_norm_(weights, float("inf"))
             learnt = bool(torch.isfinite(norm))
             values["discriminator"] = loss.item()
         if heard:
-            network.requires_grad_(False)
-            with self._autocast():
-                logits, fake = network.module(fake_audio)
-            network.requires_grad_(True)
             losses["generator"] = generator_loss(logits)
             losses["feature"] = feature_loss(real, fake, self.recipe.loss.relative_features)
         network.train()
