@@ -20,7 +20,10 @@ def decode(
     output: Annotated[
         str | None,
         typer.Option(
-            "-o", "--output", metavar="PATH", help="File, folder, or - for WAV on standard output."
+            "-o",
+            "--output",
+            metavar="PATH",
+            help="File, folder/, or - for WAV on standard output; by default beside the input.",
         ),
     ] = None,
     model: Annotated[

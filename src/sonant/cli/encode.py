@@ -18,7 +18,12 @@ def encode(
     inputs: Annotated[list[Path], typer.Argument(help="Audio files, or - for WAV on standard input.")],
     output: Annotated[
         str | None,
-        typer.Option("-o", "--output", metavar="PATH", help="File, folder, or - for standard output."),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="PATH",
+            help="File, folder/, or - for standard output; by default beside the input.",
+        ),
     ] = None,
     model: Annotated[str, typer.Option("-m", "--model", help="Name, file, folder or hub id.")] = "24khz",
     bitrate: Bitrate = None,
