@@ -75,6 +75,17 @@ def test_discriminators_for_other_codebooks_are_refused(tiny_recipe, tmp_path):
         Trainer(replace(recipe, codebooks=(1,)), tmp_path, resume=True)
 
 
+@pytest.mark.parametrize("before", [(), (1, 2, 4), (4, 2, 1, 1)])
+def test_discriminators_for_the_same_codebooks_go_on(tiny_recipe, tmp_path, before):
+    """Whether the recipe names them or has those of the bandwidths."""
+    part = {"filters": 2, "windows": [256], "start_step": 0, "per_bandwidth": True}
+    recipe = with_steps(tiny_recipe(discriminator=part), 1)
+    assert recipe.codebook_choices == (1, 2, 4)
+    Trainer(replace(recipe, codebooks=before), tmp_path).save(0.5)
+    for now in ((), (1, 2, 4)):
+        assert load_checkpoint(tmp_path / "checkpoint.pt", replace(recipe, codebooks=now))["step"] == 0
+
+
 def test_ranks_resume_all_or_none(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "largest", lambda device, *values: [1.0, 1.0])
     with pytest.raises(SonantError, match="on some of the machines only"):

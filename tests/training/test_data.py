@@ -213,6 +213,33 @@ def test_hash_splits_keep_their_shares():
     assert split_by_hash("file 7", shares) == split_by_hash("file 7", shares)
 
 
+COLUMNS = b"client_id\tpath\tsentence\n"
+INDEX = b"split\tkind\tlang\tpackage\tlicence\tbytes\tpath\n"
+
+
+@pytest.mark.parametrize(
+    ("layout", "name", "table"),
+    [
+        ("common-voice", "de/validated.tsv", b"client_id\tsentence\nx\tJa.\n"),
+        ("common-voice", "de/validated.tsv", COLUMNS + b"x\ta.mp3\tSch\xf6n.\n"),
+        ("common-voice", "de/validated.tsv", COLUMNS + b"x\ta.mp3\tJa.\nx\n"),
+        ("common-voice", "de/validated.tsv", COLUMNS + b"x\ta.mp3\t" + 200_000 * b"a"),
+        ("index", "index.tsv", b"speech/x/a.wav\nspeech/x/b.wav\n"),
+        ("index", "index.tsv", INDEX + b"train\tspeech\ten\tx\n"),
+        ("audioset", "eval_segments.csv", b"# Segments\nYTID, 0.0, 10.0, Caf\xe9\n"),
+        ("fsd50k", "FSD50K.metadata/dev_clips_info_FSD50K.json", b'{"64760": {"title": "rain"'),
+        ("fsd50k", "FSD50K.metadata/dev_clips_info_FSD50K.json", b'[{"title": "rain"}]'),
+        ("jamendo", "autotagging.tsv", b"TRACK_ID\tARTIST_ID\ntrack_1\tCaf\xe9\n"),
+    ],
+)
+def test_a_damaged_table_is_a_sentence(tmp_path, layout, name, table):
+    write(tmp_path / "FSD50K.dev_audio" / "64760.wav")
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes(table)
+    with pytest.raises(ConfigError, match=f"its tables are not those of {layout}"):
+        list_recordings(tmp_path, layout)
+
+
 @pytest.mark.parametrize("ending", ["opus", "ogg", "flac", "mp3", "wav"])
 def test_random_access_equals_reading_from_the_start(tmp_path, ending):
     path = tmp_path / f"long.{ending}"
@@ -316,8 +343,17 @@ def test_neighbours_of_one_voice_are_joined():
         values = {"source": "x", "language": "de", "length": 100, "sample_rate": RATE, "channels": 1}
         return Recording("a.pcm", "speech", start=start, **{**values, **changes})
 
-    joined = neighbours_joined([part(0), part(110), part(220, language="fr"), part(900, language="fr")], 50)
-    assert [(r.start, r.length) for r in joined] == [(0, 210), (220, 100), (900, 100)]
+    second = [part(6100), part(6200, language="fr"), part(12_301, language="fr")]
+    joined = neighbours_joined([part(0), *second])
+    assert [(r.start, r.length) for r in joined] == [(0, 6200), (6200, 100), (12_301, 100)]
+
+
+@pytest.mark.parametrize("rate", [8000, 48_000])
+def test_neighbours_are_joined_whatever_the_rate_of_the_corpus(corpus_folder, tmp_path, rate):
+    recordings = [r for r in list_recordings(corpus_folder) if r.kind == "noise"]
+    list(pack_recordings(recordings, tmp_path, RATE, 1, "pcm"))
+    (joined,) = Corpus([tmp_path], rate, 1).recordings("train-noise")
+    assert joined.seconds == pytest.approx(3 * 1.0 + 2 * packing.PAUSE_SECONDS)
 
 
 def test_crops_are_drawn_evenly_over_time(tmp_path):
@@ -410,7 +446,7 @@ def test_only_neighbours_that_are_alike_are_joined():
         )
 
     for apart in ([part(0), part(50)], [part(100), part(0)], [part(0), part(110, native=16_000)]):
-        assert neighbours_joined(apart, 50) == apart
+        assert neighbours_joined(apart) == apart
 
 
 @pytest.mark.parametrize("form", ["opus", "pcm", "index"])
@@ -550,6 +586,24 @@ def test_what_changed_meanwhile_is_packed_again(corpus_folder, tmp_path, monkeyp
     assert pack_until(monkeypatch, names[-1], recordings, out, form="pcm") == names[:2]
     again = pack_until(monkeypatch, None, recordings, out, form="pcm", sample_rate=16_000)
     assert again == names
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_an_index_is_shared_out_over_all_processes(corpus_folder, tmp_path, monkeypatch, jobs):
+    recordings = list_recordings(bad_files(tmp_path / "in"), kind="speech") + list_recordings(corpus_folder)
+    problems = list(pack_recordings(recordings, tmp_path / "out", RATE, 1, "index", jobs=jobs))
+    measured, expected = packing._measure(recordings)
+    assert problems == expected
+    assert read_manifest(tmp_path / "out") == measured
+    parts = packing._parts(recordings, jobs)
+    assert len(parts) >= 2 * jobs
+    assert [recording for part in parts for recording in part] == recordings
+
+
+def test_parts_of_a_long_list_are_no_longer_than_500():
+    recordings = [Recording("a.wav", "speech")] * 9001
+    assert {len(part) for part in packing._parts(recordings, 2)} == {500, 1}
+    assert packing._parts([], 2) == []
 
 
 def test_a_pack_is_not_packed_over_itself(pack):

@@ -104,7 +104,7 @@ def free_port():
 
 
 def run_two_ranks(script, values, folder):
-    """What torchrun does: one process per rank, told by the environment."""
+    """What torchrun does: one process per rank, told by the environment; returns what each has said."""
     folder.mkdir()
     shared = {
         "WORLD_SIZE": "2",
@@ -124,9 +124,11 @@ def run_two_ranks(script, values, folder):
         )
         for rank in range(2)
     ]
+    said = []
     for process in processes:
-        _, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err
+        said.append(process.communicate(timeout=120)[1])
+        assert process.returncode == 0, said[-1]
+    return said
 
 
 def train_on_two_ranks(values, folder):
@@ -214,10 +216,12 @@ def test_the_log_has_the_mean_over_ranks(runs):
 
 def test_a_batch_unreadable_on_one_rank_ends_the_run_on_all(pack, tmp_path):
     folder = tmp_path / "ranks"
-    run_two_ranks(UNREADABLE_ON_RANK_1, tiny_values(pack), folder)
+    said = run_two_ranks(UNREADABLE_ON_RANK_1, tiny_values(pack), folder)
     first, second = ((folder / f"rank{rank}.txt").read_text() for rank in range(2))
     assert first == "no file of a whole batch could be read, on another rank"
     assert second == "no file of a whole batch could be read; the last: gone.wav"
+    assert "problems with files" not in said[0]
+    assert "1 problems with files, met 20 times" in said[1]
 
 
 def test_a_language_model_learns_on_two_ranks_what_it_learns_on_one(tmp_path):

@@ -17,12 +17,13 @@ from sonant.cli import app
 from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.entropy.lm_coder import decode_chunks, encode_chunk
 from sonant.entropy.lm_store import save_language_model
-from sonant.errors import ConfigError
+from sonant.errors import ConfigError, SonantError
 from sonant.language_models import language_model
 from sonant.models.store import save_weights
 from sonant.nn.language_model import LanguageModel, shifted
 from sonant.training import language_model as lm_training
 from sonant.training import lm_run
+from sonant.training.finite import FiniteSteps
 from sonant.training.language_model import LanguageModelTrainer
 from sonant.training.lm_loss import cross_entropy
 from sonant.training.lm_quantise import _almost_largest, integer_tensors
@@ -225,6 +226,93 @@ def test_a_full_disk_does_not_end_a_run(tmp_path, monkeypatch, capsys):
     assert "no checkpoint this time (No space left on device)" in capsys.readouterr().err
 
 
+def failing_at(trainer, step):
+    take_step = trainer._train_step
+
+    def fail_or_step(codes, done):
+        if trainer.step == step:
+            raise RuntimeError("out of memory")
+        return take_step(codes, done)
+
+    trainer._train_step = fail_or_step
+    return trainer
+
+
+def test_a_run_that_fails_leaves_a_checkpoint_of_what_it_did(tmp_path):
+    with pytest.raises(RuntimeError, match="out of memory"):
+        failing_at(trainer_in(tmp_path, time_limit=1000), 3).run()
+    resumed = trainer_in(tmp_path, resume=True)
+    assert resumed.step == 3
+    before = resumed.checkpoint_path.read_bytes()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        failing_at(resumed, 3).run()
+    assert resumed.checkpoint_path.read_bytes() == before
+
+
+def test_a_checkpoint_tells_of_what_it_is(tmp_path, capsys):
+    tokens = {"train-a": numbered(3)}
+    trainer = trainer_of(tmp_path, tokens)
+    trainer._finite = FiniteSteps(3)
+    trainer.save(0.5)
+    state = torch.load(trainer.checkpoint_path, weights_only=True)
+    assert state["versions"]["sonant"] and state["recipe"]["model"]["name"] == "t"
+    assert trainer_of(tmp_path, tokens, resume=True)._finite.skipped == 3
+    assert "goes on with" not in capsys.readouterr().err
+    other = tiny_recipe(seed=1, learning_rate=0.5, codebooks=[4], codebook_weights=[1])
+    trainer_of(tmp_path, tokens, other, resume=True)
+    said = (
+        "goes on with codebooks = (4,) ((2, 4) before); codebook_weights = (1,) ((1, 1) before); "
+        "learning_rate = 0.5 (0.01 before); seed = 1 (0 before)\n"
+    )
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("start", ["gone.pt", "gone.safetensors", None])
+def test_a_resumed_run_does_not_ask_for_what_it_began_from(tmp_path, capsys, tied, start):
+    tokens = {"train-a": numbered(3)}
+    first = trainer_of(tmp_path, tokens, tiny_recipe(codebook_start=tied))
+    first.save(0.5)
+    resumed = trainer_of(tmp_path, tokens, tiny_recipe(start=start), resume=True)
+    for name, value in first.network.state_dict().items():
+        assert torch.equal(value, resumed.network.state_dict()[name]), name
+    assert "goes on with" not in capsys.readouterr().err
+    if start:
+        with pytest.raises((SonantError, OSError), match=start):
+            trainer_of(tmp_path / "new", tokens, tiny_recipe(start=start), resume=True)
+
+
+def test_tokens_too_short_to_train_on_are_a_sentence(tmp_path):
+    with pytest.raises(ConfigError, match="frames is 41, more than the 40 of crop_seconds"):
+        trainer_of(tmp_path, {"train-a": numbered(3)}, tiny_recipe(frames=41))
+
+
+@pytest.mark.parametrize("golden", ["24khz"], indirect=True)
+def test_crops_too_short_to_train_on_are_an_error_before_tokens_are_made(values, tmp_path):
+    result = run(tmp_path / "run", [*values, "frames=76"])
+    assert isinstance(result.exception, ConfigError)
+    assert "frames is 76, more than the 75 of crop_seconds" in str(result.exception)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("golden", ["24khz"], indirect=True)
+def test_a_signal_ends_it_before_whole_numbers_are_made(values, tmp_path, monkeypatch):
+    folder, take_step = tmp_path / "run", LanguageModelTrainer._train_step
+
+    def step_and_kill(self, codes, done):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return take_step(self, codes, done)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LanguageModelTrainer, "_train_step", step_and_kill)
+        result = run(folder, values)
+    assert result.exit_code == 0, result.exception
+    assert result.output.endswith(f"{folder}\n")
+    assert {file.name for file in folder.iterdir()} == {"tokens.safetensors", "checkpoint.pt", "log.jsonl"}
+    assert run(folder, values, "--resume").exit_code == 0
+    assert json.loads((folder / "lm.json").read_text())["steps"] == 4
+
+
 @pytest.mark.parametrize("golden", ["24khz"], indirect=True)
 def test_no_hours_to_train_on_are_an_error_before_tokens_are_made(codec_file, values, tmp_path):
     nothing = [f"hours.train-{kind}=0" for kind in ("speech", "music")]
@@ -323,7 +411,7 @@ def test_recipes_can_be_read(name):
         ("codebooks=[0, 2, 4, 8]", "codebooks is more than 0"),
         ("codebook_weights=[0, 0, 0, 0]", "codebook_weights has none above 0"),
         ("codebook_start=False", 'codebook_start is true or false, not "False"'),
-        ("frames=100000", "frames is 100000, more than the 1500 of crop_seconds"),
+        ("frame_rate=75.0", "unknown key in the recipe: frame_rate"),
         ("batch_size=-3", "batch_size is more than 0"),
         ("steps.x=3", "steps is a whole number"),
         ("warmup_steps=0", "warmup_steps is more than 0"),

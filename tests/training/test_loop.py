@@ -6,17 +6,20 @@ import random
 import signal
 import subprocess
 import sys
+from functools import partial
+from itertools import count
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from sonant.errors import SonantError, WeightsError
+from sonant.errors import ConfigError, SonantError, WeightsError
 from sonant.models.store import load_weights
 from sonant.training.average import WeightAverage
 from sonant.training.finite import MAX_BAD_STEPS, FiniteSteps
-from sonant.training.loop import Trainer
+from sonant.training.loop import Trainer, _check_batch
 from sonant.training.recipe_files import recipe_from_dict
 from sonant.training.stopping import StopRequest
 from training.training_helpers import ADVERSARIAL, losses, tiny_values, with_steps
@@ -149,13 +152,29 @@ def test_too_many_bad_steps_end_the_run_with_a_reason(tiny_recipe, tmp_path, mon
     assert (tmp_path / "checkpoint.pt").exists()
 
 
-def test_a_time_limit_ends_the_run(tiny_recipe, tmp_path):
-    recipe = tiny_recipe(run={"steps": 10**6, "warm_start_steps": 1, "listen_every": 0})
-    trainer = Trainer(recipe, tmp_path, time_limit=0.5)
+def test_a_time_limit_ends_the_run(tiny_recipe, tmp_path, monkeypatch):
+    """On a clock that gains a second whenever it is read, twice in every step."""
+    clock = SimpleNamespace(monotonic=partial(next, count()))
+    monkeypatch.setattr("sonant.training.loop.time", clock)
+    recipe = tiny_recipe(
+        optimizer={"learning_rate": 1e-3, "final_rate": 0.0, "warmup_steps": 1},
+        run={"steps": 10**6, "warm_start_steps": 1, "listen_every": 0},
+    )
+    trainer = Trainer(recipe, tmp_path, time_limit=10.0)
     trainer.run()
-    assert 0 < trainer.step < 10**6
+    assert trainer.step == 5
     for optimizer in trainer.optimizers:
-        assert optimizer.param_groups[0]["lr"] <= recipe.optimizer.learning_rate
+        assert 0 < optimizer.param_groups[0]["lr"] < 1e-4
+
+
+def test_a_run_up_in_batches_of_one_is_refused(tiny_recipe, tmp_path):
+    with pytest.raises(ConfigError, match="run_up is of use only with 2 crops or more in each process"):
+        Trainer(tiny_recipe(run_up=1, data={"batch_size": 1}), tmp_path)
+    shared = tiny_recipe(run_up=3, data={"batch_size": 4})
+    _check_batch(shared, 2)
+    with pytest.raises(ConfigError, match="run_up is of use only"):
+        _check_batch(shared, 4)
+    _check_batch(tiny_recipe(data={"batch_size": 4}), 4)
 
 
 def test_sigterm_saves_and_stops(pack, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from sonant.audio import Audio
 from sonant.evaluation.codecs.base import Payload
 from sonant.whole_files import replacing
 
-FORMAT = "2"
+FORMAT = "3"
+HEAD = struct.Struct("<4q")
+"""Of decoded audio: channels, samples, bits and bytes of the payload."""
 
 
 def content_hash(*parts: bytes | str) -> str:
@@ -66,17 +69,20 @@ class Cache:
         self._write(self._path(key, ".json"), json.dumps(self.scores(key) | scores).encode())
 
     def decoded(self, key: str) -> tuple[Audio, Payload] | None:
-        """Decoded audio `[channels, samples]` and the payload it came from, if stored."""
+        """Decoded audio `[channels, samples]` and the payload it came from; None unless both are whole."""
         try:
             data = self._path(key, ".bin").read_bytes()
-        except OSError:
+            channels, samples, bits, size = HEAD.unpack_from(data)
+        except (OSError, struct.error):
             return None
-        channels, bits, size = np.frombuffer(data[:24], "<i8").tolist()
-        audio = np.frombuffer(data[24 + size :], "<f4").reshape(channels, -1)
-        return audio, Payload(data[24 : 24 + size], bits)
+        begin = HEAD.size + size
+        if len(data) != begin + 4 * channels * samples:
+            return None
+        audio = np.frombuffer(data[begin:], "<f4").reshape(channels, samples)
+        return audio, Payload(data[HEAD.size : begin], bits)
 
     def add_decoded(self, key: str, audio: Audio, payload: Payload) -> None:
         """Store decoded audio and the payload it came from."""
-        head = np.array([audio.shape[0], payload.bits, len(payload.data)], "<i8").tobytes()
+        head = HEAD.pack(*audio.shape, payload.bits, len(payload.data))
         samples = np.ascontiguousarray(audio, "<f4").tobytes()
         self._write(self._path(key, ".bin"), head + payload.data + samples)

@@ -13,12 +13,14 @@ import torch
 import sonant
 from sonant.errors import SonantError
 from sonant.nn.distributed import largest
+from sonant.training.lm_recipe import LanguageModelRecipe
 from sonant.training.recipe import Recipe
 from sonant.whole_files import remove_partials, replacing
 
 CHECKPOINT_NAME = "checkpoint.pt"
 
 State = dict[str, Any]
+AnyRecipe = Recipe | LanguageModelRecipe
 
 
 def is_there(path: Path, device: torch.device) -> bool:
@@ -34,13 +36,15 @@ def is_there(path: Path, device: torch.device) -> bool:
     return here
 
 
-def changes_since(state: State, recipe: Recipe) -> list[str]:
+def changes_since(state: State, recipe: AnyRecipe) -> list[str]:
     """What a recipe says otherwise than that of a checkpoint, a clause for each value that counts.
 
     What a run began from does not, once it has weights of its own.
     """
     kept, wanted = flat(state["recipe"]), flat(recipe.to_dict())
-    begun = {"start", "discriminator.start"} if has_discriminators(state) else {"start"}
+    begun = {"start", "codebook_start"}
+    if has_discriminators(state):
+        begun.add("discriminator.start")
     return [
         f"{key} = {value} ({kept[key]} before)"
         for key, value in wanted.items()
@@ -48,9 +52,15 @@ def changes_since(state: State, recipe: Recipe) -> list[str]:
     ]
 
 
+def tell_changes(state: State, recipe: AnyRecipe) -> None:
+    """Say on standard error what `changes_since` finds, if anything."""
+    if changes := changes_since(state, recipe):
+        print(f"goes on with {'; '.join(changes)}", file=sys.stderr, flush=True)
+
+
 def has_discriminators(state: State) -> bool:
-    """Whether a checkpoint brings discriminators."""
-    return bool(state["objective"]["discriminators"])
+    """Whether a checkpoint brings discriminators; that of a language model never does."""
+    return "objective" in state and bool(state["objective"]["discriminators"])
 
 
 def flat(values: Mapping[str, Any], section: str = "") -> dict[str, Any]:
@@ -61,7 +71,7 @@ def flat(values: Mapping[str, Any], section: str = "") -> dict[str, Any]:
     return named
 
 
-def save_checkpoint(path: Path, recipe: Recipe, state: State) -> None:
+def save_checkpoint(path: Path, recipe: AnyRecipe, state: State) -> None:
     """Write a checkpoint with its recipe and the versions that made it, as `save_state` does."""
     versions = {"sonant": sonant.__version__, "torch": str(torch.__version__)}
     save_state(path, {"recipe": recipe.to_dict(), "versions": versions, **state})
@@ -95,19 +105,30 @@ def if_possible(save: Callable[[], None]) -> None:
         print(f"no checkpoint this time ({error.strerror or error})", file=sys.stderr, flush=True)
 
 
+def read_checkpoint(path: Path) -> State:
+    """Read what `save_checkpoint` wrote.
+
+    Raises:
+        SonantError: if it is damaged.
+    """
+    try:
+        state: State = torch.load(path, "cpu", weights_only=True)
+        if "recipe" not in state:
+            raise ValueError("it holds no recipe")
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SonantError(f"{path}: cannot be resumed, the checkpoint is damaged ({reason})") from None
+    return state
+
+
 def load_checkpoint(path: Path, recipe: Recipe) -> State:
-    """Read a checkpoint of the same model, discriminators and kind of optimiser, with the same to learn.
+    """Read a codec's checkpoint of the same model, discriminators and kind of optimiser, as much to learn.
 
     Raises:
         SonantError: if it is damaged or of others.
     """
-    try:
-        state = torch.load(path, "cpu", weights_only=True)
-        kept = state["recipe"]
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SonantError(f"{path}: cannot be resumed, the checkpoint is damaged ({reason})") from None
-    wanted = recipe.to_dict()
+    state = read_checkpoint(path)
+    kept, wanted = state["recipe"], recipe.to_dict()
     for key in ("model", "quantizer", "decoder_only"):
         if kept[key] != wanted[key]:
             raise SonantError(f"{path}: is of another {key} than the recipe; choose another --output")
@@ -119,7 +140,8 @@ def load_checkpoint(path: Path, recipe: Recipe) -> State:
             if judges[key] != wanted_judges[key]:
                 name = f"discriminator.{key}"
                 raise SonantError(f"{path}: is of another {name} than the recipe; choose another --output")
-        if judges["per_bandwidth"] and {*kept["codebooks"]} != {*wanted["codebooks"]}:
+        keys = state["objective"]["discriminators"]
+        if judges["per_bandwidth"] and {*keys} != {*recipe.codebook_choices}:
             raise SonantError(f"{path}: has discriminators for other codebooks; choose another --output")
     if kept["optimizer"].get("kind") != recipe.optimizer.kind:
         advice = "start from the run's weights in another --output"

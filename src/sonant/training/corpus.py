@@ -21,18 +21,18 @@ MOST_IN_A_PASSAGE = 1000
 Crop = NDArray[np.float32]
 
 
-def neighbours_joined(recordings: Iterable[Recording], largest_gap: int) -> list[Recording]:
-    """Join recordings of one source and language that lie side by side in one file.
+def neighbours_joined(recordings: Iterable[Recording]) -> list[Recording]:
+    """Join recordings of one source and language that lie within 0.25 s of each other in one file.
 
     A crop that crosses from one short recording into the next still sounds like one speaker or one
-    place. Rooms stay apart: each is an impulse response of its own. `largest_gap` is in samples.
+    place. Rooms stay apart: each is an impulse response of its own.
     """
     joined: list[Recording] = []
     for recording in recordings:
         last = joined[-1] if joined else None
         if last is not None and recording.kind != "rir" and _key(last) == _key(recording):
             gap = recording.start - (last.start + last.length)
-            if 0 <= gap <= largest_gap:
+            if 0 <= gap <= recording.sample_rate // 4:
                 joined[-1] = replace(last, length=recording.start + recording.length - last.start)
                 continue
         joined.append(recording)
@@ -73,7 +73,7 @@ class Corpus:
             recordings = read_manifest(path)
             if not any(recording.length for recording in recordings):
                 raise ConfigError(f"{path}: lists no recordings that were measured; see `sonant data pack`")
-            for recording in neighbours_joined(recordings, sample_rate // 4):
+            for recording in neighbours_joined(recordings):
                 if recording.length:
                     self._kinds.setdefault(f"{recording.split}-{recording.kind}", []).append(recording)
         self._choices: dict[tuple[str, bool], tuple[list[Recording], list[float]]] = {}

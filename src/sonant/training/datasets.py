@@ -215,7 +215,7 @@ def list_recordings(root: Path, layout: str = "auto", kind: str = "general") -> 
         kind: what folders, tars and lists hold, unless they say otherwise.
 
     Raises:
-        ConfigError: if there is nothing there, or something of an unknown kind.
+        ConfigError: if there is nothing there, something of an unknown kind, or a table that is damaged.
     """
     if not root.exists():
         raise ConfigError(f"{root}: no such file or folder")
@@ -226,7 +226,10 @@ def list_recordings(root: Path, layout: str = "auto", kind: str = "general") -> 
             layout = {".tar": "tar", ".jsonl": "manifest"}.get(root.suffix, "list")
     plain = {"folder": folder, "tar": tar_archive, "list": path_list}
     if layout in LAYOUTS:
-        found = list(LAYOUTS[layout](root))
+        try:
+            found = list(LAYOUTS[layout](root))
+        except (AttributeError, KeyError, TypeError, ValueError, csv.Error) as error:
+            raise ConfigError(f"{root}: its tables are not those of {layout} ({error})") from None
     elif layout in plain:
         found = list(plain[layout](root, kind))
     elif layout == "manifest":

@@ -23,7 +23,15 @@ from sonant.entropy.lm_store import read_language_model
 from sonant.errors import ConfigError
 from sonant.nn.distributed import largest
 from sonant.nn.language_model import LanguageModel
-from sonant.training.checkpoint import CHECKPOINT_NAME, if_possible, is_there, save_state
+from sonant.training.checkpoint import (
+    CHECKPOINT_NAME,
+    State,
+    if_possible,
+    is_there,
+    read_checkpoint,
+    save_checkpoint,
+    tell_changes,
+)
 from sonant.training.devices import make_fabric
 from sonant.training.finite import FiniteSteps
 from sonant.training.lm_loss import NatsPerCode, bits_per_code
@@ -53,6 +61,10 @@ class LanguageModelTrainer:
         time_limit: seconds from the start of `run`; the learning rate falls over the time rather than over
             the steps.
         resume: continue from the folder's checkpoint, if there is one.
+
+    Raises:
+        SonantError: if the tokens are too short for the recipe, or what the run begins with is of another
+            model or cannot be read.
     """
 
     def __init__(
@@ -66,6 +78,8 @@ class LanguageModelTrainer:
     ) -> None:
         keep_freed_memory()
         self.recipe, self.folder, self.time_limit, self.tokens = recipe, folder, time_limit, tokens
+        self._crop_frames = min(codes.shape[2] for codes in tokens.values())
+        recipe.check_crop(self._crop_frames)
         self.fabric = make_fabric(recipe.devices, recipe.precision, recipe.threads, some_unused=True)
         self._share = share_of_a_rank(recipe.batch_size, self.fabric.world_size)
         torch.manual_seed(recipe.seed)
@@ -74,16 +88,9 @@ class LanguageModelTrainer:
             if parameter.dim() == 2:
                 nn.init.normal_(parameter, std=0.02)
         self.projections = nn.ModuleList()
-        start = Path(recipe.start) if recipe.start else None
-        if start and start.suffix == ".safetensors":
-            self._start_from_whole_numbers(start)
-        else:
-            if recipe.codebook_start:
-                self.projections = start_from_codebooks(
-                    self.model, torch.from_numpy(codebooks[: recipe.model.n_q])
-                )
-            if start:
-                self._start_from(start)
+        resumes = resume and is_there(self.checkpoint_path, self.fabric.device)
+        state = read_checkpoint(self.checkpoint_path) if resumes else None
+        self._begin(torch.from_numpy(codebooks[: recipe.model.n_q]), state)
         network = NatsPerCode(self.model, self.projections)
         optimizer = torch.optim.AdamW(
             network.parameters(),
@@ -95,24 +102,39 @@ class LanguageModelTrainer:
         self.network, self.optimizer = self.fabric.setup(network, optimizer)
         self.step, self.seconds, self._done_before = 0, 0.0, 0.0
         self._stop, self._finite = StopRequest(), FiniteSteps()
-        if resume and is_there(self.checkpoint_path, self.fabric.device):
-            self._load_checkpoint()
+        if state is not None:
+            self._restore(state)
 
     @property
     def checkpoint_path(self) -> Path:
         """Where the run can be continued from."""
         return self.folder / CHECKPOINT_NAME
 
+    @property
+    def stopped(self) -> bool:
+        """Whether a signal has ended the run."""
+        return self._stop.made
+
     def run(self) -> None:
-        """Train until the recipe's steps, the time limit or SIGTERM; save at the end."""
+        """Train until the recipe's steps, the time limit or SIGTERM; save at the end.
+
+        Raises:
+            SonantError: if too many steps in a row gave no finite gradient.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
+        with self._stop:
+            self._train()
+
+    def _train(self) -> None:
         recipe, before = self.recipe, self.seconds
         first = self.fabric.is_global_zero
         if first:
             cut_log(self.folder / LOG_NAME, self.step)
         progress = ProgressLine(self.folder / LOG_NAME, recipe.log_every) if first else None
+        audio = recipe.batch_size * recipe.crop_seconds * recipe.frames / self._crop_frames
         begun = saved = time.monotonic()
-        with self._stop:
+        done, begun_at = self._done_before, self.step
+        try:
             for codes in self._batches():
                 elapsed = time.monotonic() - begun
                 self.seconds = before + elapsed
@@ -123,12 +145,13 @@ class LanguageModelTrainer:
                 losses = self._train_step(codes, done)
                 self.step += 1
                 if progress:
-                    audio = recipe.batch_size * recipe.frames / recipe.frame_rate
                     progress.update(self.step, losses, audio, done)
                 if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
                     if_possible(partial(self.save, done))
                     saved = time.monotonic()
-            self.save(done)
+        finally:
+            if self.step > begun_at:
+                self.save(done)
 
     def validate(self) -> dict[str, float]:
         """Bits per code by kind and number of codebooks, chunked as in files."""
@@ -149,27 +172,50 @@ class LanguageModelTrainer:
             "projections": self.projections.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
+            "skipped": self._finite.skipped,
             "seconds": self.seconds,
             "done": done,
         }
-        save_state(self.checkpoint_path, state)
+        save_checkpoint(self.checkpoint_path, self.recipe, state)
 
-    def _load_checkpoint(self) -> None:
-        state = self._start_from(self.checkpoint_path)
+    def _begin(self, codebooks: Tensor, state: State | None) -> None:
+        """Give the model what it learns from: the weights of a checkpoint, or what the recipe says.
+
+        A run that resumes has its own, and what it started from need not be there any more.
+        """
+        start = Path(self.recipe.start) if self.recipe.start and state is None else None
+        if start and start.suffix == ".safetensors":
+            self._start_from_whole_numbers(start)
+            return
+        tied = self.recipe.codebook_start if state is None else bool(state.get("projections"))
+        if tied:
+            self.projections = start_from_codebooks(self.model, codebooks)
+        if state is not None:
+            self._take_over(self.checkpoint_path, state)
+        elif start:
+            self._take_over(start)
+
+    def _restore(self, state: State) -> None:
         load_moments(self.optimizer, state["optimizer"])
         self.step, self.seconds = state["step"], state["seconds"]
+        self._finite = FiniteSteps(state["skipped"])
         self._done_before = share_to_go_on_from(state["done"])
+        if self.fabric.is_global_zero:
+            tell_changes(state, self.recipe)
 
-    def _start_from(self, path: Path) -> dict[str, Any]:
-        """Take over the `checkpoint.pt` of a run, of this codec or one like it; returns all of it."""
+    def _take_over(self, path: Path, state: State | None = None) -> None:
+        """Take over the weights of a `checkpoint.pt`, of this codec or one like it.
+
+        Args:
+            state: what it holds, if that is read already.
+        """
         try:
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            state = state or torch.load(path, map_location="cpu", weights_only=True)
             self.model.load_state_dict(state["model"])
             self.projections.load_state_dict(state["projections"])
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ConfigError(f"{path}: is no checkpoint of the recipe's model ({reason})") from None
-        return state
 
     def _start_from_whole_numbers(self, path: Path) -> None:
         """Take over an integer model, of this codec or one like it."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import ceil
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +33,23 @@ class LanguageModelRecipe:
         pack: folder of the packed corpus that is tokenised.
         hours: how much of each kind to tokenise, `<split>-<kind>`.
         crop_seconds: length of a tokenised crop.
-        frame_rate: frames per second of the codec.
         frames: of a training sequence and of a chunk of a file.
         codebooks, codebook_weights: numbers of codebooks that a batch may have, and how often.
         codebook_start: begin from the codec's codebooks.
         start: `checkpoint.pt` of a run, or an integer model, to begin from instead.
         random_offset: positions start anywhere below this; 0 for always at the start.
+        batch_size: sequences per step, over all processes together.
+        learning_rate: the highest; by a cosine it falls to 2 % of that over the run.
+        weight_decay: of AdamW.
+        warmup_steps: over which the learning rate rises at first, in a straight line.
+        gradient_clip: the largest norm of a step's gradient.
+        steps: of the whole run.
+        log_every: steps between lines of the log.
+        checkpoint_minutes: between checkpoints.
         precision: `32-true`, or `bf16-mixed` for processors with bfloat16 instructions.
         threads: of tokenising and training; 0 for as many as there are.
         devices: processes that train on this machine, each on a device; several machines go by torchrun.
+        seed: of the weights to begin with, and of what batches are made of.
     """
 
     model: LanguageModelConfig
@@ -51,7 +58,6 @@ class LanguageModelRecipe:
     pack: str
     hours: dict[str, float]
     crop_seconds: float = 20.0
-    frame_rate: float = 75.0
     frames: int = 375
     codebooks: tuple[int, ...] = (2, 4, 8, 16)
     codebook_weights: tuple[float, ...] = (1.0, 2.0, 2.0, 1.0)
@@ -71,6 +77,15 @@ class LanguageModelRecipe:
     devices: int = 1
     seed: int = 0
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as checkpoints keep them."""
+        return asdict(self)
+
+    def check_crop(self, frames: int) -> None:
+        """Raise ConfigError where a training sequence is longer than tokenised crops, of so many frames."""
+        if self.frames > frames:
+            raise ConfigError(f"frames is {self.frames}, more than the {frames} of crop_seconds")
+
 
 RANGES: Ranges = {
     "model.n_q": POSITIVE,
@@ -82,7 +97,6 @@ RANGES: Ranges = {
     "model.past_context": POSITIVE,
     "hours": NOT_NEGATIVE,
     "crop_seconds": POSITIVE,
-    "frame_rate": POSITIVE,
     "frames": POSITIVE,
     "codebooks": POSITIVE,
     "codebook_weights": NOT_NEGATIVE,
@@ -111,11 +125,9 @@ def recipe_from_dict(values: dict[str, Any]) -> LanguageModelRecipe:
     if recipe.precision not in PRECISIONS:
         raise ConfigError(f"precision is one of {', '.join(PRECISIONS)}, not {recipe.precision}")
     _check_codebooks(recipe)
-    model, crop = recipe.model, ceil(recipe.crop_seconds * recipe.frame_rate)
+    model = recipe.model
     if model.dim % 2 or model.dim % model.num_heads:
         raise ConfigError(f"model.dim is {model.dim}; it is even and a multiple of model.num_heads")
-    if recipe.frames > crop:
-        raise ConfigError(f"frames is {recipe.frames}, more than the {crop} of crop_seconds")
     return recipe
 
 

@@ -26,7 +26,7 @@ from sonant.training.language_model import LanguageModelTrainer
 from sonant.training.lm_quantise import integer_tensors
 from sonant.training.lm_recipe import LanguageModelRecipe, load_lm_recipe
 from sonant.training.lm_tables import untied
-from sonant.training.tokens import Tokens, choice, load_tokens, save_tokens
+from sonant.training.tokens import Tokens, choice, frames_of_a_crop, load_tokens, save_tokens
 
 CALIBRATION_CHUNKS = 16
 
@@ -41,10 +41,13 @@ def train_language_model(
     """Run a recipe; returns the file of the integer model, `lm.safetensors` in `folder`.
 
     The corpus is tokenised into `tokens.safetensors` unless that is there already. `lm.json` tells bits
-    per code on the validation kinds, of the float model and of the integer one, and the saving.
+    per code on the validation kinds, of the float model and of the integer one, and the saving. A run that
+    SIGTERM ends leaves its checkpoint only, and `folder` is returned.
 
     Raises:
         ConfigError: if the recipe does not fit its codec, or the folder holds a run and not `resume`.
+        AudioError: if no file of the corpus can be read.
+        SonantError: if the run cannot go on.
     """
     recipe = load_lm_recipe(recipe_path, overrides)
     codec = load(recipe.codec, beam=1)
@@ -52,16 +55,17 @@ def train_language_model(
         raise ConfigError(f"the recipe's model does not fit the codebooks of {recipe.codec}")
     if not any(kind.startswith("train") and hours for kind, hours in recipe.hours.items()):
         raise ConfigError("hours names nothing to train on, as in hours.train-speech")
+    recipe.check_crop(frames_of_a_crop(codec.config, recipe.crop_seconds))
     tokens = _tokens(recipe, codec, folder)
     books = np.asarray(codec.weights["codebooks"], np.float32)
     trainer = LanguageModelTrainer(recipe, tokens, books, folder, time_limit, resume)
     if trainer.checkpoint_path.exists() and not resume:
         raise ConfigError(f"{folder}: holds a run; add --resume to continue it, or choose another --output")
     trainer.run()
-    if trainer.fabric.is_global_zero:
+    if trainer.fabric.is_global_zero and not trainer.stopped:
         finish(trainer, codec)
     leave()
-    return folder / LM_IN_A_FOLDER
+    return folder if trainer.stopped else folder / LM_IN_A_FOLDER
 
 
 def _tokens(recipe: LanguageModelRecipe, codec: Codec, folder: Path) -> Tokens:

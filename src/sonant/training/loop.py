@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sonant.errors import AudioError
+from sonant.errors import AudioError, ConfigError
 from sonant.models.store import save_weights
 from sonant.nn.distributed import largest, means_over_ranks
 from sonant.nn.weights import export_weights
@@ -21,14 +20,15 @@ from sonant.training.average import WeightAverage
 from sonant.training.checkpoint import (
     CHECKPOINT_NAME,
     State,
-    changes_since,
     has_discriminators,
     if_possible,
     is_there,
     load_checkpoint,
     save_checkpoint,
+    tell_changes,
 )
 from sonant.training.devices import make_fabric
+from sonant.training.file_problems import FileProblems
 from sonant.training.finite import FiniteSteps
 from sonant.training.forgetting import forgetting_loss
 from sonant.training.judges import DISCRIMINATORS_NAME, save_discriminators
@@ -41,6 +41,7 @@ from sonant.training.optimizers import load_moments, make_optimizers
 from sonant.training.progress import LOG_NAME, ProgressLine, cut_log
 from sonant.training.recipe import Recipe
 from sonant.training.schedule import learning_rate, share_done, share_to_go_on_from
+from sonant.training.shares import share_of_a_rank
 from sonant.training.start import fit_transform
 from sonant.training.stopping import StopRequest, leave_signals_to_the_parent
 from sonant.training.volume import forward_normalised
@@ -59,6 +60,9 @@ class Trainer:
         time_limit: seconds after which the run saves and ends; the learning rate then falls over
             the time rather than over the recipe's steps.
         resume: continue from the folder's checkpoint, if there is one.
+
+    Raises:
+        SonantError: if the recipe cannot be run on so many processes, or from what it begins with.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Trainer:
         self.recipe, self.folder, self.time_limit = recipe, folder, time_limit
         run, learns_by_gradient = recipe.run, recipe.quantizer != "rvq"
         self.fabric = make_fabric(run.devices, run.precision, run.threads, learns_by_gradient)
+        _check_batch(recipe, self.fabric.world_size)
         self.fabric.seed_everything(recipe.run.seed, verbose=False)
         self.crops = MixedCrops(
             recipe.data, recipe.model.sample_rate, recipe.model.channels, recipe.run.seed
@@ -87,7 +92,7 @@ class Trainer:
         self.objective = Objective(recipe, self.fabric, build_discriminators(recipe, judged))
         self.step, self.finite = 0, FiniteSteps()
         self.done_before = 0.0
-        self.problems: dict[str, int] = {}
+        self.problems = FileProblems()
         self._stop = StopRequest()
         if state is not None:
             self._restore(state)
@@ -119,7 +124,7 @@ class Trainer:
         done, begun_at = self.done_before, self.step
         try:
             for audio, problems in self._batches():
-                self._note(problems)
+                self.problems.note(problems)
                 unreadable = len(problems) >= ATTEMPTS * len(audio)
                 done = self._agreed_progress(time.monotonic() - started, unreadable)
                 if done >= 1 or self._stop.made:
@@ -139,7 +144,7 @@ class Trainer:
         finally:
             if monitor:
                 monitor.close()
-            self._report_problems()
+            self.problems.report()
             if self.step > begun_at:
                 self.save(done)
 
@@ -162,17 +167,6 @@ class Trainer:
         """Fail with a sentence before anything is started where nothing can be read."""
         readable_crop(self.crops, self.step * self.recipe.data.batch_size)
 
-    def _note(self, problems: list[str]) -> None:
-        for problem in problems:
-            if problem not in self.problems:
-                print(f"left out: {problem}", file=sys.stderr, flush=True)
-            self.problems[problem] = self.problems.get(problem, 0) + 1
-
-    def _report_problems(self) -> None:
-        if self.problems and self.fabric.is_global_zero:
-            times = sum(self.problems.values())
-            print(f"{len(self.problems)} problems with files, met {times} times", file=sys.stderr)
-
     def _agreed_progress(self, elapsed: float, unreadable: bool) -> float:
         """The fraction of the run that is over, the same on all ranks; so is the wish to stop.
 
@@ -185,7 +179,7 @@ class Trainer:
         done = share_done(self.step / self.recipe.run.steps, elapsed, self.time_limit, self.done_before)
         done, stop, no_file = largest(self.fabric.device, done, self._stop.made, unreadable)
         if no_file:
-            where = f"; the last: {[*self.problems][-1]}" if unreadable else ", on another rank"
+            where = f"; the last: {[*self.problems.times][-1]}" if unreadable else ", on another rank"
             raise AudioError(f"no file of a whole batch could be read{where}")
         self._stop.made = bool(stop)
         return done
@@ -280,5 +274,14 @@ class Trainer:
             load_moments(optimizer, moments)
         self.average.load_state_dict(state["average"])
         self.objective.load_state_dict(state["objective"])
-        if self.fabric.is_global_zero and (changes := changes_since(state, self.recipe)):
-            print(f"goes on with {'; '.join(changes)}", file=sys.stderr, flush=True)
+        if self.fabric.is_global_zero:
+            tell_changes(state, self.recipe)
+
+
+def _check_batch(recipe: Recipe, ranks: int) -> None:
+    """Every rank has as many crops; where it has only one, there are no others to hear before it."""
+    share = share_of_a_rank(recipe.data.batch_size, ranks)
+    if recipe.run_up and share == 1:
+        raise ConfigError(
+            "run_up is of use only with 2 crops or more in each process: raise data.batch_size"
+        )

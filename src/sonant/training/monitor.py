@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,16 +58,16 @@ def validation_examples(recipe: Recipe) -> Examples:
 
 
 class Monitor:
-    """Writes a run's events into `folder`."""
+    """Writes a run's events into `folder`; where one cannot be written, it says so and writes no more."""
 
     def __init__(self, folder: Path, sample_rate: int, first_step: int = 0) -> None:
-        self._writer = SummaryWriter(str(folder), purge_step=first_step or None)
+        self._writer: SummaryWriter | None = SummaryWriter(str(folder), purge_step=first_step or None)
         self._sample_rate = sample_rate
 
     def curves(self, step: int, row: dict[str, float]) -> None:
         """One point on every curve."""
         for name, value in row.items():
-            self._writer.add_scalar(name, value, step)
+            self._write(SummaryWriter.add_scalar, name, value, step)
 
     def listen(self, step: int, kind: str, reference: Tensor, decoded: Tensor) -> dict[str, float]:
         """Quality over the examples `[N, T, channels]`; spectrograms and sound of the first of them."""
@@ -72,10 +75,21 @@ class Monitor:
         self.curves(step, quality)
         for name, audio in (("decoded", decoded), ("reference", reference)):
             mono = audio[0].mean(1).clamp(-1, 1)
-            self._writer.add_image(f"{kind}/{name}", spectrogram_picture(mono), step)
-            self._writer.add_audio(f"{kind}/{name}", mono[None], step, self._sample_rate)
+            tag = f"{kind}/{name}"
+            self._write(SummaryWriter.add_image, tag, spectrogram_picture(mono), step)
+            self._write(SummaryWriter.add_audio, tag, mono[None], step, self._sample_rate)
         return quality
 
     def close(self) -> None:
         """Write what is still in memory."""
-        self._writer.close()
+        self._write(SummaryWriter.close)
+
+    def _write(self, method: Callable[..., None], *values: Any) -> None:
+        """Call a method of the writer while there is one."""
+        if self._writer is None:
+            return
+        try:
+            method(self._writer, *values)
+        except OSError as error:
+            self._writer = None
+            print(f"no more TensorBoard events ({error.strerror or error})", file=sys.stderr, flush=True)

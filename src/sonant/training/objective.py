@@ -141,18 +141,17 @@ class Objective:
     ) -> bool:
         """Add the adversarial losses; returns whether the discriminators have a gradient to step by.
 
-        One pass over the decoded audio, a leaf, serves both. They step after the codec's gradient: features of
-        the original and of the decoded audio have to be those of the same discriminators. For that they are
-        also in evaluation from the first audio on: a spectral norm moves with every pass in training.
+        One pass over the decoded audio, a leaf, serves both. They step after the codec's gradient: features
+        of the original and of the decoded audio have to be those of the same discriminators. For that they
+        are also in evaluation from the first audio on: a spectral norm moves with every pass in training.
         """
         learnt = False
         real_audio, fake_audio = audio.transpose(1, 2), decoded.transpose(1, 2)
-        passed = network if learn else network.module
         with torch.set_grad_enabled(learn), self._autocast():
-            real_logits, real = passed(real_audio)
+            real_logits, real = (network if learn else network.module)(real_audio)
         network.eval()
         with self._autocast():
-            logits, fake = passed(fake_audio)
+            logits, fake = network.module(fake_audio)
         if learn:
             loss = discriminator_loss(real_logits, logits)
             network.zero_grad()

@@ -7,6 +7,7 @@ and language lie side by side. Opus shards are compact; flat 16-bit samples are 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -39,7 +40,8 @@ PEAK_LIMIT = 0.98
 SILENT_PEAK = 1e-3
 PAUSE_SECONDS = 0.1
 SHARD_SECONDS = 1800.0
-FILES_PER_JOB = 500
+FILES_PER_PART = 500
+PARTS_PER_PROCESS = 4
 OPUS_KBPS = 96.0
 OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
 
@@ -236,6 +238,12 @@ def _shard_jobs(
     return jobs
 
 
+def _parts(recordings: list[Recording], jobs: int) -> list[list[Recording]]:
+    """The list cut for so many processes: a few parts for each, so that all of them end together."""
+    size = min(FILES_PER_PART, math.ceil(len(recordings) / (PARTS_PER_PROCESS * jobs))) or 1
+    return [recordings[i : i + size] for i in range(0, len(recordings), size)]
+
+
 def pack_recordings(
     recordings: list[Recording],
     out: Path,
@@ -279,8 +287,7 @@ def pack_recordings(
     last_problem = ""
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         if form == "index":
-            parts = [recordings[i : i + FILES_PER_JOB] for i in range(0, len(recordings), FILES_PER_JOB)]
-            results = pool.map(_measure, parts)
+            results = pool.map(_measure, _parts(recordings, jobs))
         else:
             write = partial(
                 _finished_shard,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 
 from sonant.whole_files import replacing
@@ -28,6 +30,7 @@ class ProgressLine:
         self._audio, self._since = 0.0, time.monotonic()
         self._live = sys.stderr.isatty()
         self._shown = 0.0
+        self._incomplete = False
         self._first: tuple[float, float] | None = None
 
     def update(self, step: int, losses: Row, audio_seconds: float, done: float) -> Row | None:
@@ -54,9 +57,17 @@ class ProgressLine:
         return row
 
     def record(self, step: int, row: Row) -> None:
-        """Append a row to the log."""
-        with open(self.log, "a") as file:
-            file.write(json.dumps({"step": step, **row}) + "\n")
+        """Append a row to the log, or go on without it: the first that cannot be written is told of."""
+        end = self.log.stat().st_size if self.log.exists() else 0
+        try:
+            with open(self.log, "a") as file:
+                file.write(json.dumps({"step": step, **row}) + "\n")
+        except OSError as error:
+            with suppress(OSError):
+                os.truncate(self.log, end)
+            if not self._incomplete:
+                self._print(f"{self.log}: not every row is written ({error.strerror or error})", "\n")
+            self._incomplete = True
 
     def _averages(self) -> Row:
         return {name: sum(values) / len(values) for name, values in self._sums.items()}

@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from sonant.codec import Codec
-from sonant.errors import ConfigError
+from sonant.config import CodecConfig
+from sonant.errors import AudioError, ConfigError
 from sonant.tensor_files import write_tensors
-from sonant.training.corpus import Corpus
+from sonant.training.corpus import Corpus, Crop
+from sonant.training.file_problems import FileProblems
+from sonant.training.mixing import ATTEMPTS
 from sonant.whole_files import replacing
 
 HASH_KEY, CHOICE_KEY = "sonant.coding_hash", "sonant.choice"
@@ -40,6 +43,34 @@ def choice(pack: str, hours: Mapping[str, float], seconds: float, n_q: int) -> s
     return json.dumps(asked, sort_keys=True)
 
 
+def samples_of_a_crop(config: CodecConfig, seconds: float) -> int:
+    """Samples of a crop of some seconds."""
+    return int(seconds * config.sample_rate)
+
+
+def frames_of_a_crop(config: CodecConfig, seconds: float) -> int:
+    """Frames that code a crop of some seconds, those of all its segments."""
+    segments = config.segments(samples_of_a_crop(config, seconds))
+    return sum(config.frames_for(samples) for _, samples in segments)
+
+
+def readable_passage(
+    corpus: Corpus, kind: str, length: int, random: np.random.Generator, problems: FileProblems
+) -> Crop:
+    """`[length, channels]` of a kind, drawn again where a file cannot be read, which `problems` notes.
+
+    Raises:
+        AudioError: if attempt after attempt met such a file.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            return corpus.passage(kind, length, random)
+        except AudioError as error:
+            problem = str(error)
+            problems.note([problem])
+    raise AudioError(f"no file could be read in {ATTEMPTS} attempts; the last: {problem}")
+
+
 def tokenise(
     codec: Codec,
     corpus: Corpus,
@@ -51,6 +82,8 @@ def tokenise(
 ) -> Iterator[tuple[str, NDArray[np.int16]]]:
     """Code random crops; yields `(kind, codes [n_q, frames])` one crop after the other.
 
+    Files that cannot be read are told of and left out.
+
     Args:
         codec: lower bitrates than that of `n_q` are the first codebooks.
         corpus: at the codec's rate and channels.
@@ -59,9 +92,13 @@ def tokenise(
         n_q: codebooks, of one of the codec's bitrates or all of them.
         seed: of the choice of crops.
         threads: each codes crops of its own.
+
+    Raises:
+        ConfigError: if the corpus has nothing of a kind.
+        AudioError: if attempt after attempt met a file that cannot be read.
     """
-    random = np.random.default_rng(seed)
-    length = int(seconds * codec.config.sample_rate)
+    random, problems = np.random.default_rng(seed), FileProblems()
+    length = samples_of_a_crop(codec.config, seconds)
     enough = [b for b in codec.config.bandwidths if codec.config.codebooks_for(b) >= n_q]
     bitrate = min(enough, default=max(codec.config.bandwidths))
 
@@ -72,10 +109,12 @@ def tokenise(
         for kind, amount in hours.items():
             left = max(1, round(amount * 3600 / seconds)) if amount else 0
             while left:
-                crops = [corpus.passage(kind, length, random) for _ in range(min(left, AHEAD))]
+                ahead = range(min(left, AHEAD))
+                crops = [readable_passage(corpus, kind, length, random, problems) for _ in ahead]
                 left -= len(crops)
                 for codes in pool.map(code, crops):
                     yield kind, codes
+    problems.report()
 
 
 def save_tokens(
