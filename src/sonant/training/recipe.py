@@ -37,8 +37,11 @@ class Recipe:
     """A whole training run.
 
     Attributes:
+        model: sizes of the codec.
+        data, loss, discriminator, optimizer, run: the sections of the recipe.
         start: weights to begin from, under any name that `sonant.load` takes.
         codebooks: the n_q drawn.
+        quantizer: rvq, or those of the paper's appendix, diffq and gumbel.
         beam: how many beginnings the search for codes keeps, 1 for the nearest entries as in the paper.
         codebook_decay: of the moving averages that are the codebooks. An entry is then the mean of about
             frames in a batch / (bins · (1 − decay)) vectors: the fewer, the noisier.

@@ -68,6 +68,10 @@ class LossRecipe:
     """Weights of the losses; `commitment` and `forgetting` stay outside the balancer (paper, section 3.4).
 
     Attributes:
+        time, mel: weights of the reconstruction losses (equation 1).
+        generator, feature: weights of the adversarial and the feature loss of the codec (equation 2).
+        commitment: weight of the loss that draws latents to their codes (equation 3).
+        balancer: weights are shares of the gradient at the audio (equation 5) and not factors.
         noise_to_mask, level: weights of the losses in the bands of hearing (`AuditoryLoss`).
         structure: weight of the loss on how levels rise and fall (`StructureLoss`).
         fine_structure: weight of the loss on partials and the valleys between them (`FineStructureLoss`).
@@ -116,6 +120,9 @@ class DiscriminatorRecipe:
 
     Attributes:
         start: weights of theirs to begin from, as another run left them.
+        start_step: step from which on they learn.
+        windows: of the STFTs, in samples.
+        learning_rate: of theirs, which does not fall.
         kinds: ms-stft, mpd, msd and mono-stft, in any number.
         per_bandwidth: a set of its own for every bandwidth, of which only the one in use learns.
         update_probability: how often they learn.
@@ -170,7 +177,11 @@ class OptimizerRecipe:
 
     Attributes:
         kind: adam as in the paper, or muon for matrices and kernels, with Adam for the rest.
+        learning_rate, final_rate: at the start, after the warm-up, and at the end.
         betas: of Adam.
+        warmup_steps: steps over which the rate rises from 0.
+        gradient_clip: the largest norm of a gradient.
+        average_decay: of the average of the weights, which is what a run gives.
     """
 
     kind: str = "adam"
@@ -201,6 +212,7 @@ class RunRecipe:
         checkpoint_minutes: between checkpoints.
         log_every: steps between lines of the log.
         listen_every: steps between spectrograms and audio in TensorBoard; 0 is never.
+        seed: of the crops and of all else that is drawn.
     """
 
     steps: int = 100_000
