@@ -305,8 +305,8 @@ def test_a_process_that_dies_costs_one_item() -> None:
 
 
 def _begin(name: str) -> None:
-    Path(f"{name}.begun").touch()
     try:
+        Path(f"{name}.begun").touch()
         time.sleep(0 if name.endswith("0") else 600)
     finally:
         Path(f"{name}.ended").touch()
@@ -320,7 +320,7 @@ def test_what_is_at_work_stops_when_the_results_are_no_longer_wanted(tmp_path: P
     names = [str(tmp_path / f"{number}") for number in range(12)]
     results = in_order(partial(_prepare_to_begin), names, 2)
     assert next(results) == (names[0], None)
-    while not (tmp_path / "2.begun").exists():
+    while not all((tmp_path / f"{number}.begun").exists() for number in (1, 2)):
         time.sleep(0.01)
     results.close()
     begun = {path.stem for path in tmp_path.glob("*.begun")}
