@@ -77,7 +77,7 @@ import json, sys
 from pathlib import Path
 from sonant.errors import AudioError
 from sonant.training.loop import Trainer
-from sonant.training.mixing import ATTEMPTS
+from sonant.training.file_problems import ATTEMPTS
 from sonant.training.recipe_files import recipe_from_dict
 recipe = recipe_from_dict(json.loads(sys.argv[1]))
 trainer = Trainer(recipe, Path(sys.argv[2]))

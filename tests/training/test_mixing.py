@@ -13,8 +13,9 @@ from torch.utils.data import DataLoader
 
 from sonant.errors import AudioError, ConfigError
 from sonant.training import mixing
+from sonant.training.file_problems import ATTEMPTS
 from sonant.training.manifest import MANIFEST_NAME, Recording, write_manifest
-from sonant.training.mixing import ATTEMPTS, BatchNumbers, MixedCrops, collate
+from sonant.training.mixing import BatchNumbers, MixedCrops, collate
 from sonant.training.recipe_sections import DataRecipe
 from sonant.training.reverberation import measured_rt60, reverberate, synthesise_response
 from training.training_helpers import RATE, noise, tone

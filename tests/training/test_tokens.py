@@ -8,7 +8,7 @@ import pytest
 from sonant.codec import Codec
 from sonant.errors import AudioError
 from sonant.training.corpus import Corpus
-from sonant.training.mixing import ATTEMPTS
+from sonant.training.file_problems import ATTEMPTS
 from sonant.training.tokens import frames_of_a_crop, tokenise
 
 HOURS = {"train-speech": 10 / 3600}

@@ -33,6 +33,6 @@ def feature_loss(real: list[Features], fake: list[Features], relative: bool = Tr
         for r, f in zip(scale_real, scale_fake, strict=True):
             target = r.detach()
             distance = vector_norm(target - f, 1, dtype=torch.float32)
-            size = target.abs().sum(dtype=torch.float32).clamp_min(1e-8)
-            losses.append(distance / (size if relative else target.numel()))
+            size = target.abs().sum(dtype=torch.float32).clamp_min(1e-8) if relative else target.numel()
+            losses.append(distance / size)
     return torch.stack(losses).mean()

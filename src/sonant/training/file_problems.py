@@ -5,6 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
+from sonant.errors import AudioError
+
+ATTEMPTS = 20
+"""How often something is drawn again because a file of it cannot be read."""
+
 
 class FileProblems:
     """What was wrong with files.
@@ -28,3 +33,8 @@ class FileProblems:
         if self.times:
             met = sum(self.times.values())
             print(f"{len(self.times)} problems with files, met {met} times", file=sys.stderr)
+
+
+def none_readable(last: str) -> AudioError:
+    """The error where every attempt met a file that cannot be read; `last` says what was wrong at last."""
+    return AudioError(f"no file could be read in {ATTEMPTS} attempts; the last: {last}")

@@ -28,12 +28,12 @@ from sonant.training.checkpoint import (
     tell_changes,
 )
 from sonant.training.devices import make_fabric
-from sonant.training.file_problems import FileProblems
+from sonant.training.file_problems import ATTEMPTS, FileProblems
 from sonant.training.finite import FiniteSteps
 from sonant.training.forgetting import forgetting_loss
 from sonant.training.judges import DISCRIMINATORS_NAME, save_discriminators
 from sonant.training.memory import keep_freed_memory
-from sonant.training.mixing import ATTEMPTS, BatchNumbers, MixedCrops, collate, readable_crop
+from sonant.training.mixing import BatchNumbers, MixedCrops, collate, readable_crop
 from sonant.training.monitor import Monitor, validation_examples
 from sonant.training.networks import build_codec, build_discriminators, frames_per_batch
 from sonant.training.objective import Objective

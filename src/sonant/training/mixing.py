@@ -15,13 +15,13 @@ from torch.utils.data import Dataset
 
 from sonant.errors import AudioError, ConfigError
 from sonant.training.corpus import Corpus
+from sonant.training.file_problems import ATTEMPTS, none_readable
 from sonant.training.manifest import Recording
 from sonant.training.recipe_sections import DataRecipe
 from sonant.training.reverberation import RT60_RANGE, measured_rt60, reverberate, synthesise_response
 from sonant.training.shares import share_of_a_rank
 
 SILENCE_RMS = 3e-3
-ATTEMPTS = 20
 
 Audio = NDArray[np.float32]
 Problems = list[str]
@@ -110,7 +110,7 @@ def readable_crop(crops: MixedCrops, number: int) -> Tensor:
     """
     crop, problems = crops[number]
     if len(problems) >= ATTEMPTS:
-        raise AudioError(f"no file could be read in {ATTEMPTS} attempts; the last: {problems[-1]}")
+        raise none_readable(problems[-1])
     return crop
 
 

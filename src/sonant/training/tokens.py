@@ -17,8 +17,7 @@ from sonant.config import CodecConfig
 from sonant.errors import AudioError, ConfigError
 from sonant.tensor_files import write_tensors
 from sonant.training.corpus import Corpus, Crop
-from sonant.training.file_problems import FileProblems
-from sonant.training.mixing import ATTEMPTS
+from sonant.training.file_problems import ATTEMPTS, FileProblems, none_readable
 from sonant.whole_files import replacing
 
 HASH_KEY, CHOICE_KEY = "sonant.coding_hash", "sonant.choice"
@@ -68,7 +67,7 @@ def readable_passage(
         except AudioError as error:
             problem = str(error)
             problems.note([problem])
-    raise AudioError(f"no file could be read in {ATTEMPTS} attempts; the last: {problem}")
+    raise none_readable(problem)
 
 
 def tokenise(
