@@ -11,9 +11,10 @@ import sonant
 from conftest import load_golden
 from sonant.audio import read_audio
 from sonant.codec import Codec
-from sonant.container import version1
+from sonant.container import reader, version1
 from sonant.container.index import find_index
 from sonant.container.writer import pack_codes
+from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.errors import ConfigError, FormatError, WeightsError
 from sonant.files import compress, decompress
 from sonant.recording import Recording
@@ -61,6 +62,32 @@ def test_a_part_is_what_the_whole_has_there(
     if len(part):
         error = np.square(part - expected).mean() / np.square(expected).mean()
         assert error < 1e-3
+
+
+def test_a_part_decodes_little_more_than_itself(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = codec.encode(np.random.default_rng(0).normal(0, 0.1, (1, 24 * 38 * 320)), bitrate=1.5)
+    file = io.BytesIO()
+    sonant.write(codes, file, codec, chunk=0.5)
+    file.seek(0)
+    together: list[int] = []
+    decode_chunks = reader.decode_chunks
+
+    def counting(lm: IntegerLanguageModel, parts: list[bytes], n_q: int, frames: int) -> object:
+        together.append(len(parts))
+        return decode_chunks(lm, parts, n_q, frames)
+
+    monkeypatch.setattr(reader, "decode_chunks", counting)
+    with Recording(file, codec) as recording:
+        for start, expected in ((0.0, [1]), (5.0, [1, 2]), (0.0, [1])):
+            recording.seek(start)
+            recording.read(0.4)
+            assert together == expected
+            together.clear()
+        recording.read(12.0)
+        assert together == [2, 4, 8, 8, 1]
+        together.clear()
+        assert len(list(recording.blocks()))
+        assert together == [8, 8, 8]
 
 
 @pytest.mark.parametrize(("start", "duration"), [(-0.5, 1.0), (float("nan"), None), (0.0, -1.0)])

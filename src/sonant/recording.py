@@ -123,7 +123,10 @@ class Recording:
         check_part(start, duration)
         first = round(start * self.sample_rate)
         stop = None if duration is None else first + round(duration * self.sample_rate)
-        origin, pieces = self._pieces(first)
+        yield from self._part(first, stop, whole=first == 0 and stop is None)
+
+    def _part(self, first: int, stop: int | None, *, whole: bool) -> Iterator[Audio]:
+        origin, pieces = self._pieces(first, whole=whole)
         position = origin
         for audio in self._play(pieces, origin):
             begin, end = position, position + audio.shape[1]
@@ -153,7 +156,7 @@ class Recording:
         Raises:
             FormatError: if the file is damaged: codes cannot fade.
         """
-        for piece in self._pieces(0)[1]:
+        for piece in self._pieces(0, whole=True)[1]:
             if isinstance(piece, Damage):
                 raise FormatError(f"is damaged: {piece.reason}")
             yield piece[1]
@@ -167,7 +170,7 @@ class Recording:
         """
         check_part(0.0, seconds)
         if self._blocks is None:
-            self._blocks = self.blocks(self._position / self.sample_rate)
+            self._blocks = self._part(self._position, None, whole=False)
             self._left = self._left[:, :0]
         wanted = round(seconds * self.sample_rate)
         parts, have = [self._left], self._left.shape[1]
@@ -191,8 +194,11 @@ class Recording:
     ) -> None:
         self.close()
 
-    def _pieces(self, first: int) -> tuple[int, Iterable[Piece]]:
-        """Codes from a chunk on that `first` lies in, and the sample that they begin at."""
+    def _pieces(self, first: int, *, whole: bool) -> tuple[int, Iterable[Piece]]:
+        """The sample that a chunk with `first` begins at, and the codes from there on.
+
+        Only where the `whole` is wanted are many chunks decoded together from the start.
+        """
         header = self.header
         if isinstance(header, version0.Header):
             stream = self._rewound()
@@ -204,10 +210,10 @@ class Recording:
             early = max(0, first - round(lead_in * self.sample_rate))
             number = self._index.chunk_at(early)
             chunks = self._chunks_from(number, self._index, header)
-            return self._index.places[number][1], decoded(chunks, self.codec.config, lm_needed, 1)
+            return self._index.places[number][1], decoded(chunks, self.codec.config, lm_needed, first=1)
         chunks = iter(ChunkReader(self._rewound(), header))
         lanes = LANES if self._file.seekable() else 1
-        return 0, decoded(chunks, self.codec.config, lm_needed, lanes)
+        return 0, decoded(chunks, self.codec.config, lm_needed, lanes, LANES if whole else 1)
 
     def _chunks_from(self, number: int, index: Index, header: version1.Header) -> Iterator[Chunk | Damage]:
         for chunk in range(number, len(index.sizes)):

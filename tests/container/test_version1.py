@@ -85,6 +85,11 @@ def test_segments_of_any_length(length: int) -> None:
     assert_same(whole(read(written(STEREO, [codes], None, 2.0), STEREO)), codes)
 
 
+def test_a_chunk_of_very_many_segments() -> None:
+    codes = random_codes(STEREO, 1, 340 * 47_520)
+    assert_same(whole(read(written(STEREO, [codes], seconds=1e6), STEREO)), codes)
+
+
 @pytest.mark.parametrize("length", [47_520, 48_000, 95_041, 190_081, 237_600, 237_700])
 def test_segments_with_a_language_model(length: int) -> None:
     lm, codes = small_model(4, max_frames=320), random_codes(STEREO, 4, length)

@@ -153,17 +153,21 @@ def decoded(
     config: CodecConfig,
     lm: IntegerLanguageModel | None = None,
     lanes: int = LANES,
+    first: int = LANES,
 ) -> Iterator[tuple[int, Codes] | Damage]:
-    """The codes of chunks with the sample where they start; up to `lanes` chunks are decoded together.
+    """The codes of chunks with the sample where they start.
 
-    A chunk that matches its checksum but makes no sense becomes a `Damage`.
+    Chunks are decoded together, which is faster: `first` of them, then twice as many each time, up to
+    `lanes`. A chunk that matches its checksum but makes no sense becomes a `Damage`.
 
     Raises:
         FormatError: if a chunk needs a language model and there is none, or has more codebooks than
             the codec.
     """
-    while batch := list(islice(chunks, lanes)):
+    together = min(first, lanes)
+    while batch := list(islice(chunks, together)):
         yield from _decode_batch(batch, config, lm)
+        together = min(2 * together, lanes)
 
 
 def _decode_batch(

@@ -24,7 +24,7 @@ from sonant.errors import ConfigError
 CHUNK_SECONDS = 5.0
 MAX_FRAMES = (1 << 16) - 1
 ROOM_FOR_CODES = 63 << 10
-"""Bytes of a payload of 64 KiB; the rest is for the volumes of segments."""
+"""Bytes of a payload of 64 KiB; the rest is for the volumes of segments, 4 bytes each."""
 
 
 class FileWriter:
@@ -59,6 +59,8 @@ class FileWriter:
             raise ConfigError(f"a chunk lasts some seconds, not {chunk_seconds}")
         self._stream, self._config, self._lm = stream, config, lm
         most = MAX_FRAMES if lm is None else lm.max_frames
+        if config.segment_length is not None:
+            most = min(most, _most_segments(config) * config.frames_for(config.segment_length))
         self._frames = max(1, min(most, round(chunk_seconds * config.frame_rate)))
         self._search, self._average = search, average
         self._waiting: list[Codes] = []
@@ -141,6 +143,15 @@ class FileWriter:
                 coding, data = LANGUAGE_MODEL, coded
         scales = b"" if codes.scales is None else codes.scales.astype(">f4").tobytes()
         return Chunk(self._start, codes.frames, codes.length, codes.n_q, coding, scales + data)
+
+
+def _most_segments(config: CodecConfig) -> int:
+    """Segments of a chunk that has room for their volumes and for what they overlap by in all."""
+    assert config.segment_length is not None and config.segment_stride is not None
+    frames = config.frames_for(config.segment_length)
+    overlap = frames * config.hop_length - config.segment_stride
+    volumes = ((64 << 10) - 1 - ROOM_FOR_CODES) // 4
+    return min(volumes, ((1 << 16) - 1 - config.hop_length) // max(1, overlap))
 
 
 def pack_codes(values: NDArray[np.int16], bits: int) -> bytes:
