@@ -316,3 +316,22 @@ def test_mixed_precision_trains_with_and_without_a_balancer(tiny_recipe, tmp_pat
     trainer = Trainer(with_steps(recipe, 2), tmp_path)
     trainer.run()
     assert (trainer.step, trainer.finite.skipped) == (2, 0)
+
+
+def test_encoder_and_decoder_are_compiled_in_place(tiny_recipe, tmp_path, monkeypatch):
+    calls = []
+
+    def compiled(function):
+        def call(*values):
+            calls.append(function.__self__)
+            return function(*values)
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    trainer = Trainer(tiny_recipe(run={"steps": 1, "compile": True}), tmp_path)
+    trainer.run()
+    network = trainer.network.module
+    assert calls == [network.encoder, network.decoder]
+    weights, _ = load_weights(tmp_path / "weights.safetensors")
+    assert not [name for name in weights if "_orig_mod" in name]

@@ -85,7 +85,8 @@ class Trainer:
         rates = recipe.optimizer
         optimizers = make_optimizers(network, rates.kind, rates.learning_rate, rates.betas)
         if recipe.run.compile:
-            network = torch.compile(network)  # type: ignore[assignment]
+            network.encoder.compile()
+            network.decoder.compile()
         self.network, *self.optimizers = self.fabric.setup(network, *optimizers)
         self.average = WeightAverage(self.network, rates.average_decay)
         judged = state is not None and has_discriminators(state)
