@@ -1,6 +1,6 @@
 """Sonant beside the official EnCodec, 🤗 Transformers and a plain ONNX export, in one run.
 
-    pip install 'sonant[train,eval,dev]' && pip install --no-deps encodec==0.1.1 && pip install einops
+    pip install '.[train,eval,dev]' && pip install --no-deps encodec==0.1.1 && pip install einops
     python benchmarks/speed.py [--seconds 10] [--rounds 3] [--memory 30 120 1200] [--json F] [--plot F.png]
 
 One thread everywhere. All run the same random weights of the official sizes, but for the rows "24khz"

@@ -33,6 +33,8 @@ def test_how_codes_are_chosen(codec: Codec) -> None:
     assert plain.encoder(codec)._beam == 1  # type: ignore[attr-defined]
     wide = code_choice(codec, lm, 3.0, None, 0.5, 5)
     assert wide.search is not None and wide.search._beam == 5
+    wide = code_choice(codec, lm, 3.0, None, 0.5, 5.0)  # type: ignore[arg-type]
+    assert wide.search is not None and type(wide.search._beam) is int
     average = code_choice(codec, lm, 1.5, 3.0, None, None)
     assert average.average is not None and average.bitrate == 3.0
     assert strength(codec, average) == pytest.approx(0.1)

@@ -408,3 +408,11 @@ def test_a_joined_input_that_breaks_off_is_named(
     with pytest.raises(FormatError, match="-: cannot be read"):
         join_files([coded, "-"], tmp_path / "b.ecdc")
     assert not (tmp_path / "b.ecdc").exists()
+
+
+def test_a_language_model_that_does_not_code_a_bitrate_is_not_left_out_silently(
+    codec: Codec, speech_file: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="does not code 24 kbit/s; leave out --lm"):
+        compress(speech_file, tmp_path / "a.ecdc", model=codec, bitrate=24.0, lm=True)
+    assert not list(tmp_path.iterdir())

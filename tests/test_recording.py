@@ -1,5 +1,6 @@
 """Recordings: playing parts, damage filled and told, both versions of the format."""
 
+import gc
 import io
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from sonant.container import reader, version1
 from sonant.container.index import find_index
 from sonant.container.writer import pack_codes
 from sonant.entropy.integer_lm import IntegerLanguageModel
-from sonant.errors import ConfigError, FormatError, WeightsError
+from sonant.errors import ConfigError, FormatError, MissingDependencyError, WeightsError
 from sonant.files import compress, decompress
 from sonant.recording import Recording
 
@@ -268,8 +269,22 @@ def file_at_start(file: io.BytesIO) -> io.BytesIO:
 
 def test_reading_by_numbers_that_cannot_be(codec: Codec, coded: tuple[Path, np.ndarray]) -> None:
     with sonant.open(coded[0], codec) as recording:
-        for seconds in (-0.1, float("nan"), float("inf")):
+        for seconds in (-0.1, float("nan"), float("inf"), 1e308):
             with pytest.raises(ConfigError):
                 recording.read(seconds)
             with pytest.raises(ConfigError):
                 recording.seek(seconds)
+
+
+def test_a_file_that_cannot_be_opened_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise MissingDependencyError("needs PyTorch")
+
+    monkeypatch.setattr("sonant.recording.Recording", refuse)
+    (tmp_path / "a.ecdc").write_bytes(b"ECDC")
+    with pytest.raises(MissingDependencyError):
+        sonant.open(tmp_path / "a.ecdc")
+    gc.collect()
+    assert not [warning for warning in recwarn if warning.category is ResourceWarning]

@@ -106,6 +106,15 @@ def test_wrong_samples_are_refused_and_leave_the_stream_as_it_was(
         assert got.length == wanted.length
 
 
+def test_lists_of_floats_are_samples() -> None:
+    codec = CODECS["24khz"]
+    wav = samples(codec, 640)
+    streams = codec.encoder(low_latency=True), codec.encoder(low_latency=True)
+    codes, same = streams[0].push(wav), streams[1].push(wav.tolist())  # type: ignore[arg-type]
+    assert codes.frames == 2
+    np.testing.assert_array_equal(same.values, codes.values)
+
+
 @pytest.mark.parametrize("name", ["24khz", "bundled"])
 @pytest.mark.parametrize(
     ("codes", "sentence"),
@@ -130,4 +139,7 @@ def test_segments_need_their_volumes() -> None:
     assert codes.scales is not None
     for scales in (None, codes.scales[:-1]):
         with pytest.raises(FormatError, match="volumes"):
+            codec.decoder().push(Codes(codes.values, codes.length, scales))
+    for scales in (codes.scales * np.float32(1e30), -codes.scales):
+        with pytest.raises(FormatError, match="a volume that is not from 0"):
             codec.decoder().push(Codes(codes.values, codes.length, scales))

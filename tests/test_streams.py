@@ -118,8 +118,8 @@ def test_a_finished_stream_holds_no_samples(name: str) -> None:
         assert left.base is None and left.size == 0
 
 
-@pytest.mark.parametrize("beam", [float("nan"), float("inf"), 1.5, 0])
-def test_what_is_no_beam_is_refused(beam: float) -> None:
+@pytest.mark.parametrize("beam", [float("nan"), float("inf"), 1.5, 0, "2"])
+def test_what_is_no_beam_is_refused(beam: object) -> None:
     with pytest.raises(ConfigError, match="at least 1 beginning"):
         CODECS["24khz"].encoder(beam=beam)  # type: ignore[arg-type]
 

@@ -31,6 +31,17 @@ def test_an_error_leaves_what_was_there(tmp_path: Path, write) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_two_at_a_time_write_files_of_their_own(tmp_path: Path) -> None:
+    target = tmp_path / "a.bin"
+    with replacing(target) as last:
+        last.write_text("last")
+        with replacing(target) as first:
+            first.write_text("first")
+        assert target.read_text() == "first"
+    assert target.read_text() == "last"
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_what_was_private_stays_private(tmp_path: Path) -> None:
     target = tmp_path / "a.bin"
     target.touch(0o600)

@@ -53,8 +53,7 @@ def code_choice(
     """
     if rdo is not None and not 0 <= rdo <= 1:
         raise ConfigError(f"rdo is a number from 0 to 1, not {rdo:g}")
-    if beam is not None:
-        check_beam(beam)
+    beam = None if beam is None else check_beam(beam)
     average = None
     if abr is not None:
         bitrate, average = _average(codec, lm, abr)

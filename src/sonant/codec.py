@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -98,11 +99,13 @@ class Codec:
 
         Args:
             wav: float `[channels, samples]` or `[samples]` in [-1, 1], up to 255 channels.
-            sample_rate: of `wav` in Hz; the model's own if not given. Other rates are resampled.
+            sample_rate: of `wav` in Hz, 1 to 10 million; the model's own if not given. Other rates are
+                resampled.
             bitrate: kbit/s, one of `config.bandwidths`; by default 6, or the nearest to it.
 
         Raises:
-            AudioError: on samples that are not finite or no floats, or another shape.
+            AudioError: on samples that are not finite or no floats, another shape, or a rate that cannot
+                be.
             ConfigError: if the model has no such bitrate.
         """
         return self.encode_batch([wav], None, sample_rate, bitrate)[0]
@@ -122,7 +125,7 @@ class Codec:
             sample_rate, bitrate: as for `encode`, the same for all.
 
         Raises:
-            AudioError: on samples that are not finite, another shape, or a length beyond a recording.
+            AudioError: as `encode`, or on a length beyond a recording.
             ConfigError: if the model has no such bitrate.
         """
         if lengths is not None:
@@ -175,15 +178,15 @@ class Codec:
         return wav
 
 
-def check_beam(beam: int) -> int:
-    """`beam`, if it is one.
+def check_beam(beam: float) -> int:
+    """`beam` as an int, if it is one.
 
     Raises:
-        ConfigError: if it is less than 1.
+        ConfigError: if it is less than 1 or no whole number.
     """
-    if not beam >= 1 or beam % 1:
-        raise ConfigError(f"a search keeps at least 1 beginning, not {beam}")
-    return beam
+    if not isinstance(beam, Real) or not beam >= 1 or beam % 1:
+        raise ConfigError(f"a search keeps at least 1 beginning, a whole number, not {beam!r}")
+    return int(beam)
 
 
 def _shortened(wav: Audio, length: int) -> Audio:

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from sonant.config import CodecConfig
 from sonant.errors import ConfigError, FormatError
 
+LOUDEST_VOLUME = 1e13
+"""Ten times the loudest samples that are coded (`audio.LOUDEST`)."""
+
 
 @dataclass(frozen=True, eq=False)
 class Codes:
@@ -78,6 +81,11 @@ def join(pieces: Sequence[Codes]) -> Codes:
         np.concatenate(scales) if scales else None,
         np.concatenate(latents) if latents else None,
     )
+
+
+def are_volumes(scales: NDArray[np.float32]) -> bool:
+    """Whether segments may have been divided by these: numbers from 0 to 10^13."""
+    return bool(((scales >= 0) & (scales <= LOUDEST_VOLUME)).all())
 
 
 def split_segments(codes: Codes, config: CodecConfig) -> Iterator[tuple[NDArray[np.int16], int]]:

@@ -21,6 +21,7 @@ SIZES = (
 LAYERS = ("n_residual_layers", "lstm_layers")
 MOST_BINS = 1 << 15
 """Codes are int16."""
+MOST_KBPS = 1e9
 USUAL_BITRATE = 6.0
 
 
@@ -72,10 +73,35 @@ class JsonConfig:
 class CodecConfig(JsonConfig):
     """Sizes of a codec: SEANet encoder and decoder (paper, section 3.1) and RVQ (section 3.2).
 
-    `ratios` are in decoder order; the encoder uses them reversed. Bandwidths are in kbit/s.
-    A model with `segment` (seconds) codes each segment on its own, `overlap` being the
-    fraction of a segment shared with the next; `normalize` divides each segment by its volume.
-    One that is neither causal nor has segments codes a recording as a whole.
+    A model that is neither causal nor has segments codes a recording as a whole. Numbers are whole and at
+    least 1 unless it says otherwise.
+
+    Attributes:
+        name: of the model.
+        sample_rate: in Hz.
+        channels: of the audio.
+        causal: convolutions see no sample to come.
+        pad_mode: what convolutions see beyond the ends: constant, which is zeros, or reflect.
+        norm: weight_norm or none, or time_group_norm over the time of a segment, which needs `segment`.
+        dimension: channels of a latent.
+        n_filters: channels at the rate of the audio; every stage of the encoder doubles them.
+        ratios: strides of the stages in decoder order, one at least; the encoder uses them reversed.
+        kernel_size, last_kernel_size: of the first and of the last convolution of either side.
+        residual_kernel_size: of the first convolution of a residual unit.
+        n_residual_layers: residual units of a stage, 0 or more.
+        dilation_base: unit k of a stage is dilated by this to the power of k, from 0.
+        compress: what divides the channels within a residual unit.
+        true_skip: residual units add their input as it is, not through a convolution.
+        lstm_layers: 0 or more.
+        n_q: codebooks.
+        bins: entries of a codebook, a power of two from 2 to 2^15.
+        bandwidths: bitrates in kbit/s, above 0, each of 1 to `n_q` codebooks.
+        normalize: divide each segment by its volume, which needs `segment`.
+        segment: seconds, one sample at least, that are coded on their own; None is no segments.
+        overlap: share of a segment that the next one has, too, from 0 to below 1.
+
+    Raises:
+        ConfigError: if a value is outside its range, or some do not go together.
     """
 
     name: str
@@ -127,6 +153,10 @@ class CodecConfig(JsonConfig):
             raise ConfigError(f"bins must be a power of two from 2 to {MOST_BINS}, not {self.bins}")
         if not 0 <= self.overlap < 1:
             raise ConfigError(f"overlap is a share from 0 to below 1, not {self.overlap!r}")
+        if not all(0 < bandwidth <= MOST_KBPS for bandwidth in self.bandwidths):
+            raise ConfigError(
+                f"bandwidths are kbit/s above 0, at most {MOST_KBPS:g}, not {self.bandwidths!r:.40}"
+            )
         if self.segment is not None and not 1 <= self.segment * self.sample_rate < math.inf:
             raise ConfigError(f"segment is a number of seconds, not {self.segment!r}")
 
@@ -220,10 +250,21 @@ class CodecConfig(JsonConfig):
 
 @dataclass(frozen=True)
 class LanguageModelConfig(JsonConfig):
-    """Sizes of the small Transformer over codes (paper, section 3.3). `past_context` in frames.
+    """Sizes of the small Transformer over codes (paper, section 3.3), whole numbers of at least 1.
 
-    With `conditioned` codebook k of a step sees the codes of the books before it in the same step;
-    without, all books of a step are predicted in parallel, as in the paper.
+    What reads or trains a model checks them.
+
+    Attributes:
+        name: of the model.
+        n_q: codebooks that it can predict.
+        bins: entries of a codebook.
+        dim: channels, an even multiple of `num_heads`.
+        num_layers: layers of attention and feed-forward.
+        num_heads: of the attention of each layer.
+        feed_forward: channels inside the feed-forward networks.
+        past_context: frames before its own that a step sees.
+        conditioned: codebook k of a step sees the codes of the books before it in the same step; without
+            it all books of a step are predicted in parallel, as in the paper.
     """
 
     name: str

@@ -30,3 +30,8 @@ class WeightsError(SonantError):
 
 class MissingDependencyError(SonantError):
     """An optional package that is needed now."""
+
+
+def extra_missing(needed: str, extra: str) -> MissingDependencyError:
+    """What needs which package of an extra; pip takes the extra of the Sonant that is installed."""
+    return MissingDependencyError(f"{needed}: pip install 'sonant[{extra}]'")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from numbers import Integral
 from pathlib import Path
@@ -23,6 +22,7 @@ from sonant.codec import Codec
 from sonant.codes import Codes, join
 from sonant.container import version0
 from sonant.container.concatenate import concatenate
+from sonant.container.opening import open_ecdc
 from sonant.container.streams import reading
 from sonant.container.writer import CHUNK_SECONDS, FileWriter
 from sonant.errors import AudioError, ConfigError, FormatError, WeightsError
@@ -30,9 +30,9 @@ from sonant.language_models import language_model, official_language_model
 from sonant.loading import DEFAULT_MODEL, load, load_named
 from sonant.models.registry import bundled_hash, is_bundled
 from sonant.origin import new_header
-from sonant.outputs import PIPE, audio_output, binary_output, check_target
+from sonant.outputs import audio_output, binary_output, check_target
 from sonant.recording import Recording, check_part
-from sonant.standard_streams import standard_input
+from sonant.standard_streams import PIPE, standard_input
 
 HIGHEST_RATE = 768_000
 
@@ -101,10 +101,13 @@ def compress(
     if lm and version == 1 and network is None:
         raise WeightsError(f"{codec.name} has no language model; leave out --lm")
     choice = code_choice(codec, network, bitrate, abr, rdo, beam)
+    if lm and network and config.codebooks_for(choice.bitrate) > network.n_q:
+        raise ConfigError(
+            f"the language model of {codec.name} does not code {choice.bitrate:g} kbit/s; leave out --lm"
+        )
     stream = choice.encoder(codec)
     check_target(source, target, overwrite)
-    if Path(target).suffix.lower() in AUDIO_ENDINGS:
-        raise ConfigError(f"{target}: is the name of audio; what is written is .ecdc")
+    _check_name(target)
     audio = WavPipeSource(standard_input()) if str(source) == PIPE else open_source(Path(source))
     with binary_output(target) as file:
         if version == 0:
@@ -250,6 +253,7 @@ def join_files(sources: Sequence[str | Path], target: str | Path, *, overwrite: 
     """
     for source in sources:
         check_target(source, target, overwrite)
+    _check_name(target)
 
     def opened() -> Iterator[tuple[str, BinaryIO]]:
         for source in sources:
@@ -260,6 +264,11 @@ def join_files(sources: Sequence[str | Path], target: str | Path, *, overwrite: 
         concatenate(opened(), out)
 
 
+def _check_name(target: str | Path) -> None:
+    if Path(target).suffix.lower() in AUDIO_ENDINGS:
+        raise ConfigError(f"{target}: is the name of audio; what is written is .ecdc")
+
+
 def _samples(recording: Recording, start: float, duration: float | None) -> int | None:
     """Samples that will be written, None where that is not known."""
     if recording.length is None:
@@ -268,23 +277,3 @@ def _samples(recording: Recording, start: float, duration: float | None) -> int 
     rate = recording.sample_rate
     left = max(0, recording.length - round(start * rate))
     return left if duration is None else min(left, round(duration * rate))
-
-
-@contextmanager
-def open_ecdc(source: str | Path) -> Iterator[BinaryIO]:
-    """An .ecdc file or standard input, for reading.
-
-    Raises:
-        FormatError: if it cannot be opened.
-    """
-    if str(source) == PIPE:
-        yield standard_input()
-        return
-    try:
-        file = Path(source).open("rb")  # noqa: SIM115 - closed by the with below
-    except IsADirectoryError:
-        raise FormatError(f"{source}: is a directory; name the .ecdc files in it") from None
-    except OSError as error:
-        raise FormatError(f"{source}: cannot be read ({error.strerror})") from None
-    with file:
-        yield file

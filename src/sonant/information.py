@@ -7,11 +7,11 @@ from typing import Any
 
 from sonant.config import CodecConfig
 from sonant.container import version0, version1
+from sonant.container.opening import open_ecdc
 from sonant.container.probe import probe
 from sonant.container.reader import ChunkReader, Damage
 from sonant.container.streams import PIECE, Reader, Rewindable
 from sonant.errors import FormatError, WeightsError
-from sonant.files import open_ecdc
 from sonant.models.registry import known_config
 
 Facts = dict[str, Any]

@@ -33,11 +33,13 @@ def language_model(codec: Codec) -> IntegerLanguageModel | None:
         file = place.with_name(LM_IN_A_FOLDER)
     if not file.exists() or (file.name == LM_IN_A_FOLDER and is_of_another_kind(file)):
         return None
-    return _loaded(file, codec.weights_hash)
+    state = file.stat()
+    return _loaded(file, codec.weights_hash, state.st_mtime_ns, state.st_size)
 
 
 @lru_cache(maxsize=4)
-def _loaded(file: Path, codec_hash: str) -> IntegerLanguageModel:
+def _loaded(file: Path, codec_hash: str, changed: int, size: int) -> IntegerLanguageModel:
+    """A file that was replaced is read again: its time or its size is another."""
     return load_language_model(file, codec_hash)
 
 

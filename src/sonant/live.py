@@ -72,6 +72,9 @@ class JitterBuffer:
 
     Args:
         depth: frames that a missing packet is waited for; the delay that this adds.
+
+    Attributes:
+        late: packets dropped so far since what they hold had been played or told as lost before they came.
     """
 
     def __init__(self, depth: int) -> None:

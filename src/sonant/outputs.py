@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sonant.audio import FileSink, PipeSink, Sink
-from sonant.errors import SonantError
-from sonant.standard_streams import standard_output
+from sonant.errors import ConfigError, SonantError
+from sonant.standard_streams import PIPE, standard_output
 from sonant.whole_files import replacing_output
-
-PIPE = "-"
 
 
 def check_target(source: str | Path | None, target: str | Path, overwrite: bool) -> None:
@@ -46,6 +44,16 @@ def _check_path(source: Path | None, target: Path, overwrite: bool) -> None:
         raise SonantError(f"{target}: is the input; choose another name for the output")
 
 
+def check_new_folder(folder: Path) -> None:
+    """See that nothing in a folder would be replaced, or be taken for what comes into it.
+
+    Raises:
+        ConfigError: if it holds something.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(f"{folder}: is not empty; name a new folder")
+
+
 @contextmanager
 def binary_output(target: str | Path | BinaryIO) -> Iterator[BinaryIO]:
     """A file for bytes, standard output, or what takes bytes already, as it is."""
@@ -62,13 +70,15 @@ def binary_output(target: str | Path | BinaryIO) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def audio_output(target: str | Path, rate: int, channels: int, samples: int | None) -> Iterator[Sink]:
-    """A file for audio, of the kind that its name ends in, or WAV on standard output."""
+def audio_output(
+    target: str | Path, rate: int, channels: int, samples: int | None, comment: str = ""
+) -> Iterator[Sink]:
+    """A file for audio, of the kind that its name ends in, with a comment, or WAV on standard output."""
     if str(target) == PIPE:
         yield PipeSink(standard_output(), rate, channels, samples)
         return
     with replacing_output(Path(target)) as temporary:
-        sink = FileSink(temporary, Path(target), rate, channels)
+        sink = FileSink(temporary, Path(target), rate, channels, comment)
         try:
             yield sink
         finally:

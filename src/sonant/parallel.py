@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -15,16 +15,20 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
+from sonant.ends import ENDS, ends_as_exceptions
 from sonant.errors import SonantError
 
 AHEAD = 4
 STOPPED = 128 + signal.SIGTERM
+UNHEARD = {getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)}
+"""What a terminal sends to all processes, of which this one then stops the others."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Prepare = Callable[[], Callable[[Item], Result]]
 
-_work: Callable[[Any], Any] | None = None
+_work: Callable[[Any], Any] | SonantError | None = None
+"""In a process of a pool: what does the work, or why it could not be had."""
 
 
 def cores() -> int:
@@ -52,6 +56,9 @@ def in_order(
         prepare: called once in each process, it gives the function that does the work; picklable.
         items: picklable; their `str` names them in errors. Only a few are taken ahead of the results.
         jobs: processes; with 1 the work is done in this one.
+
+    Raises:
+        SonantError: if no process can begin to work.
     """
     if jobs == 1:
         work = prepare()
@@ -84,14 +91,21 @@ def _pool(
 
     With one job the first of them is the one whose process died. Whatever else ends it early, an
     interruption among them, stops the processes at once: what they were writing goes.
+
+    Raises:
+        SonantError: if a process cannot begin to work, or dies before that and has been the only one.
     """
     unsent = deque(first)
     running: deque[tuple[Item, Future[Result | SonantError]]] = deque()
-    with _executor(prepare, jobs) as pool:
+    with _interruptions_waiting():
+        pool = _executor(prepare, jobs)
+    with pool:
         try:
+            with _interruptions_waiting():
+                begun = pool.submit(_begin)
             while unsent or running:
                 while unsent:
-                    with _interruption_waiting():
+                    with _interruptions_waiting():
                         running.append((unsent[0], pool.submit(_call, unsent[0])))
                     unsent.popleft()
                 item, future = running[0]
@@ -100,6 +114,10 @@ def _pool(
                 yield item, result
                 unsent.extend(islice(waiting, 1))
         except BrokenProcessPool:
+            if jobs == 1 and begun.exception():
+                raise SonantError(
+                    "processes die before they begin to work; free some memory, or use one job"
+                ) from None
             return [item for item, _ in running] + list(unsent)
         except BaseException:
             _stop(pool)
@@ -108,23 +126,23 @@ def _pool(
 
 
 @contextmanager
-def _interruption_waiting() -> Iterator[None]:
-    """An interruption waits, and processes that begin under it have none, even before they run our code."""
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    ours_to_handle = in_main_thread and signal.getsignal(signal.SIGINT) is not None
-    if not hasattr(signal, "pthread_sigmask") or not ours_to_handle:
+def _interruptions_waiting() -> Iterator[None]:
+    """Interruptions wait; processes that begin under it hear no terminal, even before they run our code."""
+    if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
         yield
         return
     came: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    handled = [number for number in (signal.SIGINT, *ENDS) if callable(signal.getsignal(number))]
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in handled}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, UNHEARD)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if came:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(came[0])
 
 
 def _stop(pool: ProcessPoolExecutor) -> None:
@@ -135,20 +153,38 @@ def _stop(pool: ProcessPoolExecutor) -> None:
 
 def _executor(prepare: Prepare[Item, Result], jobs: int) -> ProcessPoolExecutor:
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(jobs, context, initializer=_initialise, initargs=(prepare,))
+    return ProcessPoolExecutor(jobs, context, initializer=_initialise, initargs=(pickle.dumps(prepare),))
 
 
-def _initialise(prepare: Callable[[], Callable[[Any], Any]]) -> None:
+def _initialise(prepare: bytes) -> None:
+    """What goes wrong, from unpickling on, is kept for the calls to tell."""
     global _work
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED))
-    _work = prepare()
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, UNHEARD)
+    try:
+        _work = pickle.loads(prepare)()
+    except SonantError as error:
+        _work = error
+    except Exception as error:
+        _work = SonantError(f"a process cannot begin to work ({type(error).__name__}: {error})")
+
+
+def _begin() -> None:
+    """What a process does first: nothing."""
 
 
 def _call(item: Any) -> Any:
-    """Stopped, it ends the process: those of a pool go on with the next item whatever is raised."""
+    """Stopped, it ends the process: those of a pool go on with the next item whatever is raised.
+
+    Raises:
+        SonantError: if the process could not begin to work.
+    """
+    if isinstance(_work, SonantError):
+        raise _work
     assert _work is not None
     try:
-        return attempt(_work, item)
+        with ends_as_exceptions():
+            return attempt(_work, item)
     except SystemExit:
         os._exit(STOPPED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from sonant.origin import check_model
 from sonant.playback import Player
 from sonant.stretches import Stretches
 
+LONGEST_SECONDS = 1e12
 LEAD_IN_SECONDS = 0.25
 """Of a model without segments; with them a whole one, which the part overlaps, is decoded before it."""
 
@@ -117,7 +117,7 @@ class Recording:
         Damage is filled with a fade into silence and told in `damages`.
 
         Raises:
-            ConfigError: if `start` or `duration` is negative or no number.
+            ConfigError: if `start` or `duration` is negative, no number or above 10^12.
             FormatError: if the file is damaged beyond that, or at all with `strict`.
         """
         check_part(start, duration)
@@ -141,7 +141,7 @@ class Recording:
         """Go to a time; the next `read` begins there.
 
         Raises:
-            ConfigError: if `seconds` is negative or no number.
+            ConfigError: if `seconds` is negative, no number or above 10^12.
         """
         check_part(seconds, None)
         self._position = round(seconds * self.sample_rate)
@@ -165,7 +165,7 @@ class Recording:
         """The next `seconds` of audio `[channels, samples]`, less at the end.
 
         Raises:
-            ConfigError: if `seconds` is negative or no number.
+            ConfigError: if `seconds` is negative, no number or above 10^12.
             FormatError: as `blocks`.
         """
         check_part(0.0, seconds)
@@ -285,8 +285,10 @@ def _timed(blocks: Iterable[Codes]) -> Iterator[tuple[int, Codes]]:
 
 def check_part(start: float, duration: float | None) -> None:
     """Raise ConfigError unless a part can begin at `start` and last `duration`, in seconds."""
-    if not all(0 <= seconds < math.inf for seconds in (start, duration or 0.0)):
-        raise ConfigError(f"a part begins and lasts 0 s or more, not {start} and {duration}")
+    if not all(0 <= seconds <= LONGEST_SECONDS for seconds in (start, duration or 0.0)):
+        raise ConfigError(
+            f"a part begins and lasts 0 s or more, up to {LONGEST_SECONDS:g}, not {start} and {duration}"
+        )
 
 
 def open(
@@ -310,6 +312,8 @@ def open(
         raise FormatError(f"{source}: cannot be read ({error.strerror})") from None
     try:
         return Recording(file, model, strict=strict)
-    except (FormatError, WeightsError) as error:
+    except BaseException as error:
         file.close()
-        raise type(error)(f"{source}: {error}") from None
+        if isinstance(error, FormatError | WeightsError):
+            raise type(error)(f"{source}: {error}") from None
+        raise

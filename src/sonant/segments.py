@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sonant.audio import Audio
-from sonant.codes import Codes, join, split_segments
+from sonant.codes import Codes, are_volumes, join, split_segments
 from sonant.engine.runtime import Engine
 from sonant.errors import FormatError
 from sonant.stepping import SEGMENTS_AT_ONCE, DecodeStep, EncodeStep, Job
@@ -101,8 +101,8 @@ class SegmentDecoder(DecoderStream):
         segments = sum(1 for _ in split_segments(piece, self.engine.config))
         if self.engine.config.normalize and (piece.scales is None or len(piece.scales) != segments):
             raise FormatError("the codes lack the volumes of their segments")
-        if piece.scales is not None and not np.isfinite(piece.scales).all():
-            raise FormatError("the codes have a volume that is no number")
+        if piece.scales is not None and not are_volumes(piece.scales):
+            raise FormatError("the codes have a volume that is not from 0 to 10^13")
 
     def pushing(self, piece: Codes) -> Job[Audio]:
         """See `Stream.pushing`."""

@@ -7,6 +7,9 @@ from typing import BinaryIO, TextIO
 
 from sonant.errors import SonantError
 
+PIPE = "-"
+"""What is named in place of a file."""
+
 
 def standard_input() -> BinaryIO:
     """To read from; SonantError if it is closed."""

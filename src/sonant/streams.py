@@ -32,7 +32,7 @@ class Stream(ABC, Generic[Piece, Ready]):
     def push(self, piece: Piece) -> Ready:
         """Take a piece; give what is ready.
 
-        An encoder takes samples float32 `[channels, n]` in [-1, 1] at the model's rate and gives
+        An encoder takes samples, floats `[channels, n]` in [-1, 1] at the model's rate, and gives
         codes; a decoder takes codes and gives audio `[channels, samples]`.
 
         Raises:
@@ -118,9 +118,9 @@ class SampleBuffer:
 
     def append(self, samples: Audio | None) -> None:
         """Add samples `[channels, n]`, if there are any."""
-        if samples is not None and samples.shape[1]:
-            self._pieces.append(np.array(samples, np.float32))
-            self.length += samples.shape[1]
+        if samples is not None and (piece := np.array(samples, np.float32)).size:
+            self._pieces.append(piece)
+            self.length += piece.shape[1]
 
     def take(self, count: int, keep: int = 0) -> Audio:
         """Return the first `count` samples, and remove them but for the last `keep`."""
@@ -268,6 +268,8 @@ def check_codes(codes: Codes, config: CodecConfig) -> None:
     if not isinstance(codes, Codes):
         raise FormatError(f"codes are sonant.Codes(values, length), not {type(codes).__name__}")
     values = codes.values
+    if not isinstance(values, np.ndarray):
+        raise FormatError(f"the values of codes are an int16 array, not {type(values).__name__}")
     if values.ndim != 2 or not 1 <= codes.n_q <= config.n_q:
         wanted = f"[n_q, frames] with n_q from 1 to {config.n_q}"
         raise FormatError(f"{config.name} takes codes {wanted}, not {list(values.shape)}")

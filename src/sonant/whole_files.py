@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,9 +21,11 @@ LONGEST_NAME = 220
 def replacing(target: Path) -> Iterator[Path]:
     """A name beside `target` to write to; what is there becomes `target` if all goes well, else it goes.
 
-    Who may read a `target` that was there may read the new one.
+    Who may read a `target` that was there may read the new one. Of several that write one target at a
+    time, in threads or on machines, each has a name of its own, and the last to end stays.
     """
-    temporary = target.with_name(f"{_beginning(target)}{os.getpid()}{PARTIAL}")
+    own = f"{os.getpid()}.{os.urandom(4).hex()}"
+    temporary = target.with_name(f"{_beginning(target)}{own}{PARTIAL}")
     try:
         yield temporary
         if target.exists():
@@ -34,10 +37,9 @@ def replacing(target: Path) -> Iterator[Path]:
 
 def remove_partials(target: Path) -> None:
     """Remove what killed processes left of `target`, where no other process can be writing it."""
-    beginning = _beginning(target)
+    own = re.compile(rf"{re.escape(_beginning(target))}\d+(\.[0-9a-f]{{8}})?{re.escape(PARTIAL)}")
     for file in target.parent.iterdir():
-        name = file.name.removeprefix(beginning).removesuffix(PARTIAL)
-        if name.isdigit() and file.name == f"{beginning}{name}{PARTIAL}":
+        if own.fullmatch(file.name):
             file.unlink(missing_ok=True)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import os
 import struct
@@ -89,18 +90,24 @@ def test_hardly_any_samples_are_resampled(source_rate: int, samples: int, wanted
     assert (audio.shape, audio.dtype) == ((2, wanted), np.float32)
 
 
-@pytest.mark.parametrize("rate", [0, -24_000])
+@pytest.mark.parametrize("rate", [0, -24_000, 10_000_001])
 def test_a_rate_that_cannot_be_is_a_sentence(rate: int) -> None:
-    with pytest.raises(AudioError, match=f"above 0 Hz, not {rate}"):
+    with pytest.raises(AudioError, match=f"between 1 and 10000000 Hz, not {rate}"):
         resample(tone(24_000), rate, 24_000)
 
 
-def write_with_pyav(path: Path, codec: str) -> None:
+def test_a_file_of_a_rate_that_cannot_be_is_named(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(24_000).T, 20_000_000)
+    with pytest.raises(AudioError, match=r"a\.wav: a sample rate is between 1 and 10000000 Hz"):
+        read_audio(tmp_path / "a.wav", 24_000, 1)
+
+
+def write_with_pyav(path: Path, codec: str, rate: int = 48_000) -> None:
     av = pytest.importorskip("av")
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=48_000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(tone(48_000), format="fltp", layout="mono")
-        frame.sample_rate = 48_000
+        stream = container.add_stream(codec, rate=rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray(tone(rate), format="fltp", layout="mono")
+        frame.sample_rate = rate
         container.mux([*stream.encode(frame), *stream.encode(None)])
 
 
@@ -110,6 +117,20 @@ def test_m4a_and_webm_are_read_by_pyav(tmp_path: Path) -> None:
         audio, rate = read_audio(tmp_path / name, 24_000, 1)
         assert rate == 48_000
         assert np.sqrt(np.mean(audio[:, 4000:8000] ** 2)) == pytest.approx(0.5 / np.sqrt(2), abs=0.05)
+
+
+@pytest.mark.parametrize("rates", [(24_000, 48_000), (48_000, 24_000)])
+def test_a_rate_that_changes_on_the_way_is_followed(tmp_path: Path, rates: tuple[int, int]) -> None:
+    parts = []
+    for rate in rates:
+        write_with_pyav(tmp_path / "part.aac", "aac", rate)
+        parts.append((tmp_path / "part.aac").read_bytes())
+    (tmp_path / "a.aac").write_bytes(b"".join(parts))
+    audio, rate = read_audio(tmp_path / "a.aac", 24_000, 1)
+    assert rate == rates[0]
+    assert audio.shape[1] == pytest.approx(24_000, abs=3000)
+    for part in (audio[0, 4000:8000], audio[0, 17_000:21_000]):
+        assert np.argmax(np.abs(np.fft.rfft(part))) * 6 == pytest.approx(440, abs=6)
 
 
 def test_a_colon_in_a_name_begins_no_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,6 +165,20 @@ def test_raw_samples_are_a_sentence(tmp_path: Path) -> None:
     path.write_bytes(bytes(1000))
     with pytest.raises(AudioError, match=r"a\.raw: raw samples do not say their rate"):
         open_source(path)
+
+
+def test_what_the_system_does_not_let_us_read_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros(100), 24_000)
+    for name in ("open", "stat"):
+        monkeypatch.setattr(Path, name, refuse)
+        with pytest.raises(AudioError, match=r"a\.wav: cannot be read \(Permission denied\)$"):
+            open_source(path)
 
 
 def test_a_named_pipe_is_a_sentence(tmp_path: Path) -> None:
@@ -243,6 +278,18 @@ def test_loud_audio_is_clipped_and_does_not_wrap(tmp_path: Path) -> None:
     np.testing.assert_allclose(soundfile.read(path)[0], [1, -1, 0.5], atol=1e-4)
 
 
+def test_a_flac_that_does_not_say_its_length_is_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    soundfile.write(path, tone(8_000, 20).T, 8_000)
+    wanted, _ = read_audio(path, 8_000, 1)
+    data = bytearray(path.read_bytes())
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    path.write_bytes(data)
+    assert soundfile.info(path).frames > 1 << 60
+    np.testing.assert_array_equal(read_audio(path, 8_000, 1)[0], wanted)
+
+
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.flac"
     soundfile.write(path, tone(24_000, 3).T, 24_000)
@@ -311,6 +358,30 @@ def test_sizes_that_programs_write_for_an_unknown_one_end_no_wav_pipe(size: int,
     data = wav_bytes((b"fmt ", layout), (b"data", SAMPLES), size=size)
     assert WavPipeSource(io.BytesIO(data))._left is None
     assert piped(data).shape == (channels, 1000 // channels)
+
+
+@pytest.mark.parametrize("riff", [0, 36, 2036, 0xFFFFFFFF])
+def test_a_wav_file_whose_writer_was_cut_off_is_read_to_its_end(tmp_path: Path, riff: int) -> None:
+    data = bytearray(wav_bytes((b"LIST", b"odd"), (b"fmt ", LAYOUT), (b"data", SAMPLES), size=0))
+    data[4:8] = struct.pack("<I", riff)
+    (tmp_path / "a.wav").write_bytes(data)
+    with closing(open_source(tmp_path / "a.wav")) as source:
+        assert sum(block.shape[1] for block in source.blocks()) == 1000
+    assert source._pipe.closed
+
+
+def test_an_unfinished_wav_of_a_kind_that_no_pipe_has_is_named(tmp_path: Path) -> None:
+    layout = struct.pack("<HHIIHH", 7, 1, 24_000, 24_000, 1, 8)
+    (tmp_path / "a.wav").write_bytes(wav_bytes((b"fmt ", layout), (b"data", SAMPLES), size=0))
+    with pytest.raises(AudioError, match=r"a\.wav: WAV of format 7 with 8 bits is not supported"):
+        open_source(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("after", [(), ((b"LIST", b"INFOodd"), (b"id3 ", b"ID3"))])
+def test_an_empty_wav_holds_no_samples(tmp_path: Path, after: tuple[tuple[bytes, bytes], ...]) -> None:
+    (tmp_path / "a.wav").write_bytes(wav_bytes((b"fmt ", LAYOUT), (b"data", b""), *after))
+    with pytest.raises(AudioError, match=r"a\.wav: holds no samples"):
+        read_audio(tmp_path / "a.wav", 24_000, 1)
 
 
 def test_a_long_wav_pipe_ends_where_its_64_bit_size_says() -> None:

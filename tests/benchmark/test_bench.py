@@ -60,3 +60,18 @@ def test_the_command_writes_its_figures(tmp_path: Path) -> None:
 
 def test_noise_has_the_shape_of_the_model(codec: Codec) -> None:
     assert noise(codec, 0.5).shape == (1, 12_000)
+
+
+@pytest.mark.parametrize(
+    ("option", "seconds"),
+    [("--seconds", "1e308"), ("--seconds", "nan"), ("--seconds", "0.5"), ("--memory", "1e308")],
+)
+def test_lengths_that_cannot_be_measured_are_a_sentence(
+    option: str, seconds: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from sonant.cli import main
+
+    with pytest.raises(SystemExit) as end:
+        main(["bench", option, seconds])
+    assert end.value.code == 2
+    assert "seconds of audio" in capsys.readouterr().err

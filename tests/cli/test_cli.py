@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from sonant.cli import main
+
 
 def sonant(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     program = [sys.executable, "-m", "sonant", *map(str, arguments)]
@@ -32,6 +34,24 @@ def test_many_files_into_a_folder(speech_file: Path, music_file: Path, tmp_path:
     assert b"no.wav: no such file" in result.stderr
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == [f"{music_file.stem}.ecdc", f"{speech_file.stem}.ecdc"]
+
+
+def test_inputs_that_cannot_be_read_do_not_stop_the_others(
+    speech_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Typer asks `os.access`; a name that is too long is an error of the system like many others."""
+    monkeypatch.setattr(
+        os, "access", lambda path, mode, **_: Path(path).name != "closed.wav" or mode != os.R_OK
+    )
+    (tmp_path / "closed.wav").write_bytes(b"no audio")
+    inputs = [tmp_path / "closed.wav", tmp_path / f"{'a' * 300}.wav", speech_file]
+    with pytest.raises(SystemExit) as end:
+        main(["encode", *map(str, inputs), "-o", f"{tmp_path / 'out'}/"])
+    assert end.value.code == 2
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["speech_en.ecdc"]
+    assert [line.startswith(f"sonant: {tmp_path}") for line in capsys.readouterr().err.splitlines()] == [
+        True
+    ] * 2
 
 
 def test_one_file_into_a_folder_that_is_not_there(speech_file: Path, tmp_path: Path) -> None:
@@ -114,6 +134,17 @@ def test_info_of_a_pipe_is_that_of_the_file(speech_file: Path, tmp_path: Path, v
     assert json.loads(sonant("info", "-", "--json", stdin=coded.read_bytes()).stdout) == values
 
 
+def test_info_imports_no_engine_and_no_audio(speech_file: Path, tmp_path: Path) -> None:
+    sonant("encode", speech_file, "-o", tmp_path / "a.ecdc", "--no-lm")
+    look = f"""
+import sys
+from pathlib import Path
+from sonant.information import describe
+print(describe(Path({str(tmp_path / "a.ecdc")!r}))["seconds"], *{{"onnxruntime", "soundfile"}} & set(sys.modules))
+"""
+    assert subprocess.check_output([sys.executable, "-c", look], text=True) == "6.0\n"
+
+
 def test_info_and_models(speech_file: Path, tmp_path: Path) -> None:
     coded = tmp_path / "a.ecdc"
     assert sonant("encode", speech_file, "-o", coded).returncode == 0
@@ -153,6 +184,7 @@ def test_info_and_models(speech_file: Path, tmp_path: Path) -> None:
         (["encode", "{speech}", "{speech}", "-"], "several inputs cannot go into one output"),
         (["encode", "{speech}", "{speech}", "-o", "{speech}/x"], "x: the folder cannot be made"),
         (["encode", "{speech}", "-o", "{tmp}/a.mp3"], "a.mp3: is the name of audio"),
+        (["join", "a.ecdc", "b.ecdc", "-o", "{tmp}/a.wav"], "a.wav: is the name of audio"),
         (["encode", "{speech}", "--chunk", "inf", "-o", "{tmp}/a.ecdc"], "a chunk lasts some seconds"),
         (["encode", "{speech}", "-m", "a b/c", "-o", "{tmp}/a.ecdc"], "a b/c: no such model on the hub"),
         (["evaluate", "{speech}", "--json", "{tmp}/no/a.json"], "a.json: cannot be written"),

@@ -273,9 +273,10 @@ def test_round_trip_of_any_length(n_q: int, length: int, random) -> None:
     assert again.length == length
 
 
-def test_a_volume_that_is_no_number() -> None:
+@pytest.mark.parametrize("volume", [np.nan, np.inf, 1e38, -1.0])
+def test_a_volume_that_cannot_be(volume: float) -> None:
     config = config_of("48khz")
-    codes = Codes(np.zeros((2, config.frames_for(640)), np.int16), 640, np.array([np.nan], np.float32))
+    codes = Codes(np.zeros((2, config.frames_for(640)), np.int16), 640, np.array([volume], np.float32))
     out = io.BytesIO()
     version0.write(out, config, codes, "encodec_48khz")
     source = io.BytesIO(out.getvalue())

@@ -4,10 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
+import pytest
+from typer.testing import CliRunner
 
 from conftest import Golden
+from sonant.cli import app
 from sonant.codec import Codec
 from sonant.engine.export import export_onnx
+from sonant.errors import ConfigError
 
 
 def session(path: Path) -> ort.InferenceSession:
@@ -62,3 +66,12 @@ def test_the_stream_graphs_pass_their_state_on(codec: Codec, speech: np.ndarray,
         parts.append(latents)
     whole = session(tmp_path / "encoder.onnx").run(None, {"audio": speech[:, :9600].T[None]})[0]
     np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("option", ["--onnx", "--transformers"])
+def test_an_export_goes_into_a_new_folder(tmp_path: Path, option: str) -> None:
+    (tmp_path / "README.md").write_text("notes")
+    result = CliRunner().invoke(app, ["export", "24khz", option, str(tmp_path)])
+    assert isinstance(result.exception, ConfigError)
+    assert "is not empty; name a new folder" in str(result.exception)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["notes"]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +14,10 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sonant.audio import Audio
 from sonant.evaluation.cache import audio_hash, content_hash
 from sonant.evaluation.codecs import CodecUnderTest, Original
+from sonant.evaluation.codecs.base import Payload
 from sonant.evaluation.codecs.sonant import SonantCodec
 from sonant.evaluation.metrics import METRICS as ALL_METRICS
 from sonant.evaluation.report.markdown import cell
@@ -75,6 +79,48 @@ def test_entropy_coded_sizes_are_those_of_this_code(
 def test_two_processes_give_the_same(folder: Path) -> None:
     one = plan(folder, Original(), metrics=("si_snr", "lsd"))
     assert run(one, jobs=2).to_json() == run(replace(one, cache=folder / "other"), jobs=1).to_json()
+
+
+class LongIsSlow(Halving):
+    """Takes seconds for excerpts of more than two seconds, and tells so in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def encode(self, audio: Audio, sample_rate: int) -> Payload:
+        if audio.shape[1] > 2 * RATE:
+            (self.folder / "begun").touch()
+            time.sleep(3)
+            (self.folder / "ended").touch()
+        return super().encode(audio, sample_rate)
+
+
+def test_an_interruption_stops_what_other_processes_measure(folder: Path, tmp_path: Path) -> None:
+    soundfile.write(folder / "music" / "good.wav", 0.1 * np.sin(np.arange(RATE) / 9), RATE)
+
+    def interrupted(*_: object) -> None:
+        while not (tmp_path / "begun").exists():
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(plan(folder, LongIsSlow(tmp_path), metrics=()), jobs=2, progress=interrupted)
+    assert not (tmp_path / "ended").exists()
+
+
+class LongIsDeadly(Halving):
+    """Ends the process of an excerpt of more than two seconds."""
+
+    def encode(self, audio: Audio, sample_rate: int) -> Payload:
+        return super().encode(audio, sample_rate) if audio.shape[1] <= 2 * RATE else os._exit(1)
+
+
+def test_a_process_that_dies_costs_one_excerpt(folder: Path) -> None:
+    soundfile.write(folder / "music" / "good.wav", 0.1 * np.sin(np.arange(RATE) / 9), RATE)
+    music, speech = run(plan(folder, LongIsDeadly(), metrics=("mel",)), jobs=2).rows
+    assert music.scores
+    assert speech.skipped == {"process": "speech/good.wav: the process that worked on it died"}
 
 
 def test_what_goes_wrong_is_a_named_row_and_the_rest_goes_on(folder: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -69,6 +70,9 @@ def test_impossible_configs_are_sentences() -> None:
         {"pad_mode": "wrap"},
         {"normalize": True},
         {"bandwidths": (0.5, 6.0)},
+        {"bandwidths": (6.0, float("inf"))},
+        {"bandwidths": (6.0, float("nan"))},
+        {"bandwidths": (1e308,)},
         {"sample_rate": 0},
         {"channels": 0},
         {"n_filters": 2.5},
@@ -189,6 +193,21 @@ def test_bad_weights_are_sentences(tmp_path: Path) -> None:
         sonant.load(tmp_path)
 
 
+def test_weights_that_cannot_be_opened_are_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model.safetensors").mkdir()
+    with pytest.raises(WeightsError, match=r"model\.safetensors: cannot be read \(Is a directory\)"):
+        sonant.load(tmp_path)
+
+    def refuse(path: Path) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(store, "weights_hash", refuse)
+    with pytest.raises(WeightsError, match=r"24khz\.safetensors: cannot be read \(Permission denied\)"):
+        sonant.load()
+
+
 def test_offline_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import huggingface_hub
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -267,6 +286,23 @@ def test_a_hyphen_in_a_name_is_no_checksum(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1)}, tmp_path / "my-model.th")
     with pytest.raises(WeightsError, match="no codec that is known"):
         sonant.load(tmp_path / "my-model.th")
+
+
+def test_models_are_called_by_their_whole_names(golden: Golden, tmp_path: Path) -> None:
+    weights = golden.folder / "model.safetensors"
+    digest = store.weights_hash(weights)[:8]
+    for file, name in (
+        ("my-model.v2.safetensors", "my-model.v2"),
+        (f"my-model.v2-{digest}.safetensors", "my-model.v2"),
+        ("my-model.v3/model.safetensors", "my-model.v3"),
+    ):
+        path = tmp_path / file
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(weights.read_bytes())
+        assert sonant.load(path).name == name
+    export_transformers(golden.config, golden.weights, tmp_path / "my-model.v4")
+    names = [sonant.load(tmp_path / f"my-model.{version}").name for version in ("v3", "v4")]
+    assert names == ["my-model.v3", "my-model.v4"]
 
 
 def test_weights_of_other_shapes_than_the_config_are_a_sentence(golden: Golden, tmp_path: Path) -> None:

@@ -91,6 +91,35 @@ def test_arrays_of_any_program(codec: Codec, tmp_path: Path, dtype: str) -> None
     np.testing.assert_allclose(decoded(tmp_path / "out" / "told.wav"), expected[:, :12_700], atol=1e-4)
 
 
+@pytest.mark.parametrize("ending", [".wav", ".flac", ".ogg"])
+def test_audio_of_other_codes_or_another_model_is_made_again(
+    codec: Codec, tmp_path: Path, ending: str
+) -> None:
+    codes, audio, other = tmp_path / "a.npy", tmp_path / f"a{ending}", tmp_path / "other.safetensors"
+    weights = {k: 0.5 * v if k.startswith("decoder.") else v for k, v in codec.weights.items()}
+    save_weights(other, weights, codec.config)
+    made = []
+    for value, model in ((0, None), (0, None), (1, None), (1, str(other))):
+        np.save(codes, np.full((2, 10), value, np.int16))
+        summary = detokenize([codes], tmp_path, ending=ending, model=model)
+        assert summary.failures == ()
+        made.append((summary.coded, audio.read_bytes()))
+    assert [count for count, _ in made] == [1, 0, 1, 1]
+    assert len({content for _, content in made}) == 3
+
+
+def test_audio_from_elsewhere_is_not_replaced(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((2, 10), np.int16))
+    np.save(tmp_path / "b.npy", np.zeros((2, 10), np.int16))
+    soundfile.write(tmp_path / "a.wav", np.zeros(100), 24_000)
+    (tmp_path / "b.wav").write_text("notes")
+    before = [(tmp_path / name).read_bytes() for name in ("a.wav", "b.wav")]
+    summary = detokenize([tmp_path / "a.npy", tmp_path / "b.npy"], tmp_path)
+    assert (summary.coded, summary.before) == (0, 0)
+    assert all("exists and is not from sonant detokenize" in failure for failure in summary.failures)
+    assert [(tmp_path / name).read_bytes() for name in ("a.wav", "b.wav")] == before
+
+
 def test_what_are_no_codes_is_told_and_the_rest_decoded(tmp_path: Path) -> None:
     good = np.zeros((2, 10), np.int16)
     for name, values in {

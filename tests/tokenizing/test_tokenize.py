@@ -428,6 +428,18 @@ def test_a_run_goes_on_with_links_to_what_it_has(corpus: Path, tmp_path: Path) -
     assert len(rows_of(tmp_path / "codes")) == 2
 
 
+def test_links_to_folders_are_followed_but_not_round_and_round(tmp_path: Path) -> None:
+    for place in ("corpus/a/x.wav", "elsewhere/b/y.wav"):
+        (tmp_path / place).parent.mkdir(parents=True)
+        (tmp_path / place).touch()
+    (tmp_path / "corpus" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "corpus" / "a" / "up").symlink_to("..")
+    (tmp_path / "elsewhere" / "b" / "back").symlink_to(tmp_path / "corpus")
+    (tmp_path / "corpus" / "broken.wav").symlink_to("nowhere.wav")
+    names = [item.name for item in find_items([tmp_path / "corpus"])]
+    assert names == ["a/x.wav", "linked/b/y.wav"]
+
+
 def test_a_name_too_long_for_a_file_of_codes_fails_alone(corpus: Path, tmp_path: Path) -> None:
     shutil.copy(corpus / "a.wav", tmp_path / f"{'n' * 240}.wav")
     shutil.copy(corpus / "a.wav", tmp_path / "z.wav")

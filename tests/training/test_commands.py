@@ -46,6 +46,18 @@ def test_a_value_that_cannot_be_is_a_sentence(tmp_path, recipe, change, message)
     assert str(result.exception) == message
 
 
+@pytest.mark.parametrize("name", ["manifest.jsonl", "validation.jsonl"])
+@pytest.mark.parametrize("form", ["pcm", "index"])
+def test_no_manifest_is_replaced_by_that_of_a_pack(tmp_path, corpus_folder, name, form):
+    manifest = tmp_path / name
+    manifest.write_text('{"file": "a.wav", "kind": "speech"}\n')
+    for source in (manifest, corpus_folder):
+        result = run("data", "pack", source, "--output", tmp_path, "--form", form)
+        assert isinstance(result.exception, ConfigError)
+        assert str(result.exception) == f"{manifest}: exists; remove it or choose another folder"
+    assert [path.read_text() for path in tmp_path.iterdir()] == ['{"file": "a.wav", "kind": "speech"}\n']
+
+
 def test_a_bad_file_is_named_and_counted(tmp_path, corpus_folder):
     (tmp_path / "broken.wav").write_text("nothing")
     result = run("data", "pack", tmp_path, corpus_folder, "-o", tmp_path / "pack", "--form", "index")

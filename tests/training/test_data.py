@@ -9,13 +9,12 @@ import sys
 import tarfile
 from collections import Counter
 from contextlib import nullcontext
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 
-from sonant.errors import AudioError, ConfigError
+from sonant.errors import AudioError, ConfigError, SonantError
 from sonant.training import access, datasets
 from sonant.training import pack as packing
 from sonant.training.access import SampleReader, TarMember
@@ -525,7 +524,7 @@ def test_a_pack_can_be_packed_again(pack, tmp_path, form):
 def test_an_interrupted_pack_leaves_none(pack, tmp_path, monkeypatch):
     recordings = list_recordings(pack)
     assert list(pack_recordings(recordings, tmp_path, RATE, 1, "pcm")) == []
-    monkeypatch.setattr(packing, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(packing, "in_order", None)
     with pytest.raises(TypeError):
         list(pack_recordings(recordings, tmp_path, 16_000, 2, "pcm"))
     with pytest.raises(ConfigError):
@@ -545,9 +544,6 @@ def pack_until(monkeypatch, broken, recordings, out, **settings):
 
     with monkeypatch.context() as patch:
         patch.setattr(packing, "_write_shard", write)
-        patch.setattr(
-            packing, "ProcessPoolExecutor", lambda *_, **__: nullcontext(SimpleNamespace(map=map))
-        )
         with pytest.raises(KeyboardInterrupt) if broken else nullcontext():
             list(pack_recordings(recordings, out, **{"sample_rate": RATE, "channels": 1, **settings}))
     return written
@@ -586,6 +582,30 @@ def test_what_changed_meanwhile_is_packed_again(corpus_folder, tmp_path, monkeyp
     assert pack_until(monkeypatch, names[-1], recordings, out, form="pcm") == names[:2]
     again = pack_until(monkeypatch, None, recordings, out, form="pcm", sample_rate=16_000)
     assert again == names
+
+
+@pytest.mark.parametrize("form", ["pcm", "opus"])
+def test_an_interrupted_shard_goes(corpus_folder, tmp_path, monkeypatch, form):
+    usable, used = packing._usable, []
+
+    def use(recording, *settings):
+        used.append(recording)
+        if len(used) == 2:
+            raise KeyboardInterrupt
+        return usable(recording, *settings)
+
+    monkeypatch.setattr(packing, "_usable", use)
+    with pytest.raises(KeyboardInterrupt):
+        list(pack_recordings(list_recordings(corpus_folder), tmp_path, RATE, 1, form))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_shard_that_cannot_be_written_is_a_sentence(corpus_folder, tmp_path):
+    recordings = list_recordings(corpus_folder)
+    (tmp_path / "train-noise-0000.pcm").mkdir()
+    with pytest.raises(SonantError, match=r"train-noise-0000\.pcm: "):
+        list(pack_recordings(recordings, tmp_path, RATE, 1, "pcm"))
+    assert not list(tmp_path.glob("*.partial"))
 
 
 @pytest.mark.parametrize("jobs", [1, 3])

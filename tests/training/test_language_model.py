@@ -416,6 +416,7 @@ def test_recipes_can_be_read(name):
         ("steps.x=3", "steps is a whole number"),
         ("warmup_steps=0", "warmup_steps is more than 0"),
         ("model.num_heads=7", "a multiple of model.num_heads"),
+        ("threads=257", "threads is 0 to 256, not 257"),
         ("hours.train-music=much", "hours is a table of numbers"),
         ("threads", "not of the form section.key=value"),
     ],

@@ -194,6 +194,7 @@ def test_overrides_come_last_and_may_be_words():
         ),
         ("24khz.toml", ["codebooks=[2.5]"], "codebooks is a list of whole numbers"),
         ("24khz.toml", ["model.bandwidths=[]", "codebooks=[]"], "codebooks is empty"),
+        ("24khz.toml", ["run.threads=257"], "run.threads is 0 to 256, not 257"),
         ("24khz.toml", ["model=3"], "model is a table, not 3"),
         ("24khz.toml", ["model.sample_rate=0"], "model.sample_rate is more than 0"),
         ("24khz.toml", ["model.pad_mode=zero"], "model.pad_mode is one of constant, reflect"),

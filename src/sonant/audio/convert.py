@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +12,9 @@ from numpy.typing import NDArray
 from sonant.errors import AudioError
 
 Audio = NDArray[np.float32]
+
+HIGHEST_SOURCE_RATE = 10_000_000
+"""Hz; far beyond it the resampler does not come to an end."""
 
 LOUDEST = 1e12
 """Sums of squares of samples, and what networks make of them, stay finite in float32 up to here."""
@@ -41,14 +43,19 @@ def mix_channels(audio: Audio, channels: int) -> Audio:
     return audio[:channels]
 
 
+def check_source_rate(rate: float) -> None:
+    """Raise AudioError unless audio of this rate can be resampled: from 1 Hz to 10 MHz."""
+    if not 1 <= rate <= HIGHEST_SOURCE_RATE:
+        raise AudioError(f"a sample rate is between 1 and {HIGHEST_SOURCE_RATE} Hz, not {rate}")
+
+
 def resampled(blocks: Iterator[Audio], source_rate: int, rate: int, channels: int) -> Iterator[Audio]:
     """Resample a stream of blocks with soxr's high-quality filter; no block is empty.
 
     Raises:
-        AudioError: if the rate of the source is not above 0.
+        AudioError: as `check_source_rate`.
     """
-    if not 0 < source_rate < math.inf:
-        raise AudioError(f"a sample rate is above 0 Hz, not {source_rate}")
+    check_source_rate(source_rate)
     if source_rate == rate:
         yield from blocks
         return
@@ -64,7 +71,7 @@ def resample(audio: Audio, source_rate: int, rate: int) -> Audio:
     """A whole recording `[channels, samples]` at another rate.
 
     Raises:
-        AudioError: if the rate of the source is not above 0.
+        AudioError: as `check_source_rate`.
     """
     nothing = np.zeros((len(audio), 0), np.float32)
     return np.concatenate([nothing, *resampled(iter([audio]), source_rate, rate, len(audio))], axis=1)

@@ -32,11 +32,13 @@ class Sink(Protocol):
 class FileSink:
     """A file at `path`, of the kind that `name` ends in: wav and flac with 16 bits, or ogg (Vorbis).
 
+    A `comment` is kept in it.
+
     Raises:
         AudioError: on another ending, or a rate or number of channels the format does not have.
     """
 
-    def __init__(self, path: Path, name: Path, sample_rate: int, channels: int) -> None:
+    def __init__(self, path: Path, name: Path, sample_rate: int, channels: int, comment: str = "") -> None:
         check_ending(name)
         kind, subtype = FORMATS[name.suffix.lower()]
         if subtype == "VORBIS" and sample_rate > VORBIS_HIGHEST:
@@ -47,6 +49,8 @@ class FileSink:
         except soundfile.LibsndfileError as error:
             self._bytes.close()
             raise AudioError(f"{name}: cannot be written ({error.error_string})") from None
+        if comment:
+            self._file.comment = comment
         self._name, self._whole_numbers = name, subtype == "PCM_16"
 
     def write(self, audio: Audio) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain, groupby
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import numpy as np
 import soundfile
 
-from sonant.audio.convert import LOUDEST, Audio, mix_channels, resampled
+from sonant.audio.convert import LOUDEST, Audio, check_source_rate, mix_channels, resampled
 from sonant.audio.libsndfile import file_name
+from sonant.audio.wav_file import UnfinishedWavSource, lacks_its_size
 from sonant.errors import AudioError, MissingDependencyError
 
 BLOCK_SECONDS = 8.0
@@ -35,14 +37,23 @@ class Source(Protocol):
         """Release the file."""
 
 
+class _InOrder(soundfile.SoundFile):  # type: ignore[misc]
+    """A file that is read without seeking, which libsndfile cannot where it does not know the length."""
+
+    def seekable(self) -> bool:
+        """No."""
+        return False
+
+
 class SoundfileSource:
     """What libsndfile reads: wav, flac, ogg, opus, mp3, aiff and more."""
 
     def __init__(self, file: str | Path | BinaryIO) -> None:
         self._name = file
-        self._file = soundfile.SoundFile(file_name(file) if isinstance(file, str | Path) else file)
+        self._file = _InOrder(file_name(file) if isinstance(file, str | Path) else file)
         self.sample_rate: int = self._file.samplerate
         self.channels: int = self._file.channels
+        self.frames: int = self._file.frames
 
     def blocks(self) -> Iterator[Audio]:
         """Blocks of a few seconds.
@@ -50,7 +61,7 @@ class SoundfileSource:
         Raises:
             AudioError: if the file turns out to be damaged.
         """
-        size = max(1, int(self.sample_rate * BLOCK_SECONDS))
+        size = max(1, min(int(self.sample_rate * BLOCK_SECONDS), self.frames))
         while len(block := self._read(size)):
             yield np.ascontiguousarray(block.T)
 
@@ -87,20 +98,20 @@ class PyAVSource:
         self.channels: int = self._stream.channels
 
     def blocks(self) -> Iterator[Audio]:
-        """One block per decoded packet.
+        """One block per decoded packet, at the first one's rate where it changes.
 
         Raises:
             AudioError: if the file turns out to be damaged.
         """
         from av.audio.resampler import AudioResampler
 
-        planar = AudioResampler(format="fltp")
         with _errors_of_ffmpeg(f"{self._file}: is damaged"):
-            for frame in self._container.decode(self._stream):
-                for part in planar.resample(frame):
-                    yield np.asarray(part.to_ndarray(), np.float32)
-            for part in planar.resample(None):
-                yield np.asarray(part.to_ndarray(), np.float32)
+            frames = self._container.decode(self._stream)
+            for _, alike in groupby(frames, lambda f: (f.sample_rate, f.layout.name, f.format.name)):
+                planar = AudioResampler(format="fltp", rate=self.sample_rate)
+                for frame in chain(alike, [None]):
+                    for part in planar.resample(frame):
+                        yield np.asarray(part.to_ndarray(), np.float32)
 
     def close(self) -> None:
         """Close the file."""
@@ -122,9 +133,28 @@ def open_source(path: Path) -> Source:
     """Open an audio file of any kind that is installed.
 
     Raises:
-        AudioError: if it is missing, empty, a directory, raw samples or no audio.
+        AudioError: if it is missing, empty, a directory, raw samples, no audio or not for us to read.
         MissingDependencyError: if only PyAV could read it and PyAV is not installed.
     """
+    try:
+        _check(path)
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be read ({error.strerror or error})") from None
+    try:
+        source = SoundfileSource(path)
+    except soundfile.LibsndfileError as error:
+        reason = str(error)
+    else:
+        return source if source.frames or not lacks_its_size(path) else UnfinishedWavSource(path)
+    try:
+        return PyAVSource(path)
+    except ImportError:
+        raise MissingDependencyError(
+            f"{path}: {reason}; formats such as m4a, aac and webm need PyAV: pip install av"
+        ) from None
+
+
+def _check(path: Path) -> None:
     if path.is_dir():
         raise AudioError(f"{path}: is a directory; name the audio files in it")
     if not path.exists():
@@ -135,24 +165,22 @@ def open_source(path: Path) -> Source:
         raise AudioError(f"{path}: is empty")
     if path.suffix.lower() == ".raw":
         raise AudioError(f"{path}: raw samples do not say their rate; convert them to WAV first")
-    try:
-        return SoundfileSource(path)
-    except soundfile.LibsndfileError as error:
-        reason = str(error)
-    try:
-        return PyAVSource(path)
-    except ImportError:
-        raise MissingDependencyError(
-            f"{path}: {reason}; formats such as m4a, aac and webm need PyAV: pip install av"
-        ) from None
+    with path.open("rb"):
+        pass
 
 
 def model_blocks(source: Source, name: str, sample_rate: int, channels: int) -> Iterator[Audio]:
     """All of a source at a model's rate and channels; closes it at the end.
 
     Raises:
-        AudioError: if the file turns out to be damaged, or holds NaN or infinity.
+        AudioError: if the file turns out to be damaged, or holds NaN or infinity, or if its rate is not
+            from 1 Hz to 10 MHz.
     """
+    try:
+        check_source_rate(source.sample_rate)
+    except AudioError as error:
+        source.close()
+        raise AudioError(f"{name}: {error}") from None
     try:
         mixed = (mix_channels(_checked(block, name), channels) for block in source.blocks())
         yield from resampled(mixed, source.sample_rate, sample_rate, channels)

@@ -24,18 +24,22 @@ LARGEST_BLOCK = 1 << 20
 class WavPipeSource:
     """A WAV stream of 8 to 32 bit integers or 32 or 64 bit floats, read as it arrives.
 
+    Args:
+        pipe: what it comes from.
+        name: of the pipe, in errors.
+
     Raises:
         AudioError: if it does not begin like one.
     """
 
-    def __init__(self, pipe: BinaryIO) -> None:
-        self._pipe = pipe
+    def __init__(self, pipe: BinaryIO, name: str = "standard input") -> None:
+        self._pipe, self._name = pipe, name
         self._read_header()
 
     def _read_header(self) -> None:
         riff, _, wave = struct.unpack("<4sI4s", self._exactly(12))
         if riff not in (b"RIFF", b"RF64") or wave != b"WAVE":
-            raise AudioError("standard input: is not WAV; pipe WAV, for example from `ffmpeg -f wav -`")
+            raise AudioError(f"{self._name}: is not WAV; pipe WAV, for example from `ffmpeg -f wav -`")
         layout, long_size = None, None
         while True:
             kind, size = struct.unpack("<4sI", self._exactly(8))
@@ -48,12 +52,12 @@ class WavPipeSource:
             else:
                 self._skip(size + size % 2)
         if layout is None:
-            raise AudioError("standard input: has a WAV header without a format")
+            raise AudioError(f"{self._name}: has a WAV header without a format")
         code, self.channels, self.sample_rate, _, _, bits = struct.unpack("<HHIIHH", layout[:16])
         if code == EXTENSIBLE and len(layout) >= 26:
             (code,) = struct.unpack("<H", layout[24:26])
         if (code, bits) not in _DECODERS or not self.channels or not self.sample_rate:
-            raise AudioError(f"standard input: WAV of format {code} with {bits} bits is not supported")
+            raise AudioError(f"{self._name}: WAV of format {code} with {bits} bits is not supported")
         self._bytes, self._decode = _DECODERS[code, bits]
         of_sox = UNKNOWN_TO_SOX - UNKNOWN_TO_SOX % (self._bytes * self.channels)
         unknown = size in (0, UNKNOWN_SIZE, UNKNOWN_TO_OPUSDEC, of_sox)
@@ -88,7 +92,7 @@ class WavPipeSource:
                 parts.append(part)
                 size -= len(part)
         except OSError as error:
-            raise AudioError(f"standard input: cannot be read ({error.strerror or error})") from None
+            raise AudioError(f"{self._name}: cannot be read ({error.strerror or error})") from None
         return b"".join(parts)
 
     def _skip(self, size: int) -> None:
@@ -98,7 +102,7 @@ class WavPipeSource:
     def _exactly(self, size: int) -> bytes:
         data = self._read(size)
         if len(data) < size:
-            raise AudioError("standard input: ends before any audio")
+            raise AudioError(f"{self._name}: ends before any audio")
         return data
 
 

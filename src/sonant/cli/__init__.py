@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 from typing import Annotated
 
@@ -27,6 +26,7 @@ from sonant.cli.mushra import mushra
 from sonant.cli.studio import studio
 from sonant.cli.tokenize import tokenize
 from sonant.cli.train import train
+from sonant.ends import ends_as_exceptions
 from sonant.errors import SonantError
 
 app = typer.Typer(
@@ -54,8 +54,6 @@ COMMANDS = {
         studio,
     )
 }
-
-ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 THREADS_OF_NUMPY = "OPENBLAS_NUM_THREADS"
 """What NumPy reads when it is imported. Its threads wait in a loop, which takes cores from other processes,
@@ -92,10 +90,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors the user can mend are one line on standard error, exit code 2."""
     os.environ.setdefault(THREADS_OF_NUMPY, "1")
     gc.set_threshold(COLLECTED_AT)
-    heard = [number for number in ENDS if signal.getsignal(number) not in (None, signal.SIG_IGN)]
-    before = {number: signal.signal(number, _terminate) for number in heard}
     try:
-        app(arguments)
+        with ends_as_exceptions():
+            app(arguments)
     except SonantError as error:
         typer.echo(f"sonant: {error}", err=True)
         sys.exit(2)
@@ -105,14 +102,6 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         typer.echo(f"sonant: {_sentence(error)}", err=True)
         sys.exit(2)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _terminate(number: int, _: object) -> None:
-    """End by an exception, so that nothing half written stays."""
-    sys.exit(128 + number)
 
 
 def _sentence(error: OSError) -> str:

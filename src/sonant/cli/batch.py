@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import typer
 
 from sonant.errors import SonantError
-from sonant.outputs import PIPE
+from sonant.standard_streams import PIPE
 
 if TYPE_CHECKING:
     from rich.progress import Progress as ProgressBar

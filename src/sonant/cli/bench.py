@@ -8,11 +8,15 @@ import typer
 
 from sonant.cli.options import Bitrate, Device, JsonFile, Precision, Threads
 
+MOST_SECONDS = 3600
+"""Of noise that is held in memory."""
+MOST_SECONDS_OF_MEMORY = 1_000_000
+
 
 def bench(
     model: Annotated[str, typer.Option("-m", "--model", help="Name, file, folder or hub id.")] = "24khz",
     bitrate: Bitrate = None,
-    seconds: Annotated[float, typer.Option(min=1, help="Of audio for each measurement.")] = 10.0,
+    seconds: Annotated[float, typer.Option(help="Of audio for each measurement, 1 to 3600.")] = 10.0,
     rounds: Annotated[int, typer.Option(min=1, help="The best of so many counts.")] = 3,
     memory: Annotated[
         list[float] | None, typer.Option(help="Seconds of audio to measure memory at; may be repeated.")
@@ -24,7 +28,6 @@ def bench(
 ) -> None:
     """Measure speed, latency, start-up and memory on this machine."""
     import json
-    import math
     import platform
 
     import sonant
@@ -32,8 +35,12 @@ def bench(
     from sonant.benchmark.speed import frame_milliseconds, percentiles, speeds
     from sonant.errors import ConfigError
 
-    if not all(0 < length < math.inf for length in memory or []):
-        raise ConfigError("memory is measured at some seconds of audio, more than 0")
+    if not 1 <= seconds <= MOST_SECONDS:
+        raise ConfigError(f"speed is measured with 1 to {MOST_SECONDS} seconds of audio, not {seconds:g}")
+    if not all(0 < length <= MOST_SECONDS_OF_MEMORY for length in memory or []):
+        raise ConfigError(
+            f"memory is measured at some seconds of audio, more than 0, at most {MOST_SECONDS_OF_MEMORY}"
+        )
     codec = sonant.load(model, threads=threads, precision=precision, device=device)
     config = codec.config
     kbps = config.chosen_bitrate(bitrate)

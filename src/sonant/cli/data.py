@@ -47,9 +47,14 @@ def pack(
     jobs: Jobs = 0,
 ) -> None:
     """Decode, normalise and pack recordings, with their licences, durations and a validation list."""
+    from sonant.errors import ConfigError
     from sonant.training.datasets import list_recordings
+    from sonant.training.manifest import MANIFEST_NAME, VALIDATION_NAME
     from sonant.training.pack import pack_recordings
 
+    for manifest in (out / MANIFEST_NAME, out / VALIDATION_NAME):
+        if manifest.exists():
+            raise ConfigError(f"{manifest}: exists; remove it or choose another folder")
     recordings = [r for source in sources for r in list_recordings(source, layout, kind)]
     left_out = 0
     for problem in pack_recordings(recordings, out, sample_rate, channels, form.value, kbps, jobs):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sonant.cli.options import Device, Jobs, Precision, SkipExisting, Threads
+from sonant.cli.options import Device, Jobs, Precision, SkipExisting, Threads, inputs_to_try
 
 if TYPE_CHECKING:
     from sonant.cli.batch import Pair, Work
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def decode(
-    inputs: Annotated[list[Path], typer.Argument(help=".ecdc files, or - for standard input.")],
+    inputs: Annotated[list[Path], inputs_to_try(".ecdc files, or - for standard input.")],
     output: Annotated[
         str | None,
         typer.Option(

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from sonant.cli.options import Jobs
+from sonant.cli.options import Jobs, inputs_to_try
 
 
 def detokenize(
     inputs: Annotated[
         list[Path],
-        typer.Argument(help="Folders of sonant tokenize; codes [n_q, frames] as .npy or .safetensors."),
+        inputs_to_try("Folders of sonant tokenize; codes [n_q, frames] as .npy or .safetensors."),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the audio.")],
     model: Annotated[
@@ -24,8 +24,8 @@ def detokenize(
 ) -> None:
     """Decode arrays of codes into audio files.
 
-    Started again with the same output it goes on where it stopped. Codes that fail are told on standard
-    error; the exit code is then 2.
+    Started again with the same output it goes on where it stopped; audio of other codes or of another model
+    is made again. Codes that fail are told on standard error; the exit code is then 2.
     """
     from sonant.cli.corpus_progress import corpus_progress
     from sonant.tokenizing.back import detokenize as decode_all

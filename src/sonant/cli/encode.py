@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sonant.cli.options import Bitrate, Device, Jobs, Precision, SkipExisting, Threads
+from sonant.cli.options import Bitrate, Device, Jobs, Precision, SkipExisting, Threads, inputs_to_try
 
 if TYPE_CHECKING:
     from sonant.cli.batch import Work
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def encode(
-    inputs: Annotated[list[Path], typer.Argument(help="Audio files, or - for WAV on standard input.")],
+    inputs: Annotated[list[Path], inputs_to_try("Audio files, or - for WAV on standard input.")],
     output: Annotated[
         str | None,
         typer.Option(

@@ -10,8 +10,8 @@ import typer
 
 def export(
     model: Annotated[str, typer.Argument(help="Name, file, folder or hub id.")],
-    onnx: Annotated[Path | None, typer.Option(help="Folder for ONNX graphs.")] = None,
-    transformers: Annotated[Path | None, typer.Option(help="Folder for 🤗 Transformers.")] = None,
+    onnx: Annotated[Path | None, typer.Option(help="New folder for ONNX graphs.")] = None,
+    transformers: Annotated[Path | None, typer.Option(help="New folder for 🤗 Transformers.")] = None,
     beam: Annotated[
         int | None, typer.Option(min=1, help="How widely ONNX quantisers search; by default as `encode`.")
     ] = None,
@@ -21,9 +21,13 @@ def export(
     from sonant.errors import SonantError
     from sonant.loading import load
     from sonant.models.export import export_transformers
+    from sonant.outputs import check_new_folder
 
     if onnx is None and transformers is None:
         raise SonantError("nothing to export to; give --onnx DIR or --transformers DIR")
+    for folder in (onnx, transformers):
+        if folder is not None:
+            check_new_folder(folder)
     codec = load(model, beam=beam)
     if onnx is not None:
         export_onnx(codec.config, codec.weights, onnx, codec.beam)

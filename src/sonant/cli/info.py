@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
+from sonant.cli.options import inputs_to_try
+
 
 def info(
-    file: Annotated[Path, typer.Argument(help="An .ecdc file.")],
+    file: Annotated[Path, inputs_to_try("An .ecdc file.")],
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Say what an .ecdc file holds."""

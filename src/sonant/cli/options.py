@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -18,6 +18,11 @@ Precision = Annotated[
     Literal["float32", "int8"], typer.Option(help="Of the networks; int8 is faster, see docs/speed.md.")
 ]
 Device = Annotated[Literal["cpu", "cuda"], typer.Option(help="What computes; cuda needs onnxruntime-gpu.")]
+
+
+def inputs_to_try(description: str) -> Any:
+    """An argument of files of which one that cannot be read is no mistake of usage: what opens it tells."""
+    return typer.Argument(help=description, readable=False)
 
 
 def _writable(path: Path | None) -> Path | None:

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from sonant.cli.options import Bitrate, Jobs
+from sonant.cli.options import Bitrate, Jobs, inputs_to_try
 
 
 def tokenize(
-    inputs: Annotated[list[Path], typer.Argument(help="Folders, audio files, manifests (.jsonl, .txt).")],
+    inputs: Annotated[list[Path], inputs_to_try("Folders, audio files, manifests (.jsonl, .txt).")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for codes and their manifest.")],
     model: Annotated[str, typer.Option("-m", "--model", help="Name, file, folder or hub id.")] = "24khz",
     bitrate: Bitrate = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sonant.errors import ConfigError, MissingDependencyError
+from sonant.errors import ConfigError, extra_missing
 
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "": 1.0}
 
@@ -44,7 +44,7 @@ def train(
         from sonant.training.loop import Trainer
         from sonant.training.recipe_files import load_recipe
     except ModuleNotFoundError as error:
-        raise MissingDependencyError(f"training needs {error.name}: pip install 'sonant[train]'") from None
+        raise extra_missing(f"training needs {error.name}", "train") from None
     plan = load_recipe(recipe, changes)
     folder = out or Path("runs") / Path(recipe).name.replace(".toml:", "-").removesuffix(".toml")
     if (folder / CHECKPOINT_NAME).exists() and not resume:

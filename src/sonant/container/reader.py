@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from sonant.codes import Codes, split_segments
+from sonant.codes import Codes, are_volumes, split_segments
 from sonant.config import CodecConfig
 from sonant.container.index import Index, parse_index
 from sonant.container.streams import PIECE, Reader
@@ -208,7 +208,7 @@ def _codes(chunk: Chunk, values: NDArray[np.int16] | None, config: CodecConfig) 
         return None
     scales = _scales_and_data(chunk, config)[0]
     codes = Codes(values, chunk.samples, scales)
-    if scales is not None and not np.isfinite(scales).all():
+    if scales is not None and not are_volumes(scales):
         return None
     if config.segment_length is None:
         return codes if chunk.frames == config.frames_for(chunk.samples) else None

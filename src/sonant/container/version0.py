@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sonant.codes import Codes, join
+from sonant.codes import Codes, are_volumes, join
 from sonant.config import CodecConfig
 from sonant.container.streams import Reader, Writer, read_exactly
 from sonant.entropy.arithmetic import ArithmeticDecoder, ArithmeticEncoder, Cumulative
@@ -153,8 +153,8 @@ def read_blocks(
         scale = None
         if config.normalize:
             scale = np.array(SCALE.unpack(read_exactly(stream, SCALE.size, "audio")), np.float32)
-            if not np.isfinite(scale[0]):
-                raise FormatError("the file is damaged: a volume is not a number")
+            if not are_volumes(scale):
+                raise FormatError("the file is damaged: a volume is not a number from 0 to 10^13")
         blocks = (
             _packed(stream, header, config, samples)
             if lm is None or not header.lm

@@ -61,7 +61,7 @@ class FileWriter:
         most = MAX_FRAMES if lm is None else lm.max_frames
         if config.segment_length is not None:
             most = min(most, _most_segments(config) * config.frames_for(config.segment_length))
-        self._frames = max(1, min(most, round(chunk_seconds * config.frame_rate)))
+        self._frames = max(1, round(min(most, chunk_seconds * config.frame_rate)))
         self._search, self._average = search, average
         self._waiting: list[Codes] = []
         self._waiting_frames = 0

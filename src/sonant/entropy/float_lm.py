@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sonant.config import CodecConfig
 from sonant.entropy.arithmetic import Cumulative, cumulative_ranges
-from sonant.errors import MissingDependencyError, WeightsError
+from sonant.errors import WeightsError, extra_missing
 
 if TYPE_CHECKING:
     from sonant.nn.language_model import LanguageModel
@@ -73,9 +73,7 @@ def load_float_lm(path: Path, config: CodecConfig) -> FloatLanguageModel:
 
         from sonant.nn.language_model import from_official
     except ImportError:
-        raise MissingDependencyError(
-            "files coded with the official language model need PyTorch: pip install 'sonant[train]'"
-        ) from None
+        raise extra_missing("files coded with the official language model need PyTorch", "train") from None
     try:
         if path.suffix == ".safetensors":
             tensors = load_file(path)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sonant.audio import AUDIO_ENDINGS
+from sonant.audio.folders import files_below
 from sonant.errors import ConfigError, SonantError
 from sonant.evaluation.cache import default_cache
 from sonant.evaluation.codecs import CodecSources, make_codecs
@@ -65,7 +66,7 @@ def evaluation_set(audio: Path, sample_rate: int, noise: Path | None, seed: int)
     found = folder_set(audio, sample_rate, 1 if sample_rate == 24_000 else 2)
     if noise is None:
         return found
-    noises = sorted(str(p.resolve()) for p in noise.rglob("*") if p.suffix.lower() in AUDIO_ENDINGS)
+    noises = sorted(str(path.resolve()) for path in files_below(noise))
     if not noises:
         raise ConfigError(f"{noise}: holds no audio files")
     return with_noise(found, noises, NOISE_SNRS, seed)

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import repeat
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +24,7 @@ from sonant.evaluation.codecs.sonant import SonantCodec, code_identity
 from sonant.evaluation.metrics import METRICS
 from sonant.evaluation.results import Results, Row
 from sonant.evaluation.sets import EvaluationSet, Excerpt
+from sonant.parallel import in_order
 
 Progress = Callable[[int, int, str], None]
 
@@ -107,17 +106,24 @@ def reason(error: Exception) -> str:
     return f"{_first_line(error)} ({type(error).__name__} in {where.name})"
 
 
+def _rows(plan: Plan, excerpt: Excerpt, skipped: dict[str, str]) -> list[Row]:
+    """The rows of an excerpt of which nothing has been measured."""
+    return [
+        Row(excerpt.name, excerpt.category, codec.name, codec.family, codec.kbps, skipped=skipped)
+        for codec in plan.codecs
+    ]
+
+
 def measure_excerpt(plan: Plan, excerpt: Excerpt) -> list[Row]:
     """The rows of one excerpt, one per codec."""
     cache = Cache(plan.cache)
     rate = plan.evaluation_set.sample_rate
-    blank = [Row(excerpt.name, excerpt.category, c.name, c.family, c.kbps) for c in plan.codecs]
     try:
         reference = plan.evaluation_set.render(excerpt, plan.root)
     except Exception as error:
-        return [replace(row, skipped={"audio": reason(error)}) for row in blank]
+        return _rows(plan, excerpt, {"audio": reason(error)})
     rows = []
-    for codec, row in zip(plan.codecs, blank, strict=True):
+    for codec, row in zip(plan.codecs, _rows(plan, excerpt, {}), strict=True):
         try:
             degraded, payload = decoded_audio(codec, reference, rate, cache)
         except Exception as error:
@@ -141,21 +147,25 @@ def measure_excerpt(plan: Plan, excerpt: Excerpt) -> list[Row]:
     return rows
 
 
+def _measuring(plan: Plan) -> Callable[[Excerpt], list[Row]]:
+    return partial(measure_excerpt, plan)
+
+
 def run(plan: Plan, jobs: int = 1, progress: Progress | None = None) -> Results:
     """All rows, in the order of the set and of the codecs, however many processes make them.
 
     Args:
         progress: called with the number of excerpts done, that of all, and the name of the last one.
+
+    Raises:
+        SonantError: if no process can begin to work.
     """
     excerpts = plan.evaluation_set.excerpts
     rows: list[Row] = []
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        mapped = pool.map if jobs > 1 else map
-        for number, (excerpt, made) in enumerate(
-            zip(excerpts, mapped(measure_excerpt, repeat(plan), excerpts), strict=False)
-        ):
-            rows += made
-            if progress:
-                progress(number + 1, len(excerpts), excerpt.name)
+    measured = in_order(partial(_measuring, plan), excerpts, min(jobs, len(excerpts)))
+    for number, (excerpt, made) in enumerate(measured, 1):
+        rows += _rows(plan, excerpt, {"process": str(made)}) if isinstance(made, SonantError) else made
+        if progress:
+            progress(number, len(excerpts), excerpt.name)
     one = plan.evaluation_set
     return Results(one.name, one.sample_rate, one.channels, plan.metrics, tuple(rows))

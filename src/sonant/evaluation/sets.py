@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from sonant.audio import AUDIO_ENDINGS, Audio, read_audio
+from sonant.audio import Audio, read_audio
+from sonant.audio.folders import files_below
 from sonant.errors import AudioError, ConfigError
 
 PAUSE_SECONDS = 0.15
@@ -61,6 +62,9 @@ class Excerpt:
     category: str
     speech: bool
     layers: tuple[Layer, ...]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 @dataclass(frozen=True)
@@ -234,7 +238,7 @@ def folder_set(root: Path, sample_rate: int, channels: int) -> EvaluationSet:
     Raises:
         ConfigError: if there is no audio.
     """
-    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in AUDIO_ENDINGS)
+    files = files_below(root)
     if not files:
         raise ConfigError(f"{root}: holds no audio files")
     excerpts = []

@@ -14,7 +14,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from sonant.config import CodecConfig
-from sonant.errors import ConfigError, MissingDependencyError, WeightsError
+from sonant.errors import ConfigError, WeightsError, extra_missing
 from sonant.models import layouts, store
 from sonant.models.hub import download
 from sonant.models.layouts import Array, Weights
@@ -24,6 +24,8 @@ from sonant.models.shapes import check_weights
 BUNDLED = Path(__file__).parent
 LAYOUTS = (".safetensors", ".th")
 IN_A_FOLDER = "model.safetensors"
+CHECKSUM = re.compile(r"-([0-9a-f]{8,64})$")
+"""At the end of the names of official checkpoints: the beginning of their SHA-256."""
 OFFICIAL_NAMES = {repository.removeprefix("facebook/"): repository for repository in HUB_NAMES}
 
 
@@ -78,7 +80,8 @@ def find_model(name: str) -> tuple[Path, str]:
         return BUNDLED / f"{name}.safetensors", name
     path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path's raises for users that are not there
     if os.path.exists(path):  # noqa: PTH110 - Path.exists raises on names that no file can have
-        return path, path.absolute().parent.name if path.name == IN_A_FOLDER else path.stem
+        place = path.absolute().parent if path.name == IN_A_FOLDER else path.absolute()
+        return path, place.name if place.is_dir() else place.stem
     if name.count("/") == 1 and path.suffix not in LAYOUTS:
         official = {repository: known for known, repository in OFFICIAL_NAMES.items()}
         return download(name), official.get(name, name)
@@ -137,7 +140,7 @@ def _from_layout(tensors: Mapping[str, Array], config_file: Path, name: str) -> 
             raise WeightsError(f"{config_file}: is of no model that can be built here ({error})") from None
         return config, layouts.from_transformers(tensors, config)
     if layouts.is_official(tensors):
-        config = replace(infer_config(tensors), name=name.split("-")[0])
+        config = replace(infer_config(tensors), name=CHECKSUM.sub("", name))
         return config, layouts.from_official(tensors, config)
     raise WeightsError(f"{name}: these weights are of no codec that is known here")
 
@@ -151,14 +154,12 @@ def _read_safetensors(path: Path) -> dict[str, Array]:
 
 
 def _read_checkpoint(path: Path, digest: str) -> dict[str, Array]:
-    """An official `.th` file, whose name ends in the beginning of its SHA-256."""
-    expected = re.search(r"-([0-9a-f]{8,64})$", path.stem)
+    """An official `.th` file."""
+    expected = CHECKSUM.search(path.stem)
     if expected and not digest.startswith(expected[1]):
         raise WeightsError(f"{path}: is damaged (wrong checksum); fetch it again")
     try:
         from sonant.models.checkpoint import read_checkpoint
     except ImportError:
-        raise MissingDependencyError(
-            f"{path}: reading .th checkpoints needs PyTorch: pip install 'sonant[train]'"
-        ) from None
+        raise extra_missing(f"{path}: reading .th checkpoints needs PyTorch", "train") from None
     return read_checkpoint(path)

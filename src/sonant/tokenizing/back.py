@@ -10,11 +10,12 @@ from pathlib import Path
 from sonant.audio import AUDIO_ENDINGS
 from sonant.audio.sinks import check_ending
 from sonant.codec import Codec
-from sonant.codes import pieces_of
+from sonant.codes import Codes, pieces_of
 from sonant.errors import FormatError, SonantError, WeightsError
 from sonant.loading import load, load_named
 from sonant.outputs import audio_output
 from sonant.parallel import in_order, processes
+from sonant.tokenizing.made_of import is_there, made_of
 from sonant.tokenizing.reading import Coded, find_codes, read_codes
 from sonant.tokenizing.summary import Progress, Summary
 
@@ -32,7 +33,8 @@ def detokenize(
 ) -> Summary:
     """Decode codes into audio files in a folder.
 
-    Audio that is there already is not made again; a recording that fails does not stop the rest.
+    Audio that is there already is not made again, unless it was made of other codes or by another model;
+    where what is there is not from here, the recording fails. One that fails does not stop the rest.
 
     Args:
         inputs: as for `find_codes`.
@@ -50,19 +52,20 @@ def detokenize(
     jobs = processes(jobs)
     check_ending(Path(f"audio{ending}"))
     items = find_codes(inputs)
-    targets = dict(zip(items, _targets(folder, items, ending), strict=True))
-    missing = [(coded, target) for coded, target in targets.items() if not target.exists()]
-    summary = Summary(before=len(items) - len(missing))
+    pairs = list(zip(items, _targets(folder, items, ending), strict=True))
+    summary = Summary()
     failures: list[str] = []
     prepare = partial(_decoder, model)
-    for number, (_, result) in enumerate(in_order(prepare, missing, min(jobs, max(1, len(missing)))), 1):
+    for number, (_, result) in enumerate(in_order(prepare, pairs, min(jobs, max(1, len(pairs)))), 1):
         if isinstance(result, SonantError):
             failures.append(str(result))
+        elif result is None:
+            summary.before += 1
         else:
             summary.coded += 1
             summary.seconds += result
         if progress:
-            progress(summary.before + number, len(items), summary)
+            progress(number, len(items), summary)
     summary.failures = tuple(failures)
     return summary
 
@@ -75,15 +78,24 @@ def _targets(folder: Path, items: Sequence[Coded], ending: str) -> list[Path]:
     return [folder / f"{name}{ending}" for name in kept]
 
 
-def _decoder(model: str | None) -> Callable[[tuple[Coded, Path]], float]:
+def _decoder(model: str | None) -> Callable[[tuple[Coded, Path]], float | None]:
+    """Decodes codes into a file and gives its seconds, or None where it is there already."""
     given = load(model) if model else None
     loaded = cache(load_named)
 
-    def work(job: tuple[Coded, Path]) -> float:
+    def work(job: tuple[Coded, Path]) -> float | None:
         coded, target = job
         codec = given or _codec_of(coded, loaded)
+        codes = read_codes(coded, codec.config)
+        comment = made_of(codec, codes)
+        if is_there(target, comment):
+            return None
         target.parent.mkdir(parents=True, exist_ok=True)
-        return _decode(codec, coded, target)
+        try:
+            _decode(codec, codes, target, comment)
+        except FormatError as error:
+            raise FormatError(f"{coded}: {error}") from None
+        return codes.length / codec.config.sample_rate
 
     return work
 
@@ -99,15 +111,10 @@ def _codec_of(coded: Coded, loaded: Callable[[str], Codec]) -> Codec:
     return codec
 
 
-def _decode(codec: Codec, coded: Coded, target: Path) -> float:
-    """Write a recording in blocks; returns its seconds."""
-    config, codes = codec.config, read_codes(coded, codec.config)
-    decoder = codec.decoder()
-    try:
-        with audio_output(target, config.sample_rate, config.channels, codes.length) as sink:
-            for piece in pieces_of(codes, config, BLOCK_FRAMES):
-                sink.write(decoder.push(piece))
-            sink.write(decoder.finish())
-    except FormatError as error:
-        raise FormatError(f"{coded}: {error}") from None
-    return codes.length / config.sample_rate
+def _decode(codec: Codec, codes: Codes, target: Path, comment: str) -> None:
+    """Write a recording in blocks."""
+    config, decoder = codec.config, codec.decoder()
+    with audio_output(target, config.sample_rate, config.channels, codes.length, comment) as sink:
+        for piece in pieces_of(codes, config, BLOCK_FRAMES):
+            sink.write(decoder.push(piece))
+        sink.write(decoder.finish())

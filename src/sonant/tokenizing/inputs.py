@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sonant.audio import AUDIO_ENDINGS
+from sonant.audio.folders import files_below
 from sonant.errors import SonantError
 
 MANIFEST_ENDINGS = frozenset({".jsonl", ".txt"})
@@ -55,9 +55,8 @@ def find_items(inputs: Sequence[Path]) -> list[Item]:
 def _items(path: Path, several: bool) -> Iterator[Item]:
     if path.is_dir():
         prefix = Path(path.resolve().name) if several else Path()
-        for file in sorted(path.rglob("*")):
-            if file.suffix.lower() in AUDIO_ENDINGS and file.is_file():
-                yield Item(str(file), (prefix / file.relative_to(path)).as_posix())
+        for file in files_below(path):
+            yield Item(str(file), (prefix / file.relative_to(path)).as_posix())
     elif not path.exists():
         raise SonantError(f"{path}: no such file or folder")
     elif path.suffix.lower() in MANIFEST_ENDINGS:

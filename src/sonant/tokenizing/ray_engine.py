@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sonant.codes import Codes
-from sonant.errors import MissingDependencyError, SonantError
+from sonant.errors import SonantError, extra_missing
 from sonant.parallel import attempt
 from sonant.tokenizing.inputs import Item
 from sonant.tokenizing.work import Settings, Tokenizer
@@ -45,7 +45,7 @@ def check_ray() -> None:
     try:
         import ray.data  # noqa: F401
     except ImportError:
-        raise MissingDependencyError("--engine ray needs Ray: pip install 'sonant[ray]'") from None
+        raise extra_missing("--engine ray needs Ray", "ray") from None
 
 
 def on_ray(

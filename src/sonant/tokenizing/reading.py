@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from sonant.codes import Codes
 from sonant.config import CodecConfig
-from sonant.errors import FormatError, MissingDependencyError, SonantError
+from sonant.errors import FormatError, SonantError, extra_missing
 from sonant.tokenizing.inputs import inside
 from sonant.tokenizing.run import MANIFEST
 
@@ -170,7 +170,7 @@ def _parquet_column(path: Path) -> Any:
     try:
         import pyarrow.parquet as pq
     except ImportError:
-        raise MissingDependencyError("Parquet needs pyarrow: pip install 'sonant[parquet]'") from None
+        raise extra_missing("Parquet needs pyarrow", "parquet") from None
     try:
         return pq.read_table(path, columns=["codes"])["codes"]
     except (OSError, ValueError, KeyError) as error:

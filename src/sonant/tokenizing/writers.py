@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from sonant.codes import Codes
-from sonant.errors import AudioError, MissingDependencyError, SonantError
+from sonant.errors import AudioError, SonantError, extra_missing
 from sonant.tensor_files import write_tensors
 from sonant.tokenizing.inputs import Item
 from sonant.whole_files import replacing_output
@@ -79,7 +79,7 @@ class ParquetWriter:
         try:
             import pyarrow.parquet  # noqa: F401
         except ImportError:
-            raise MissingDependencyError("Parquet needs pyarrow: pip install 'sonant[parquet]'") from None
+            raise extra_missing("Parquet needs pyarrow", "parquet") from None
         self._folder = folder
         self._number = len({row["codes"] for row in done})
         self._rows: list[Row] = []

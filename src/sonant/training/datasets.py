@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sonant.audio import AUDIO_ENDINGS
+from sonant.audio.folders import files_below
 from sonant.errors import ConfigError
 from sonant.training.manifest import MANIFEST_NAME, Recording, read_manifest, split_by_hash
 
@@ -27,11 +28,9 @@ HALVES = {"validation": 0.5, "test": 0.5}
 FOLDER_SPLIT = {"train": 0.99, "validation": 0.01}
 
 
-def audio_files(folder: Path) -> Iterator[Path]:
+def audio_files(folder: Path) -> list[Path]:
     """All audio files below a folder, sorted."""
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in ENDINGS and path.is_file():
-            yield path
+    return files_below(folder, ENDINGS)
 
 
 def dns_challenge(root: Path) -> Iterator[Recording]:

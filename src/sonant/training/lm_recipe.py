@@ -13,6 +13,7 @@ from sonant.training.recipe_values import (
     NOT_NEGATIVE,
     POSITIVE,
     PRECISIONS,
+    THREADS,
     Ranges,
     build,
     parse_override,
@@ -47,7 +48,7 @@ class LanguageModelRecipe:
         log_every: steps between lines of the log.
         checkpoint_minutes: between checkpoints.
         precision: `32-true`, or `bf16-mixed` for processors with bfloat16 instructions.
-        threads: of tokenising and training; 0 for as many as there are.
+        threads: of tokenising and training, up to 256; 0 for as many as there are.
         devices: processes that train on this machine, each on a device; several machines go by torchrun.
         seed: of the weights to begin with, and of what batches are made of.
     """
@@ -109,7 +110,7 @@ RANGES: Ranges = {
     "steps": POSITIVE,
     "log_every": POSITIVE,
     "checkpoint_minutes": NOT_NEGATIVE,
-    "threads": NOT_NEGATIVE,
+    "threads": THREADS,
     "devices": POSITIVE,
     "seed": NOT_NEGATIVE,
 }

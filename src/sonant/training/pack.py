@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol
+from typing import BinaryIO, Literal, NamedTuple, Protocol
 
 import numpy as np
 import soundfile
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 from sonant.audio import read_audio
 from sonant.errors import AudioError, ConfigError, SonantError
+from sonant.parallel import in_order
 from sonant.training.access import SampleReader, open_recording
 from sonant.training.corpus import with_channels
 from sonant.training.manifest import (
@@ -55,6 +55,16 @@ def level_gain(audio: Samples) -> float | None:
     if peak < SILENT_PEAK or not np.isfinite(peak):
         return None
     return min(TARGET_RMS / float(np.sqrt(np.mean(np.square(audio)))), PEAK_LIMIT / peak)
+
+
+class _Job(NamedTuple):
+    """What one process works on at a time: recordings, and the shard or the manifest they go into."""
+
+    path: Path
+    recordings: list[Recording]
+
+    def __str__(self) -> str:
+        return str(self.path)
 
 
 class _Shard(Protocol):
@@ -124,9 +134,11 @@ def _usable(recording: Recording, sample_rate: int, channels: int) -> tuple[Samp
     return audio, native_rate, gain
 
 
-def _finished_shard(
-    job: tuple[Path, list[Recording]], sample_rate: int, channels: int, kbps: float
-) -> Contents:
+def _packer(sample_rate: int, channels: int, kbps: float) -> Callable[[_Job], Contents]:
+    return partial(_finished_shard, sample_rate=sample_rate, channels=channels, kbps=kbps)
+
+
+def _finished_shard(job: _Job, sample_rate: int, channels: int, kbps: float) -> Contents:
     """What a shard holds that an earlier run made of the same recordings, or this one now."""
     path, recordings = job
     key = key_of(recordings, (sample_rate, channels, kbps))
@@ -141,10 +153,24 @@ def _write_shard(
     path: Path, recordings: list[Recording], sample_rate: int, channels: int, kbps: float
 ) -> Contents:
     partial_path = path.with_name(path.name + ".partial")
-    flat = path.suffix == ".pcm"
-    shard: _Shard = (
-        _FlatShard(partial_path) if flat else _OpusShard(partial_path, sample_rate, channels, kbps)
-    )
+    try:
+        flat = path.suffix == ".pcm"
+        shard: _Shard = (
+            _FlatShard(partial_path) if flat else _OpusShard(partial_path, sample_rate, channels, kbps)
+        )
+        with closing(shard):
+            packed, problems = _fill(shard, path.name, recordings, sample_rate, channels)
+        if packed:
+            os.replace(partial_path, path)
+    finally:
+        partial_path.unlink(missing_ok=True)
+    return packed, problems
+
+
+def _fill(
+    shard: _Shard, name: str, recordings: list[Recording], sample_rate: int, channels: int
+) -> Contents:
+    """Write recordings into a shard that will have this name."""
     pause = np.zeros((int(PAUSE_SECONDS * sample_rate), channels), np.float32)
     packed, problems, place = [], [], 0
     for recording in recordings:
@@ -158,7 +184,7 @@ def _write_shard(
         packed.append(
             replace(
                 recording,
-                file=path.name,
+                file=name,
                 title=recording.title or Path(recording.file).name,
                 start=place,
                 length=len(audio),
@@ -171,12 +197,11 @@ def _write_shard(
             )
         )
         place += len(audio) + len(pause)
-    shard.close()
-    if packed:
-        os.replace(partial_path, path)
-    else:
-        partial_path.unlink()
     return packed, problems
+
+
+def _measurer() -> Callable[[_Job], Contents]:
+    return lambda job: _measure(job.recordings)
 
 
 def _measure(recordings: list[Recording]) -> Contents:
@@ -218,23 +243,21 @@ def _estimated_seconds(recording: Recording) -> float:
         return path.stat().st_size / 8000 if path.is_file() else 0.0
 
 
-def _shard_jobs(
-    recordings: Iterable[Recording], out: Path, ending: str
-) -> list[tuple[Path, list[Recording]]]:
+def _shard_jobs(recordings: Iterable[Recording], out: Path, ending: str) -> list[_Job]:
     groups: dict[str, list[Recording]] = {}
     for recording in recordings:
         groups.setdefault(f"{recording.split}-{recording.kind}", []).append(recording)
-    jobs: list[tuple[Path, list[Recording]]] = []
+    jobs: list[_Job] = []
     for name, group in groups.items():
         number, seconds, batch = 0, 0.0, []
         for recording in group:
             batch.append(recording)
             seconds += _estimated_seconds(recording)
             if seconds >= SHARD_SECONDS:
-                jobs.append((out / f"{name}-{number:04d}.{ending}", batch))
+                jobs.append(_Job(out / f"{name}-{number:04d}.{ending}", batch))
                 number, seconds, batch = number + 1, 0.0, []
         if batch:
-            jobs.append((out / f"{name}-{number:04d}.{ending}", batch))
+            jobs.append(_Job(out / f"{name}-{number:04d}.{ending}", batch))
     return jobs
 
 
@@ -269,6 +292,7 @@ def pack_recordings(
     Raises:
         ConfigError: if nothing could be used, Opus does not know the rate, only it has a bitrate, or what
             is to be packed would be overwritten.
+        SonantError: if a shard cannot be written.
     """
     if form != "opus" and kbps is not None:
         raise ConfigError(f"only Opus shards have a bitrate, not {form}")
@@ -285,21 +309,18 @@ def pack_recordings(
             (out / name).unlink(missing_ok=True)
     packed: list[Recording] = []
     last_problem = ""
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        if form == "index":
-            results = pool.map(_measure, _parts(recordings, jobs))
-        else:
-            write = partial(
-                _finished_shard,
-                sample_rate=sample_rate,
-                channels=channels,
-                kbps=OPUS_KBPS if kbps is None else kbps,
-            )
-            results = pool.map(write, work)
-        for entries, problems in results:
-            packed += entries
-            for last_problem in problems:
-                yield last_problem
+    if form == "index":
+        parts = [_Job(out / MANIFEST_NAME, part) for part in _parts(recordings, jobs)]
+        results = in_order(_measurer, parts, jobs)
+    else:
+        packer = partial(_packer, sample_rate, channels, OPUS_KBPS if kbps is None else kbps)
+        results = in_order(packer, work, jobs)
+    for _, contents in results:
+        if isinstance(contents, SonantError):
+            raise contents
+        packed += contents[0]
+        for last_problem in contents[1]:
+            yield last_problem
     if not packed:
         raise ConfigError(f"none of {len(recordings)} recordings can be used; the last: {last_problem}")
     write_manifest(out / MANIFEST_NAME, packed)

@@ -204,7 +204,7 @@ class RunRecipe:
         steps: of the whole run.
         devices: processes on this machine, each with a device; several machines go by torchrun.
         precision: as Lightning Fabric names it.
-        threads: of PyTorch on a CPU; 0 leaves it alone.
+        threads: of PyTorch on a CPU, up to 256; 0 leaves it alone.
         compile: run encoder and decoder through torch.compile.
         warm_start_steps: steps without a quantiser, at the start of a run from nothing.
         transform_crops: crops from which a run from nothing takes a linear transform and codebooks

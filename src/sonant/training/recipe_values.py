@@ -11,6 +11,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from sonant.engine.backend import MOST_THREADS
 from sonant.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -27,6 +28,7 @@ POSITIVE: Range = ("more than 0", lambda x: 0 < x < inf)
 NOT_NEGATIVE: Range = ("0 or more", lambda x: 0 <= x < inf)
 AT_LEAST_TWO: Range = ("2 or more", lambda x: 2 <= x < inf)
 SHARE: Range = ("between 0 and 1", lambda x: 0 <= x <= 1)
+THREADS: Range = (f"0 to {MOST_THREADS}", lambda x: 0 <= x <= MOST_THREADS)
 DECAY: Range = ("0 or more and below 1", lambda x: 0 <= x < 1)
 
 PRECISIONS = ("32-true", "bf16-mixed")

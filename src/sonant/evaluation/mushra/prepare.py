@@ -9,11 +9,12 @@ import numpy as np
 import soundfile
 
 from sonant.audio import Audio
-from sonant.errors import AudioError, ConfigError
+from sonant.errors import AudioError
 from sonant.evaluation.cache import Cache, content_hash
 from sonant.evaluation.metrics.loudness import loudness
 from sonant.evaluation.mushra.session import ANCHOR, REFERENCE, Session, Trial
 from sonant.evaluation.run import Plan, decoded_audio, reason
+from sonant.outputs import check_new_folder
 
 ANCHOR_HZ = 3500.0
 _TRANSITION_HZ = 200.0
@@ -60,8 +61,7 @@ def prepare(plan: Plan, folder: Path, seed: int) -> Session:
         ConfigError: if the folder holds something already.
         SonantError: if an excerpt cannot be read or coded: a listening test has no gaps.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise ConfigError(f"{folder}: is not empty; name a new folder")
+    check_new_folder(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as unfinished:
         session = _write_session(plan, Path(unfinished), seed)
