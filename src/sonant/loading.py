@@ -28,8 +28,8 @@ def load(
             weights file or folder in our layout, the official one or that of 🤗 Transformers, or a
             hub id.
         threads: for each call into the networks; results do not depend on it beyond rounding.
-        precision: `int8` takes half the time of `float32`, the reference, in mono models of 32 filters, as
-            the official ones, and five sixths of it in `24khz`, at nearly the same quality
+        precision: `int8` takes about half the time of `float32`, the reference, in 24 kHz models of 32
+            filters, and five sixths of it in the bundled `24khz`, at nearly the same quality
             (docs/speed.md); codes differ, files of either are decoded by both.
         device: `cuda` is the first CUDA device, for the onnxruntime-gpu package.
         beam: how widely codes are searched for (`Codec`); by default 4, and 1 for weights in the official
