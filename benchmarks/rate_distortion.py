@@ -1,6 +1,6 @@
 """What the search for codes saves, and what it costs in quality, by strength and category.
 
-    python benchmarks/rate_distortion.py ROOT [--strengths 0 0.2] [--bitrates 3 6] [--beam 3]
+    python benchmarks/rate_distortion.py ROOT [--strengths 0 0.1] [--bitrates 3 6] [--beam 3]
 
 ROOT is the folder that the files of the evaluation set lie in. Strength 0 stands for the nearest
 entries of each codebook in turn. Rates count chunks with their heads and checksums; ViSQOL is in

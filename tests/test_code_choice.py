@@ -28,7 +28,7 @@ def strength(codec: Codec, choice: CodeChoice) -> float:
 def test_how_codes_are_chosen(codec: Codec) -> None:
     lm = cast(IntegerLanguageModel, Model(4))
     plain = code_choice(codec, lm, 3.0, None, None, None)
-    assert plain.search is not None and strength(codec, plain) == pytest.approx(0.2)
+    assert plain.search is not None and strength(codec, plain) == pytest.approx(0.1)
     assert (plain.search._beam, plain.average, plain.beam) == (3, None, None)
     assert plain.encoder(codec)._beam == 1  # type: ignore[attr-defined]
     wide = code_choice(codec, lm, 3.0, None, 0.5, 5)

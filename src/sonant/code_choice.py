@@ -11,9 +11,6 @@ from sonant.entropy.rate_distortion import BEAM, STRENGTH, RateDistortionSearch
 from sonant.errors import ConfigError
 from sonant.streams import EncoderStream
 
-AVERAGE_STRENGTH = 0.1
-"""Of the search, for an average bitrate: what one code saves, another codebook gets."""
-
 
 @dataclass(frozen=True)
 class CodeChoice:
@@ -64,7 +61,7 @@ def code_choice(
                 f"rdo needs a language model, and none codes {bitrate:g} kbit/s here; leave it out"
             )
         return CodeChoice(bitrate, beam, None, None)
-    strength = (AVERAGE_STRENGTH if average else STRENGTH) if rdo is None else rdo
+    strength = STRENGTH if rdo is None else rdo
     if not strength and average is None:
         return CodeChoice(bitrate, beam, None, None)
     search = RateDistortionSearch(lm, codec.weights["codebooks"], strength, beam or BEAM)

@@ -69,8 +69,8 @@ def compress(
         chunk: seconds that a version 1 file codes on their own, by default 5. Damage costs that much;
             what reads the output of a pipe waits that long.
         rdo: how readily codes give up closeness for bits under the language model, from 0 to 1
-            (`RateDistortionSearch`); 0 takes the codes of `Codec.encode`. By default 0.2 where a
-            language model codes them, 0.1 with `abr`, else 0.
+            (`RateDistortionSearch`); 0 takes the codes of `Codec.encode`. By default 0.1 where a
+            language model codes them, else 0.
         beam: how widely codes are searched for; by default 3 beginnings where they give up closeness
             for bits, else as the codec does.
         abr: average bitrate of the chunks in kbit/s, as the language model codes them, in place of

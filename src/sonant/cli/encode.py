@@ -57,7 +57,7 @@ def encode(
             min=0.0,
             max=1.0,
             help="How readily codes give up closeness for bits; 0 looks for the nearest, by default "
-            "0.2 with a language model, 0.1 with --abr.",
+            "0.1 with a language model.",
         ),
     ] = None,
     beam: Annotated[

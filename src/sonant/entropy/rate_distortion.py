@@ -21,7 +21,7 @@ Array = NDArray[np.float32]
 Values = NDArray[np.int16]
 
 BEAM = 3
-STRENGTH = 0.2
+STRENGTH = 0.1
 STEPS_AT_ONCE = 96
 
 
