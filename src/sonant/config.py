@@ -153,7 +153,7 @@ class CodecConfig(JsonConfig):
             raise ConfigError(f"bins must be a power of two from 2 to {MOST_BINS}, not {self.bins}")
         if not 0 <= self.overlap < 1:
             raise ConfigError(f"overlap is a share from 0 to below 1, not {self.overlap!r}")
-        if not all(0 < bandwidth <= MOST_KBPS for bandwidth in self.bandwidths):
+        if not all(isinstance(one, int | float) and 0 < one <= MOST_KBPS for one in self.bandwidths):
             raise ConfigError(
                 f"bandwidths are kbit/s above 0, at most {MOST_KBPS:g}, not {self.bandwidths!r:.40}"
             )

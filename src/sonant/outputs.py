@@ -48,8 +48,10 @@ def check_new_folder(folder: Path) -> None:
     """See that nothing in a folder would be replaced, or be taken for what comes into it.
 
     Raises:
-        ConfigError: if it holds something.
+        ConfigError: if it holds something, or is a file.
     """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: is a file; name a new folder")
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder}: is not empty; name a new folder")
 

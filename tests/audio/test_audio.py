@@ -25,6 +25,7 @@ from sonant.audio import (
     read_audio,
     resample,
     resampled,
+    sinks,
 )
 from sonant.audio.wav_pipe import wav_header
 from sonant.errors import AudioError, MissingDependencyError
@@ -382,6 +383,44 @@ def test_an_empty_wav_holds_no_samples(tmp_path: Path, after: tuple[tuple[bytes,
     (tmp_path / "a.wav").write_bytes(wav_bytes((b"fmt ", LAYOUT), (b"data", b""), *after))
     with pytest.raises(AudioError, match=r"a\.wav: holds no samples"):
         read_audio(tmp_path / "a.wav", 24_000, 1)
+
+
+def test_bytes_that_pad_an_empty_wav_are_no_sound(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(wav_bytes((b"fmt ", LAYOUT), (b"data", b"")) + b"\0\0")
+    with pytest.raises(AudioError, match=r"a\.wav: holds no samples"):
+        read_audio(tmp_path / "a.wav", 24_000, 1)
+
+
+def test_a_flac_may_have_a_tag_after_its_audio(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.flac", np.random.default_rng(0).normal(0, 0.1, 9 * 24_000), 24_000)
+    with (tmp_path / "a.flac").open("ab") as file:
+        file.write(b"TAG" + bytes(125))
+    assert read_audio(tmp_path / "a.flac", 24_000, 1)[0].shape == (1, 9 * 24_000)
+
+
+def test_what_follows_damage_in_an_ogg_stays_in_place(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.ogg", np.random.default_rng(0).normal(0, 0.1, 9 * 24_000), 24_000)
+    data = bytearray((tmp_path / "a.ogg").read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 3000] = bytes(3000)
+    (tmp_path / "a.ogg").write_bytes(data)
+    assert read_audio(tmp_path / "a.ogg", 24_000, 1)[0].shape == (1, 9 * 24_000)
+
+
+def test_a_signal_while_libsndfile_writes_ends_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = FileSink(tmp_path / "a.wav", Path("a.wav"), 24_000, 1)
+
+    def end(*_: object) -> int:
+        raise SystemExit(143)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sinks, "memoryview", end, raising=False)
+        with pytest.raises(SystemExit):
+            sink.write(np.zeros((1, 24_000), np.float32))
+    with pytest.raises(SystemExit):
+        sink.close()
 
 
 def test_a_long_wav_pipe_ends_where_its_64_bit_size_says() -> None:

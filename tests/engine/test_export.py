@@ -12,6 +12,7 @@ from sonant.cli import app
 from sonant.codec import Codec
 from sonant.engine.export import export_onnx
 from sonant.errors import ConfigError
+from sonant.outputs import check_new_folder
 
 
 def session(path: Path) -> ort.InferenceSession:
@@ -75,3 +76,5 @@ def test_an_export_goes_into_a_new_folder(tmp_path: Path, option: str) -> None:
     assert isinstance(result.exception, ConfigError)
     assert "is not empty; name a new folder" in str(result.exception)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["notes"]
+    with pytest.raises(ConfigError, match="is a file; name a new folder"):
+        check_new_folder(tmp_path / "README.md")

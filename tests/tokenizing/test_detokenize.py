@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,16 @@ def test_a_corpus_there_and_back(corpus: Path, tmp_path: Path, kind: str, jobs: 
     again = detokenize([tmp_path / "codes"], tmp_path / "audio")
     assert (again.coded, again.before) == (0, 3)
     assert summary.seconds == pytest.approx((30_001 + 11_000 + 5000) / 24_000)
+
+
+@pytest.mark.parametrize(("name", "frames"), [("empty", 0), (os.fsdecode(b"\xe9t\xe9"), 2)])
+@pytest.mark.parametrize("ending", [".wav", ".flac"])
+def test_any_recording_is_known_again(tmp_path: Path, name: str, frames: int, ending: str) -> None:
+    np.save(tmp_path / f"{name}.npy", np.zeros((8, frames), np.int16))
+    for _ in range(2):
+        summary = detokenize([tmp_path / f"{name}.npy"], tmp_path / "audio", ending=ending)
+        assert summary.failures == ()
+    assert (tmp_path / "audio" / f"{name}{ending}").exists()
 
 
 def test_segments_and_their_volumes(golden_codec: Codec, tmp_path: Path) -> None:

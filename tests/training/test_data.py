@@ -641,3 +641,27 @@ def test_a_passage_goes_on_with_other_recordings(pack):
     assert silent < 10, "more than what lies between recordings"
     short = [read("train-speech", 100, np.random.default_rng(3)) for read in (corpus.crop, corpus.passage)]
     np.testing.assert_array_equal(*short)
+
+
+def test_an_index_leaves_out_a_wav_whose_header_has_no_size_and_a_shard_has_it(tmp_path):
+    folder = tmp_path / "speech"
+    folder.mkdir()
+    for name in ("a", "b"):
+        soundfile.write(folder / f"{name}.wav", tone(500, 1.0), RATE)
+    data = bytearray((folder / "a.wav").read_bytes())
+    data[40:44] = bytes(4)
+    (folder / "a.wav").write_bytes(data)
+    recordings = list_recordings(folder, "folder", "speech")
+    problems = list(pack_recordings(recordings, tmp_path / "index", RATE, 1, "index"))
+    assert len(problems) == 1 and "a.wav: holds no samples" in problems[0]
+    assert list(pack_recordings(recordings, tmp_path / "flat", RATE, 1, "pcm")) == []
+
+
+def test_a_flac_of_unknown_length_fills_no_shard(tmp_path):
+    soundfile.write(tmp_path / "a.flac", tone(500, 1.0), RATE)
+    data = bytearray((tmp_path / "a.flac").read_bytes())
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    (tmp_path / "a.flac").write_bytes(data)
+    (recording,) = list_recordings(tmp_path, "folder", "speech")
+    assert packing._estimated_seconds(recording) == len(data) / 8000

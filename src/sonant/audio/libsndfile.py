@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+UNKNOWN_LENGTH = 2**63 - 1
+"""Frames of a file, such as a FLAC that was written to a pipe, that does not say how many it has."""
+
 
 def file_name(path: str | Path) -> str | bytes:
     """A path as its bytes, of which some are no UTF-8; on Windows, where all are text, as text."""

@@ -78,22 +78,25 @@ class FileSink:
         self._check()
 
     def _check(self) -> None:
-        if error := self._bytes.error:
+        error = self._bytes.error
+        if isinstance(error, OSError):
             raise AudioError(f"{self._name}: cannot be written ({error.strerror})")
+        if error:
+            raise error
 
 
 class _WatchedFile(io.FileIO):
-    """Keeps the error of a write: libsndfile does not tell of all, such as those while it closes."""
+    """Keeps what ended a write: libsndfile tells not of all errors, and of no signal."""
 
-    error: OSError | None = None
+    error: BaseException | None = None
 
     def write(self, data: Any) -> int:
         """All bytes, or 0 where there was an error."""
-        rest = memoryview(data)
         try:
+            rest = memoryview(data)
             while rest:
                 rest = rest[super().write(rest) :]
-        except OSError as error:
+        except BaseException as error:
             self.error = error
             return 0
         return len(data)

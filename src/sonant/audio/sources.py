@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 
 from sonant.audio.convert import LOUDEST, Audio, check_source_rate, mix_channels, resampled
-from sonant.audio.libsndfile import file_name
+from sonant.audio.libsndfile import UNKNOWN_LENGTH, file_name
 from sonant.audio.wav_file import UnfinishedWavSource, lacks_its_size
 from sonant.errors import AudioError, MissingDependencyError
 
@@ -37,12 +37,12 @@ class Source(Protocol):
         """Release the file."""
 
 
-class _InOrder(soundfile.SoundFile):  # type: ignore[misc]
-    """A file that is read without seeking, which libsndfile cannot where it does not know the length."""
+class _File(soundfile.SoundFile):  # type: ignore[misc]
+    """A file that is read without seeking where libsndfile does not know the length, and so cannot."""
 
     def seekable(self) -> bool:
-        """No."""
-        return False
+        """Whether soundfile may seek, as it does after every read, and cuts reads to what is left."""
+        return self.frames < UNKNOWN_LENGTH and bool(super().seekable())
 
 
 class SoundfileSource:
@@ -50,7 +50,7 @@ class SoundfileSource:
 
     def __init__(self, file: str | Path | BinaryIO) -> None:
         self._name = file
-        self._file = _InOrder(file_name(file) if isinstance(file, str | Path) else file)
+        self._file = _File(file_name(file) if isinstance(file, str | Path) else file)
         self.sample_rate: int = self._file.samplerate
         self.channels: int = self._file.channels
         self.frames: int = self._file.frames
@@ -145,13 +145,25 @@ def open_source(path: Path) -> Source:
     except soundfile.LibsndfileError as error:
         reason = str(error)
     else:
-        return source if source.frames or not lacks_its_size(path) else UnfinishedWavSource(path)
+        return source if source.frames else _unfinished(source, path)
     try:
         return PyAVSource(path)
     except ImportError:
         raise MissingDependencyError(
             f"{path}: {reason}; formats such as m4a, aac and webm need PyAV: pip install av"
         ) from None
+
+
+def _unfinished(source: SoundfileSource, path: Path) -> Source:
+    """What reads a file that says it has no samples: another source where it has some."""
+    try:
+        if not lacks_its_size(path):
+            return source
+    except OSError as error:
+        source.close()
+        raise AudioError(f"{path}: cannot be read ({error.strerror or error})") from None
+    source.close()
+    return UnfinishedWavSource(path)
 
 
 def _check(path: Path) -> None:

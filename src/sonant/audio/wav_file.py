@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sonant.audio.wav_pipe import WavPipeSource
 
-BEGINNING = re.compile(rb"RIFF.{4}WAVE", re.DOTALL)
+BEGINNING = re.compile(rb"R(?:IFF|F64).{4}WAVE", re.DOTALL)
 CHUNK = re.compile(rb"([ -~]{4})(.{4})", re.DOTALL)
 """Name and size."""
 
@@ -40,10 +40,11 @@ def lacks_its_size(path: Path) -> bool:
         if not BEGINNING.fullmatch(file.read(12)):
             return False
         while file.tell() < end:
-            chunk = CHUNK.fullmatch(file.read(8))
+            head = file.read(8)
+            chunk = CHUNK.fullmatch(head)
             size = int.from_bytes(chunk[2], "little") if chunk else 0
             if not chunk or file.tell() + size > end:
-                return empty
+                return empty and len(head) == 8
             empty = empty or (chunk[1] == b"data" and not size)
             file.seek(size + size % 2, os.SEEK_CUR)
     return False

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 from sonant.audio import AUDIO_ENDINGS
 from sonant.audio.sinks import check_ending
@@ -20,6 +21,14 @@ from sonant.tokenizing.reading import Coded, find_codes, read_codes
 from sonant.tokenizing.summary import Progress, Summary
 
 BLOCK_FRAMES = 1500
+
+
+class _Job(NamedTuple):
+    coded: Coded
+    target: Path
+
+    def __str__(self) -> str:
+        return str(self.coded)
 
 
 def detokenize(
@@ -52,11 +61,11 @@ def detokenize(
     jobs = processes(jobs)
     check_ending(Path(f"audio{ending}"))
     items = find_codes(inputs)
-    pairs = list(zip(items, _targets(folder, items, ending), strict=True))
+    work = list(map(_Job, items, _targets(folder, items, ending)))
     summary = Summary()
     failures: list[str] = []
     prepare = partial(_decoder, model)
-    for number, (_, result) in enumerate(in_order(prepare, pairs, min(jobs, max(1, len(pairs)))), 1):
+    for number, (_, result) in enumerate(in_order(prepare, work, min(jobs, max(1, len(work)))), 1):
         if isinstance(result, SonantError):
             failures.append(str(result))
         elif result is None:
@@ -78,12 +87,12 @@ def _targets(folder: Path, items: Sequence[Coded], ending: str) -> list[Path]:
     return [folder / f"{name}{ending}" for name in kept]
 
 
-def _decoder(model: str | None) -> Callable[[tuple[Coded, Path]], float | None]:
+def _decoder(model: str | None) -> Callable[[_Job], float | None]:
     """Decodes codes into a file and gives its seconds, or None where it is there already."""
     given = load(model) if model else None
     loaded = cache(load_named)
 
-    def work(job: tuple[Coded, Path]) -> float | None:
+    def work(job: _Job) -> float | None:
         coded, target = job
         codec = given or _codec_of(coded, loaded)
         codes = read_codes(coded, codec.config)

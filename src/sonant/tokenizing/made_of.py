@@ -7,6 +7,7 @@ from pathlib import Path
 
 import soundfile
 
+from sonant.audio.libsndfile import file_name
 from sonant.codec import Codec
 from sonant.codes import Codes
 from sonant.errors import SonantError
@@ -29,10 +30,10 @@ def is_there(target: Path, comment: str) -> bool:
     Raises:
         SonantError: if what is there is not from here, and so is not to be replaced.
     """
-    if not target.exists():
+    if not target.exists() or not target.stat().st_size:
         return False
     try:
-        with soundfile.SoundFile(target) as file:
+        with soundfile.SoundFile(file_name(target)) as file:
             found = file.comment
     except soundfile.LibsndfileError:
         found = ""

@@ -22,6 +22,7 @@ import soxr
 from numpy.typing import NDArray
 
 from sonant.audio import read_audio
+from sonant.audio.libsndfile import UNKNOWN_LENGTH
 from sonant.errors import AudioError, ConfigError, SonantError
 from sonant.parallel import in_order
 from sonant.training.access import SampleReader, open_recording
@@ -213,6 +214,8 @@ def _measure(recordings: list[Recording]) -> Contents:
             if not recording.length:
                 with open_recording(recording) as file:
                     rate, channels = file.samplerate, file.channels
+                    if not file.frames:
+                        raise AudioError(f"{recording.file}: holds no samples, or does not say so")
             audio, native_rate, gain = _usable(recording, rate, channels)
         except SonantError as error:
             problems.append(str(error))
@@ -237,10 +240,12 @@ def _estimated_seconds(recording: Recording) -> float:
         return recording.seconds
     try:
         with open_recording(recording) as file:
-            return file.frames / file.samplerate
+            if file.frames < UNKNOWN_LENGTH:
+                return file.frames / file.samplerate
     except AudioError:
-        path = Path(recording.file)
-        return path.stat().st_size / 8000 if path.is_file() else 0.0
+        pass
+    path = Path(recording.file)
+    return path.stat().st_size / 8000 if path.is_file() else 0.0
 
 
 def _shard_jobs(recordings: Iterable[Recording], out: Path, ending: str) -> list[_Job]:
