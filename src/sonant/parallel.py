@@ -20,7 +20,7 @@ from sonant.errors import SonantError
 
 AHEAD = 4
 STOPPED = 128 + signal.SIGTERM
-UNHEARD = {getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)}
+UNHEARD = {signal.SIGINT, *ENDS} - {signal.SIGTERM}
 """What a terminal sends to all processes, of which this one then stops the others."""
 
 Item = TypeVar("Item")

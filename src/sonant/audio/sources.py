@@ -138,32 +138,27 @@ def open_source(path: Path) -> Source:
     """
     try:
         _check(path)
+        return _opened(path)
     except OSError as error:
         raise AudioError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _opened(path: Path) -> Source:
     try:
         source = SoundfileSource(path)
     except soundfile.LibsndfileError as error:
         reason = str(error)
     else:
-        return source if source.frames else _unfinished(source, path)
+        if source.frames:
+            return source
+        source.close()
+        return UnfinishedWavSource(path) if lacks_its_size(path) else SoundfileSource(path)
     try:
         return PyAVSource(path)
     except ImportError:
         raise MissingDependencyError(
             f"{path}: {reason}; formats such as m4a, aac and webm need PyAV: pip install av"
         ) from None
-
-
-def _unfinished(source: SoundfileSource, path: Path) -> Source:
-    """What reads a file that says it has no samples: another source where it has some."""
-    try:
-        if not lacks_its_size(path):
-            return source
-    except OSError as error:
-        source.close()
-        raise AudioError(f"{path}: cannot be read ({error.strerror or error})") from None
-    source.close()
-    return UnfinishedWavSource(path)
 
 
 def _check(path: Path) -> None:
