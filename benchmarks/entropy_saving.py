@@ -45,13 +45,12 @@ def main() -> None:
     lm = language_model(codec)
     if lm is None:
         sys.exit(f"{options.model} has no language model")
-    bitrates = [b for b in codec.config.bandwidths if codec.config.codebooks_for(b) <= lm.n_q]
     totals: defaultdict[tuple[str, float], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     excerpts = bundled_set(options.set)
     for excerpt in excerpts.excerpts:
         audio = excerpts.render(excerpt, options.root)
-        codes = codec.encode(audio, excerpts.sample_rate, max(bitrates))
-        for bitrate in bitrates:
+        codes = codec.encode(audio, excerpts.sample_rate, max(codec.config.bandwidths))
+        for bitrate in codec.config.bandwidths:
             n_q = codec.config.codebooks_for(bitrate)
             part = codes.with_codebooks(n_q)
             for category in (excerpt.category, "all"):

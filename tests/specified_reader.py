@@ -132,16 +132,20 @@ def decoded(
     payload: bytes, frames: int, n_q: int, config: dict[str, Any], tensors: dict[str, Array]
 ) -> Array:
     """Codes `[n_q, frames]` of a chunk that was coded with the language model."""
-    coder, model = Coder(payload), Model(config, tensors)
-    codes, previous = np.zeros((n_q, frames), np.int64), [0] * n_q
+    books = min(n_q, config["n_q"])
+    bits = config["bins"].bit_length() - 1
+    packed = ((n_q - books) * frames * bits + 7) // 8
+    coder, model = Coder(payload[packed:]), Model(config, tensors)
+    codes, previous = np.zeros((n_q, frames), np.int64), [0] * books
+    codes[books:] = unpacked(payload[:packed], frames, n_q - books, bits)
     for t in range(frames):
         y = model.step(t, previous)
         if config["conditioned"]:
             y = y * int(tensors["step.grid"][0])
-        for k in range(n_q):
+        for k in range(books):
             codes[k, t] = coder.symbol(model.starts(k, y))
             if config["conditioned"] and k < config["n_q"] - 1:
                 y = y + model.table("step.emb", k, codes[k, t])
-        previous = [1 + int(c) for c in codes[:, t]]
+        previous = [1 + int(c) for c in codes[:books, t]]
     assert coder.x == 1 and not coder.words
     return codes

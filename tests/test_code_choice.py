@@ -36,16 +36,18 @@ def test_how_codes_are_chosen(codec: Codec) -> None:
     wide = code_choice(codec, lm, 3.0, None, 0.5, 5.0)  # type: ignore[arg-type]
     assert wide.search is not None and type(wide.search._beam) is int
     average = code_choice(codec, lm, 1.5, 3.0, None, None)
-    assert average.average is not None and average.bitrate == 3.0
+    assert average.average is not None and average.bitrate == 6.0
+    for abr, enough in ((0.5, 3.0), (3.1, 12.0), (20.0, 24.0)):
+        assert code_choice(codec, lm, None, abr, None, None).bitrate == enough
     assert strength(codec, average) == pytest.approx(0.1)
     assert strength(codec, code_choice(codec, lm, 1.5, 2.0, 0.0, None)) == 0
-    for rdo in (0.0, None):
-        none = code_choice(codec, lm, 6.0, None, rdo, 2)
+    for model, rdo in ((lm, 0.0), (None, 0.0), (None, None)):
+        none = code_choice(codec, model, 6.0, None, rdo, 2)
         assert (none.search, none.average, none.bitrate) == (None, None, 6.0)
         assert none.encoder(codec)._beam == 2  # type: ignore[attr-defined]
     with pytest.raises(ConfigError, match="rdo needs a language model"):
-        code_choice(codec, lm, 6.0, None, 0.1, None)
-    with pytest.raises(ConfigError, match=r"between 0 and 3 kbit/s here, not at 3\.1"):
-        code_choice(codec, lm, 1.5, 3.1, None, None)
+        code_choice(codec, None, 6.0, None, 0.1, None)
+    with pytest.raises(ConfigError, match=r"between 0 and 24 kbit/s here, not at 24\.1"):
+        code_choice(codec, lm, 1.5, 24.1, None, None)
     with pytest.raises(ConfigError, match="from 0 to 1"):
         code_choice(codec, lm, 3.0, None, 1.1, None)

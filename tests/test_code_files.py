@@ -13,7 +13,7 @@ import sonant
 from sonant.audio import read_audio
 from sonant.codec import Codec
 from sonant.codes import Codes, join
-from sonant.errors import FormatError, SonantError
+from sonant.errors import ConfigError, FormatError, SonantError
 from sonant.files import compress, join_files
 
 
@@ -71,6 +71,20 @@ def test_codes_of_joined_recordings(name: str, music_file: Path, tmp_path: Path)
     assert audio.shape[1] == 2 * 50_001
     with sonant.open(again) as recording:
         np.testing.assert_array_equal(np.concatenate(list(recording.blocks()), axis=1), audio)
+
+
+def test_the_name_of_audio_is_refused_for_codes(codec: Codec, speech_file: Path, tmp_path: Path) -> None:
+    coded = tmp_path / "a.ecdc"
+    codes = Codes(np.zeros((2, 10), np.int16), 3200)
+    sonant.write(codes, coded, codec)
+    for write in (
+        lambda target: sonant.write(codes, target, codec),
+        lambda target: compress(speech_file, target, model=codec),
+        lambda target: join_files([coded], target),
+    ):
+        with pytest.raises(ConfigError, match=r"b\.wav: is the name of audio"):
+            write(tmp_path / "b.wav")
+    assert list(tmp_path.iterdir()) == [coded]
 
 
 def test_codes_without_their_volumes_are_refused(music_file: Path, tmp_path: Path) -> None:

@@ -160,6 +160,8 @@ def test_misuse_is_a_sentence(codec: Codec) -> None:
         stream.push(np.zeros((1, 10), np.float32))
     with pytest.raises(ConfigError, match=r"choose one of 1\.5, 3, 6, 12"):
         codec.encoder(5.0)
+    with pytest.raises(ConfigError, match="has no '6' kbps"):
+        codec.encoder("6")  # type: ignore[arg-type]
     decoder = codec.decoder()
     decoder.finish()
     with pytest.raises(FormatError, match="finished"):
@@ -261,3 +263,9 @@ def test_a_codec_goes_to_other_processes(precision: Precision) -> None:
     np.testing.assert_array_equal(copy.encode(wav).values, codec.encode(wav).values)
     assert (copy.name, copy.weights_hash, copy.beam) == (codec.name, codec.weights_hash, 2)
     assert copy.engine.backend.precision == precision
+
+
+def test_what_is_printed_of_a_codec_and_of_codes_is_a_line(codec: Codec, speech: Audio) -> None:
+    assert repr(codec) == "<Codec 24khz: 24000 Hz, channels: 1>"
+    codes = codec.encode(speech[:, :1000], bitrate=3.0)
+    assert repr(codes) == "<Codes of 4 codebooks: 4 frames, 1000 samples>"

@@ -18,6 +18,7 @@ from sonant.audio import resample
 from sonant.codec import Codec
 from sonant.errors import AudioError, ConfigError, FormatError, SonantError, WeightsError
 from sonant.files import compress, decompress, join_files
+from sonant.information import describe
 from sonant.models.registry import BUNDLED
 
 
@@ -139,7 +140,7 @@ def test_directories_and_missing_files_are_named(codec: Codec, tmp_path: Path) -
         ({"version": 0, "tags": {"title": "a"}}, "no tags"),
         ({"version": 0, "abr": 3.0}, "no average bitrate"),
         ({"version": 0, "chunk": 5.0}, "no chunks"),
-        ({"lm": False, "rdo": 0.1}, "rdo needs a language model, and none codes 6 kbit/s"),
+        ({"lm": False, "rdo": 0.1}, "rdo needs a language model, and none codes this file"),
     ],
 )
 def test_options_that_cannot_be_leave_nothing(
@@ -410,9 +411,18 @@ def test_a_joined_input_that_breaks_off_is_named(
     assert not (tmp_path / "b.ecdc").exists()
 
 
-def test_a_language_model_that_does_not_code_a_bitrate_is_not_left_out_silently(
+def test_a_language_model_of_fewer_codebooks_still_saves_bits(
     codec: Codec, speech_file: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="does not code 24 kbit/s; leave out --lm"):
-        compress(speech_file, tmp_path / "a.ecdc", model=codec, bitrate=24.0, lm=True)
-    assert not list(tmp_path.iterdir())
+    sizes = {}
+    for lm in (False, True):
+        coded = tmp_path / f"{lm}.ecdc"
+        compress(speech_file, coded, model=codec, bitrate=24.0, lm=lm, rdo=0.0 if lm else None)
+        sizes[lm] = coded.stat().st_size
+        with sonant.open(coded) as recording:
+            assert recording.read(60).shape == (1, recording.length)
+            assert describe(coded)["codebooks"] == 32
+    assert sizes[True] < 0.93 * sizes[False]
+    for lm in (False, True):
+        decompress(tmp_path / f"{lm}.ecdc", tmp_path / f"{lm}.wav")
+    assert (tmp_path / "True.wav").read_bytes() == (tmp_path / "False.wav").read_bytes()

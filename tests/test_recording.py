@@ -14,8 +14,8 @@ from sonant.audio import read_audio
 from sonant.codec import Codec
 from sonant.container import reader, version1
 from sonant.container.index import find_index
-from sonant.container.writer import pack_codes
 from sonant.entropy.integer_lm import IntegerLanguageModel
+from sonant.entropy.packing import pack_codes
 from sonant.errors import ConfigError, FormatError, MissingDependencyError, WeightsError
 from sonant.files import compress, decompress
 from sonant.recording import Recording
@@ -260,6 +260,16 @@ def test_a_small_file_cannot_ask_for_days_of_silence(codec: Codec) -> None:
     with sonant.open(file_at_start(file), codec) as recording, pytest.raises(FormatError, match="missing"):
         for _ in recording.blocks():
             pass
+
+
+def test_what_cannot_be_opened_is_told_alike(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing.ecdc"):
+        told = []
+        for read in (sonant.open, lambda path: decompress(path, tmp_path / "a.wav")):
+            with pytest.raises(FormatError) as error:
+                read(path)
+            told.append(str(error.value))
+        assert told[0] == told[1]
 
 
 def file_at_start(file: io.BytesIO) -> io.BytesIO:

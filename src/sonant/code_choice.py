@@ -55,11 +55,9 @@ def code_choice(
     if abr is not None:
         bitrate, average = _average(codec, lm, abr)
     bitrate = codec.config.chosen_bitrate(bitrate)
-    if lm is None or codec.config.codebooks_for(bitrate) > lm.n_q:
+    if lm is None:
         if rdo:
-            raise ConfigError(
-                f"rdo needs a language model, and none codes {bitrate:g} kbit/s here; leave it out"
-            )
+            raise ConfigError("rdo needs a language model, and none codes this file; leave it out")
         return CodeChoice(bitrate, beam, None, None)
     strength = STRENGTH if rdo is None else rdo
     if not strength and average is None:
@@ -69,11 +67,17 @@ def code_choice(
 
 
 def _average(codec: Codec, lm: IntegerLanguageModel | None, abr: float) -> tuple[float, AverageRate]:
-    """The highest bitrate that the language model codes, and what keeps to the average."""
+    """The bitrate of the codes to choose from, and what keeps to the average.
+
+    The codes are of all books that the language model predicts, and of as many as take twice the average
+    when packed: it hardly ever saves more than half.
+    """
     config = codec.config
     if lm is None:
         raise ConfigError("an average bitrate needs a language model; use --bitrate instead of --abr")
-    highest = max((b for b in config.bandwidths if config.codebooks_for(b) <= lm.n_q), default=0.0)
+    highest = max(config.bandwidths, default=0.0)
     if not 0 < abr <= highest:
         raise ConfigError(f"an average bitrate lies between 0 and {highest:g} kbit/s here, not at {abr:g}")
-    return highest, AverageRate(abr, config.sample_rate, lm)
+    least = max(2 * abr, config.bitrate_of(lm.n_q))
+    enough = min((b for b in config.bandwidths if b >= least), default=highest)
+    return enough, AverageRate(abr, config.sample_rate, lm)

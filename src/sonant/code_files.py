@@ -11,7 +11,7 @@ from sonant.codes import Codes
 from sonant.container.writer import CHUNK_SECONDS, FileWriter
 from sonant.language_models import language_model
 from sonant.origin import new_header
-from sonant.outputs import binary_output, check_target
+from sonant.outputs import check_target, ecdc_output
 
 
 def write(
@@ -39,7 +39,7 @@ def write(
     network = language_model(model) if lm else None
     if isinstance(target, str | Path):
         check_target(None, target, overwrite)
-    with binary_output(target) as file:
+    with ecdc_output(target) as file:
         writer = FileWriter(file, model.config, new_header(model, network, tags=tags), network, chunk)
         decoder = model.decoder()
         for piece in [codes] if isinstance(codes, Codes) else codes:

@@ -56,6 +56,10 @@ class Codec:
         backend = self.engine.backend
         return Codec, (self.config, self.weights, self.weights_hash, self.location, backend, self.beam)
 
+    def __repr__(self) -> str:
+        config = self.config
+        return f"<Codec {config.name}: {config.sample_rate} Hz, channels: {config.channels}>"
+
     @property
     def name(self) -> str:
         """The model's name."""

@@ -36,6 +36,9 @@ class Codes:
     scales: NDArray[np.float32] | None = None
     latents: NDArray[np.float32] | None = None
 
+    def __repr__(self) -> str:
+        return f"<Codes of {self.n_q} codebooks: {self.frames} frames, {self.length} samples>"
+
     @property
     def n_q(self) -> int:
         """Codebooks in use."""
@@ -135,11 +138,13 @@ def pieces_of(codes: Codes, config: CodecConfig, frames: int) -> Iterator[Codes]
     """Pieces for a stream of at most so many frames, or single segments of a model with segments.
 
     Raises:
-        FormatError: as `split_segments`.
+        FormatError: if the number of frames does not fit the length.
     """
     if config.segment_stride is not None:
         yield from whole_segments(codes, config)
         return
+    if codes.frames != config.frames_for(codes.length):
+        raise FormatError(f"{codes.frames} frames are not what {codes.length} samples give")
     hop = config.hop_length
     for first in range(0, codes.frames, frames):
         stop = min(first + frames, codes.frames)

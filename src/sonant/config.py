@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, fields
+from numbers import Real
 from typing import Any, Literal, TypeVar
 
 from sonant.errors import ConfigError
@@ -236,7 +237,8 @@ class CodecConfig(JsonConfig):
             bitrate = self.default_bitrate
         if bitrate not in self.bandwidths:
             offered = ", ".join(f"{b:g}" for b in self.bandwidths)
-            raise ConfigError(f"{self.name} has no {bitrate:g} kbps; choose one of {offered}")
+            wanted = f"{bitrate:g}" if isinstance(bitrate, Real) else repr(bitrate)
+            raise ConfigError(f"{self.name} has no {wanted} kbps; choose one of {offered}")
         return bitrate
 
     def check_bitrate(self, bitrate: float | None) -> int:
@@ -276,3 +278,8 @@ class LanguageModelConfig(JsonConfig):
     feed_forward: int = 800
     past_context: int = 262
     conditioned: bool = False
+
+    @property
+    def bits_per_code(self) -> int:
+        """Bits of one code without entropy coding."""
+        return self.bins.bit_length() - 1

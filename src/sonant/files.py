@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from sonant.audio import (
-    AUDIO_ENDINGS,
     Audio,
     WavPipeSource,
     check_ending,
@@ -30,7 +29,7 @@ from sonant.language_models import language_model, official_language_model
 from sonant.loading import DEFAULT_MODEL, load, load_named
 from sonant.models.registry import bundled_hash, is_bundled
 from sonant.origin import new_header
-from sonant.outputs import audio_output, binary_output, check_target
+from sonant.outputs import audio_output, check_target, ecdc_output
 from sonant.recording import Recording, check_part
 from sonant.standard_streams import PIPE, standard_input
 
@@ -101,15 +100,10 @@ def compress(
     if lm and version == 1 and network is None:
         raise WeightsError(f"{codec.name} has no language model; leave out --lm")
     choice = code_choice(codec, network, bitrate, abr, rdo, beam)
-    if lm and network and config.codebooks_for(choice.bitrate) > network.n_q:
-        raise ConfigError(
-            f"the language model of {codec.name} does not code {choice.bitrate:g} kbit/s; leave out --lm"
-        )
     stream = choice.encoder(codec)
     check_target(source, target, overwrite)
-    _check_name(target)
     audio = WavPipeSource(standard_input()) if str(source) == PIPE else open_source(Path(source))
-    with binary_output(target) as file:
+    with ecdc_output(target) as file:
         if version == 0:
             write = _version0_writer(file, codec, lm)
         else:
@@ -253,20 +247,14 @@ def join_files(sources: Sequence[str | Path], target: str | Path, *, overwrite: 
     """
     for source in sources:
         check_target(source, target, overwrite)
-    _check_name(target)
 
     def opened() -> Iterator[tuple[str, BinaryIO]]:
         for source in sources:
             with open_ecdc(source) as file:
                 yield str(source), file
 
-    with binary_output(target) as out:
+    with ecdc_output(target) as out:
         concatenate(opened(), out)
-
-
-def _check_name(target: str | Path) -> None:
-    if Path(target).suffix.lower() in AUDIO_ENDINGS:
-        raise ConfigError(f"{target}: is the name of audio; what is written is .ecdc")
 
 
 def _samples(recording: Recording, start: float, duration: float | None) -> int | None:

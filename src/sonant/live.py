@@ -9,11 +9,9 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from sonant.codes import Codes
 from sonant.config import CodecConfig
-from sonant.entropy.packing import pack, packed_size, unpack
+from sonant.entropy.packing import pack_codes, packed_size, unpack_codes
 from sonant.errors import ConfigError
 
 HEAD = struct.Struct(">IBB")
@@ -42,7 +40,7 @@ class Packet:
         if not 0 < self.codes.frames < 256:
             raise ConfigError(f"a packet holds 1 to 255 frames, not {self.codes.frames}")
         head = HEAD.pack(self.first % NUMBERS, self.codes.frames, self.codes.n_q)
-        return head + pack(np.ascontiguousarray(self.codes.values.T).reshape(-1), config.bits_per_code)
+        return head + pack_codes(self.codes.values, config.bits_per_code)
 
     @staticmethod
     def from_bytes(data: bytes, config: CodecConfig) -> Packet | None:
@@ -50,12 +48,11 @@ class Packet:
         if len(data) < HEAD.size:
             return None
         first, frames, n_q = HEAD.unpack_from(data)
-        count = frames * n_q
-        size = packed_size(count, config.bits_per_code)
+        size = packed_size(frames * n_q, config.bits_per_code)
         if not frames or not 1 <= n_q <= config.n_q or len(data) != HEAD.size + size:
             return None
-        values = unpack(data[HEAD.size :], count, config.bits_per_code).reshape(frames, n_q)
-        return Packet(first, Codes(np.ascontiguousarray(values.T), frames * config.hop_length))
+        values = unpack_codes(data[HEAD.size :], n_q, frames, config.bits_per_code)
+        return Packet(first, Codes(values, frames * config.hop_length))
 
 
 class JitterBuffer:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from sonant.audio import FileSink, PipeSink, Sink
+from sonant.audio import AUDIO_ENDINGS, FileSink, PipeSink, Sink
 from sonant.errors import ConfigError, SonantError
 from sonant.standard_streams import PIPE, standard_output
 from sonant.whole_files import replacing_output
@@ -57,8 +57,13 @@ def check_new_folder(folder: Path) -> None:
 
 
 @contextmanager
-def binary_output(target: str | Path | BinaryIO) -> Iterator[BinaryIO]:
-    """A file for bytes, standard output, or what takes bytes already, as it is."""
+def ecdc_output(target: str | Path | BinaryIO) -> Iterator[BinaryIO]:
+    """A new .ecdc file, standard output, or what takes bytes already, as it is.
+
+    Raises:
+        ConfigError: if the file has the name of audio.
+        SonantError: if it cannot be written.
+    """
     if not isinstance(target, str | Path):
         yield target
         return
@@ -67,6 +72,8 @@ def binary_output(target: str | Path | BinaryIO) -> Iterator[BinaryIO]:
         yield output
         output.flush()
         return
+    if Path(target).suffix.lower() in AUDIO_ENDINGS:
+        raise ConfigError(f"{target}: is the name of audio; what is written is .ecdc")
     with replacing_output(Path(target)) as temporary, open(temporary, "wb") as file:
         yield file
 

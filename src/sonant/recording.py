@@ -15,6 +15,7 @@ from sonant.codec import Codec
 from sonant.codes import Codes
 from sonant.container import version0, version1
 from sonant.container.index import Index, find_index
+from sonant.container.opening import open_path
 from sonant.container.probe import AnyHeader, probe
 from sonant.container.reader import LANES, ChunkReader, Damage, decoded, read_chunk_at
 from sonant.container.streams import Reader, Rewindable
@@ -306,10 +307,7 @@ def open(
     """
     if not isinstance(source, str | Path):
         return Recording(source, model, strict=strict)
-    try:
-        file = Path(source).open("rb")  # noqa: SIM115 - the recording closes it
-    except OSError as error:
-        raise FormatError(f"{source}: cannot be read ({error.strerror})") from None
+    file = open_path(source)
     try:
         return Recording(file, model, strict=strict)
     except BaseException as error:

@@ -112,6 +112,11 @@ def write_with_pyav(path: Path, codec: str, rate: int = 48_000) -> None:
         container.mux([*stream.encode(frame), *stream.encode(None)])
 
 
+def test_a_path_may_be_text(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(24_000).T, 24_000)
+    assert read_audio(str(tmp_path / "a.wav"), 24_000, 1)[0].shape == (1, 12_000)
+
+
 def test_m4a_and_webm_are_read_by_pyav(tmp_path: Path) -> None:
     for name, codec in (("a.m4a", "aac"), ("a.webm", "libopus")):
         write_with_pyav(tmp_path / name, codec)

@@ -119,13 +119,25 @@ def test_a_strong_search_leaves_nothing_that_one_codebook_more_would_fill(
     assert share * first.n_q / (first.n_q + 1) * 0.97 < first.size <= share
 
 
+def test_more_codebooks_than_the_language_model_has_fill_a_high_rate(
+    codec: Codec, music_file: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.ecdc"
+    compress(music_file, file, model=codec, abr=16.0)
+    chunks = chunks_of(file.read_bytes())
+    assert 15.0 < rate_of(chunks, 24_000) <= 16.0
+    assert all(chunk.n_q > 16 and chunk.coding == version1.LANGUAGE_MODEL for chunk in chunks)
+    with sonant.open(file) as recording:
+        assert recording.read(60).shape == (1, recording.length)
+
+
 @pytest.mark.parametrize("beam", [0, -1])
 def test_no_beginnings_are_refused(codec: Codec, speech_file: Path, tmp_path: Path, beam: int) -> None:
     with pytest.raises(ConfigError, match="at least 1 beginning"):
         compress(speech_file, tmp_path / "a.ecdc", model=codec, beam=beam)
 
 
-@pytest.mark.parametrize("settings", [{"lm": False}, {"version": 0}, {"abr": 12.5}, {"abr": 0.0}])
+@pytest.mark.parametrize("settings", [{"lm": False}, {"version": 0}, {"abr": 24.5}, {"abr": 0.0}])
 def test_what_cannot_be_kept_to_is_refused(
     codec: Codec, speech_file: Path, tmp_path: Path, settings: dict[str, float]
 ) -> None:

@@ -28,7 +28,7 @@ def written(codes: Codes, lm: IntegerLanguageModel | None) -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("n_q", [2, 4])
+@pytest.mark.parametrize("n_q", [2, 4, 7])
 def test_a_reader_written_from_the_document(n_q: int) -> None:
     codes, lm = random_codes(MONO, n_q, 320 * 100 + 7), load_language_model(MODEL)
     with safe_open(MODEL, framework="np") as file:

@@ -7,6 +7,7 @@ import onnxruntime as ort
 import pytest
 from typer.testing import CliRunner
 
+import sonant
 from conftest import Golden
 from sonant.cli import app
 from sonant.codec import Codec
@@ -42,6 +43,27 @@ def test_the_readme_says_what_the_graphs_leave_to_do(golden: Golden, tmp_path: P
     assert ("multiplied by it" in text) == config.normalize
     assert ("mirrors the start" in text) == (config.causal and config.pad_mode == "reflect")
     assert ("not those of the frame filled up" in text) == config.causal
+
+
+def test_the_readme_says_how_segments_are_put_together(tmp_path: Path) -> None:
+    """Followed with no code of ours it gives what the codec decodes."""
+    codec = sonant.load("48khz")
+    export_onnx(codec.config, codec.weights, tmp_path, codec.beam)
+    text = (tmp_path / "README.md").read_text("utf-8")
+    assert "segments of 48000 samples, one every 47520" in text
+    assert "0.5 − |(n + 1) / 48001 − 0.5|" in text
+    wav = np.random.default_rng(0).normal(0, 0.1, (2, 60_000)).astype(np.float32)
+    codes = codec.encode(wav, bitrate=3.0)
+    assert codes.scales is not None
+    decoder, offsets = session(tmp_path / "decoder.onnx"), 1024 * np.arange(codes.n_q)[:, None]
+    total, weights = np.zeros(wav.shape), np.zeros(wav.shape[1])
+    pieces = np.split(codes.values, [150], axis=1)
+    for start, values, scale in zip((0, 47_520), pieces, codes.scales, strict=True):
+        audio = decoder.run(None, {"entries": (values + offsets)[None]})[0][0].T[:, : 60_000 - start]
+        weight = 0.5 - abs((np.arange(audio.shape[1]) + 1) / 48_001 - 0.5)
+        total[:, start : start + audio.shape[1]] += weight * scale * audio
+        weights[start : start + audio.shape[1]] += weight
+    np.testing.assert_allclose(total / weights, codec.decode(codes), atol=1e-5)
 
 
 def test_the_quantisers_search_as_widely_as_the_codec(

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from lm_files import MONO, random_codes, small_model, small_network, small_tensors
@@ -80,12 +82,30 @@ def test_frequencies_are_positive_and_sum_to_a_power_of_two() -> None:
 
 
 @pytest.mark.parametrize("lanes", [1, 5])
-def test_chunks_come_back_side_by_side(lanes: int) -> None:
-    lm = small_model()
-    codes = np.stack([random_codes(MONO, 8, 96 * 320, seed).values for seed in range(lanes)])
-    decoded, intact = decode_chunks(lm, [encode_chunk(lm, chunk) for chunk in codes], 8, 96)
+@pytest.mark.parametrize("predicted", [8, 3])
+def test_chunks_come_back_side_by_side(lanes: int, predicted: int) -> None:
+    lm = small_model(predicted)
+    codes = np.stack([random_codes(MONO, 8, 91 * 320, seed).values for seed in range(lanes)])
+    decoded, intact = decode_chunks(lm, [encode_chunk(lm, chunk) for chunk in codes], 8, 91)
     np.testing.assert_array_equal(decoded, codes)
     assert intact.all()
+
+
+def test_codebooks_that_the_model_does_not_predict_change_nothing_for_those_it_does() -> None:
+    lm = small_model(3)
+    codes = random_codes(MONO, 8, 96 * 320).values
+    payload, predicted = encode_chunk(lm, codes), encode_chunk(lm, codes[:3])
+    assert payload[-len(predicted) :] == predicted
+    assert len(payload) == len(predicted) + 5 * 96 * 10 // 8
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_are_codes_or_told_to_be_none(payload: bytes) -> None:
+    lm = small_model(2)
+    decoded, intact = decode_chunks(lm, [payload], 4, 20)
+    assert decoded.shape == (1, 4, 20) and decoded.min() >= 0 and decoded.max() < 1024
+    if intact[0]:
+        assert len(payload) >= 2 * 20 * 10 // 8
 
 
 def test_golden_chunk() -> None:
@@ -237,3 +257,5 @@ def test_bits_of_books_add_up_to_the_bytes() -> None:
     bits = bits_of_books(lm, values)
     assert bits.shape == (4,)
     assert abs(bits.sum() / 8 - len(encode_chunk(lm, values))) < 4
+    more = bits_of_books(lm, np.concatenate([values, values[:3]]))
+    np.testing.assert_array_equal(more, [*bits, 300, 300, 300])

@@ -61,6 +61,14 @@ def test_strength_trades_error_for_bits(codec: Codec, lm: IntegerLanguageModel, 
     assert sizes[1] < 0.95 * len(encode_chunk(lm, nearest.values))
 
 
+def test_books_that_the_model_does_not_predict_are_searched_for_too(codec: Codec, nearest: Codes) -> None:
+    errors = []
+    for lm in (small_model(5), small_model(N_Q)):
+        found = searched(codec, lm, nearest.part(0, 90, 90 * 320), 0.0)
+        errors.append(error(codec, nearest.part(0, 90, 90 * 320), found))
+    assert errors[0] == pytest.approx(errors[1], rel=1e-6)
+
+
 def test_a_language_model_without_conditions_will_do(codec: Codec, nearest: Codes) -> None:
     search = RateDistortionSearch(small_model(conditioned=False), codec.weights["codebooks"], 0.5)
     assert search(nearest.values[:, :20], nearest.latents[:20]).shape == (N_Q, 20)
@@ -92,7 +100,7 @@ def test_without_it_a_file_holds_the_codes_of_the_codec(
         np.testing.assert_allclose(recording.read(60), codec.decode(codec.encode(wav)), atol=1e-5)
 
 
-@pytest.mark.parametrize("settings", [{"lm": False}, {"bitrate": 24.0}, {"version": 0}])
+@pytest.mark.parametrize("settings", [{"lm": False}, {"version": 0}])
 def test_where_no_language_model_codes_there_is_no_search(
     codec: Codec, speech_file: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:

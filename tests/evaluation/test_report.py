@@ -127,7 +127,13 @@ def test_categories_of_any_name_have_files_of_their_own(plan: Plan, tmp_path: Pa
 
 
 def test_gaps_are_named() -> None:
-    row = Row("x", "music", "Sonant 6", "Sonant", 6, skipped={"audio": "x: is silent"})
-    text = markdown.quick_table(results_of(row))
+    rows = [
+        Row(excerpt, "music", codec, "Sonant", 6, skipped=skipped)
+        for codec in ("Sonant 3", "Sonant 6")
+        for excerpt, skipped in (("x", {"audio": "x: is silent"}), ("y", {"audio": "odd"}))
+    ]
+    rows += [Row(name, "music", "Opus 6", "Opus", 6, skipped={"codec": "no"}) for name in ("z", "a")]
+    text = markdown.quick_table(results_of(*rows))
     assert "- evs:9.6: EVS needs its programs" in text
-    assert "- Sonant 6 on x: x: is silent" in text
+    assert text.count("is silent") == 1
+    assert "\n- x: is silent\n- y: odd\n- Opus 6 on z, a: no\n" in text

@@ -123,6 +123,13 @@ def test_a_checkpoint_with_another_checksum_is_refused(tmp_path: Path) -> None:
         sonant.load(path)
 
 
+@pytest.mark.parametrize("name", ["mymodel-20261128", "mymodel-facade00", "encodec_24khz-20261128"])
+def test_a_date_in_a_name_is_no_checksum(golden: Golden, tmp_path: Path, name: str) -> None:
+    tensors = load_file(golden.folder / "model.safetensors")
+    torch.save({key: torch.from_numpy(value) for key, value in tensors.items()}, tmp_path / f"{name}.th")
+    assert sonant.load(tmp_path / f"{name}.th").name == name
+
+
 def test_exports_load_in_transformers(golden: Golden, golden_codec: Codec, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     export_transformers(golden.config, golden.weights, tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from sonant.codes import Codes
 from sonant.errors import SonantError
 from sonant.models.store import save_weights
 from sonant.tokenizing.back import detokenize
+from sonant.tokenizing.reading import find_codes
 from sonant.tokenizing.run import tokenize
 
 
@@ -117,6 +119,63 @@ def test_audio_of_other_codes_or_another_model_is_made_again(
         made.append((summary.coded, audio.read_bytes()))
     assert [count for count, _ in made] == [1, 0, 1, 1]
     assert len({content for _, content in made}) == 3
+
+
+def test_other_codes_in_a_parquet_file_are_noticed_by_the_same_process(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    row = {"codes": "codes.parquet", "path": "a.wav", "length": 3200}
+    (tmp_path / "manifest.jsonl").write_text(json.dumps(row) + "\n")
+    counts = []
+    for value in (0, 0, 1):
+        codes = np.full((2, 10), value, np.int16).tolist()
+        parquet.write_table(parquet_table([codes]), tmp_path / "codes.parquet")
+        summary = detokenize([tmp_path], tmp_path / "audio")
+        assert summary.failures == ()
+        counts.append(summary.coded)
+    assert counts == [1, 0, 1]
+
+
+@pytest.mark.parametrize("codes", [None, [], [0, 1], [[0], [0, 1]], [[0, None]]])
+def test_what_are_no_codes_in_a_parquet_file_is_a_sentence(tmp_path: Path, codes: object) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    row = {"codes": "codes.parquet", "path": "a.wav", "length": 3200}
+    (tmp_path / "manifest.jsonl").write_text(json.dumps(row) + "\n")
+    parquet.write_table(parquet_table([codes]), tmp_path / "codes.parquet")
+    (failure,) = detokenize([tmp_path], tmp_path / "audio").failures
+    assert failure.endswith("codes.parquet: a.wav: holds no codes [n_q, frames]")
+
+
+def parquet_table(codes: list[object]) -> Any:
+    import pyarrow
+
+    return pyarrow.table({"codes": codes})
+
+
+def test_every_recording_has_a_file_of_its_own(tmp_path: Path) -> None:
+    names = ["x.wav", "x.flac", "x.wav.wav", "y.wav"]
+    for value, name in enumerate(names):
+        np.save(tmp_path / f"{name}.npy", np.full((2, 10), value, np.int16))
+    for before in (0, 4):
+        summary = detokenize([tmp_path / f"{name}.npy" for name in names], tmp_path / "audio")
+        assert (summary.coded, summary.before, summary.failures) == (4 - before, before, ())
+    made = sorted(path.name for path in (tmp_path / "audio").iterdir())
+    assert made == ["x.flac.wav", "x.wav.wav", "x.wav.wav.wav", "y.wav"]
+
+
+def test_a_manifest_may_have_paths_of_both_kinds(tmp_path: Path) -> None:
+    rows = [{"codes": "codes.parquet", "path": path} for path in ("/a/b.wav", "b/c.wav")]
+    (tmp_path / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [coded.name for coded in find_codes([tmp_path])] == ["a/b.wav", "b/c.wav"]
+
+
+@pytest.mark.parametrize("length", [0, 2880, 3201, 10**9])
+def test_codes_of_another_length_than_they_tell_are_refused(tmp_path: Path, length: int) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((2, 10), np.int16))
+    row = {"codes": "a.npy", "path": "a.wav", "length": length}
+    (tmp_path / "manifest.jsonl").write_text(json.dumps(row) + "\n")
+    (failure,) = detokenize([tmp_path], tmp_path / "audio").failures
+    assert failure.endswith(f"a.npy: 10 frames are not what {length} samples give")
+    assert not list(tmp_path.rglob("*.wav"))
 
 
 def test_audio_from_elsewhere_is_not_replaced(tmp_path: Path) -> None:

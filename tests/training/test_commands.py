@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from sonant.cli import app
 from sonant.cli.train import seconds
 from sonant.errors import ConfigError
-from sonant.training.manifest import read_manifest
+from sonant.training.manifest import Recording, read_manifest, write_manifest
 from training.test_recipes import RECIPES, TINY
 
 
@@ -31,6 +31,14 @@ def test_pack_then_train_then_resume(corpus_folder, tmp_path):
     resumed = run(*start, "--resume", "--set", "run.steps=4", "--time-limit", "10m")
     assert resumed.exit_code == 0, resumed.exception
     assert (tmp_path / "run" / "log.jsonl").read_text().count("\n") == 4
+
+
+def test_names_that_are_not_in_utf8_are_shown(tmp_path):
+    named = Recording("a.wav", "speech", source="m\udce9", length=3600, sample_rate=1)
+    write_manifest(tmp_path / "manifest.jsonl", [named])
+    result = run("data", "show", tmp_path)
+    assert result.exit_code == 0, result.exception
+    assert "m\\udce9: no licence given" in result.output
 
 
 @pytest.mark.parametrize(

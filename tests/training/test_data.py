@@ -152,6 +152,18 @@ def test_a_tar_is_read_in_place(tmp_path):
     assert all(r.length == len(audio) and r.size for r in read_manifest(out))
 
 
+def test_an_empty_member_of_a_tar_is_told_by_its_name(tmp_path):
+    write(tmp_path / "a.wav")
+    with tarfile.open(tmp_path / "set.tar", "w") as tar:
+        tar.addfile(tarfile.TarInfo("empty.wav"))
+        tar.add(tmp_path / "a.wav", "a.wav")
+    recordings = list_recordings(tmp_path / "set.tar")
+    for form in ("pcm", "index"):
+        problems = list(pack_recordings(recordings, tmp_path / form, RATE, 1, form))
+        assert problems == [f"{tmp_path / 'set.tar'} (empty.wav): is empty"]
+        assert [r.title for r in read_manifest(tmp_path / form)] == ["a.wav"]
+
+
 def test_a_compressed_tar_is_refused_with_a_sentence(tmp_path):
     with tarfile.open(tmp_path / "set.tar", "w:gz") as tar:
         tar.add(write(tmp_path / "a.wav"))
@@ -166,6 +178,17 @@ def test_a_list_of_paths(tmp_path):
     assert counts["music", "validation"] == 1
     assert [r.title for r in recordings] == ["a.wav", "b.wav"]
     assert recordings[1].kind == "speech"
+
+
+def test_lists_tables_and_manifests_may_begin_with_a_byte_order_mark(tmp_path):
+    mark = "\N{BYTE ORDER MARK}"
+    (tmp_path / "list.txt").write_text(f"{mark}a.wav\n", "utf-8")
+    (tmp_path / "list.jsonl").write_text(f'{mark}{{"file": "a.wav", "kind": "speech"}}\n', "utf-8")
+    columns = "split\tkind\tlang\tpackage\tlicence\tbytes\tpath"
+    row = "train\tspeech\ten\tx\tCC0\t1\ta.wav"
+    (tmp_path / "index.tsv").write_text(f"{mark}{columns}\n{row}\n", "utf-8")
+    for source in (tmp_path / "list.txt", tmp_path / "list.jsonl", tmp_path):
+        assert [r.file for r in list_recordings(source)] == [str(tmp_path / "a.wav")]
 
 
 @pytest.mark.parametrize(
@@ -657,11 +680,42 @@ def test_an_index_leaves_out_a_wav_whose_header_has_no_size_and_a_shard_has_it(t
     assert list(pack_recordings(recordings, tmp_path / "flat", RATE, 1, "pcm")) == []
 
 
-def test_a_flac_of_unknown_length_fills_no_shard(tmp_path):
-    soundfile.write(tmp_path / "a.flac", tone(500, 1.0), RATE)
-    data = bytearray((tmp_path / "a.flac").read_bytes())
+def flac_of_unknown_length(path, seconds):
+    """As a program writes it to a pipe."""
+    soundfile.write(path, noise(seconds), RATE)
+    data = bytearray(path.read_bytes())
     data[21] &= 0xF0
     data[22:26] = bytes(4)
-    (tmp_path / "a.flac").write_bytes(data)
+    path.write_bytes(data)
+    return data
+
+
+def test_a_flac_of_unknown_length_fills_no_shard(tmp_path):
+    data = flac_of_unknown_length(tmp_path / "a.flac", 1.0)
     (recording,) = list_recordings(tmp_path, "folder", "speech")
     assert packing._estimated_seconds(recording) == len(data) / 8000
+    with tarfile.open(tmp_path / "set.tar", "w") as tar:
+        tar.add(tmp_path / "a.flac", "a.flac")
+        tar.add(tmp_path / "a.flac", "b.flac")
+    for member in list_recordings(tmp_path / "set.tar"):
+        assert packing._estimated_seconds(member) == len(data) / 8000
+
+
+@pytest.mark.parametrize("form", ["pcm", "index"])
+@pytest.mark.parametrize("in_a_tar", [False, True])
+def test_a_flac_of_unknown_length_is_packed_whole(tmp_path, form, in_a_tar):
+    (tmp_path / "in").mkdir()
+    flac_of_unknown_length(tmp_path / "in" / "a.flac", 10.0)
+    if in_a_tar:
+        with tarfile.open(tmp_path / "set.tar", "w") as tar:
+            tar.add(tmp_path / "in" / "a.flac", "a.flac")
+    recordings = list_recordings(tmp_path / ("set.tar" if in_a_tar else "in"), kind="speech")
+    assert list(pack_recordings(recordings, tmp_path / "out", RATE, 1, form)) == []
+    (recording,) = read_manifest(tmp_path / "out")
+    assert recording.length == 10 * RATE
+    corpus = Corpus([tmp_path / "out"], RATE, 1)
+    pieces = [corpus.read(recording, start, 2 * RATE) for start in (8 * RATE, 0, 9 * RATE, 100)]
+    whole = corpus.read(recording, 0, 10 * RATE)
+    for piece, start in zip(pieces, (8 * RATE, 0, 9 * RATE, 100), strict=True):
+        expected = whole[start : start + 2 * RATE]
+        np.testing.assert_array_equal(piece[: len(expected)], expected)

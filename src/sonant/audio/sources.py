@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 
 from sonant.audio.convert import LOUDEST, Audio, check_source_rate, mix_channels, resampled
-from sonant.audio.libsndfile import UNKNOWN_LENGTH, file_name
+from sonant.audio.libsndfile import AudioFile, file_name
 from sonant.audio.wav_file import UnfinishedWavSource, lacks_its_size
 from sonant.errors import AudioError, MissingDependencyError
 
@@ -37,23 +37,14 @@ class Source(Protocol):
         """Release the file."""
 
 
-class _File(soundfile.SoundFile):  # type: ignore[misc]
-    """A file that is read without seeking where libsndfile does not know the length, and so cannot."""
-
-    def seekable(self) -> bool:
-        """Whether soundfile may seek, as it does after every read, and cuts reads to what is left."""
-        return self.frames < UNKNOWN_LENGTH and bool(super().seekable())
-
-
 class SoundfileSource:
-    """What libsndfile reads: wav, flac, ogg, opus, mp3, aiff and more."""
+    """What libsndfile reads: wav, flac, ogg, opus, mp3, aiff and more; `name` is for errors."""
 
-    def __init__(self, file: str | Path | BinaryIO) -> None:
-        self._name = file
-        self._file = _File(file_name(file) if isinstance(file, str | Path) else file)
-        self.sample_rate: int = self._file.samplerate
-        self.channels: int = self._file.channels
-        self.frames: int = self._file.frames
+    def __init__(self, file: AudioFile, name: str) -> None:
+        self._file, self._name = file, name
+        self.sample_rate: int = file.samplerate
+        self.channels: int = file.channels
+        self.frames: int = file.frames
 
     def blocks(self) -> Iterator[Audio]:
         """Blocks of a few seconds.
@@ -145,20 +136,24 @@ def open_source(path: Path) -> Source:
 
 def _opened(path: Path) -> Source:
     try:
-        source = SoundfileSource(path)
+        source = _read_by_libsndfile(path)
     except soundfile.LibsndfileError as error:
         reason = str(error)
     else:
         if source.frames:
             return source
         source.close()
-        return UnfinishedWavSource(path) if lacks_its_size(path) else SoundfileSource(path)
+        return UnfinishedWavSource(path) if lacks_its_size(path) else _read_by_libsndfile(path)
     try:
         return PyAVSource(path)
     except ImportError:
         raise MissingDependencyError(
             f"{path}: {reason}; formats such as m4a, aac and webm need PyAV: pip install av"
         ) from None
+
+
+def _read_by_libsndfile(path: Path) -> SoundfileSource:
+    return SoundfileSource(AudioFile(file_name(path)), str(path))
 
 
 def _check(path: Path) -> None:
@@ -203,14 +198,23 @@ def _checked(block: Audio, name: str) -> Audio:
     return block
 
 
-def read_audio(path: Path, sample_rate: int, channels: int) -> tuple[Audio, int]:
+def read_audio(path: str | Path, sample_rate: int, channels: int) -> tuple[Audio, int]:
     """A whole file as `[channels, samples]` at a rate, and the rate that it had.
 
     Raises:
         AudioError: if it cannot be read or holds no samples.
     """
-    source = open_source(path)
-    parts = list(model_blocks(source, str(path), sample_rate, channels))
+    source = open_source(Path(path))
+    return read_source(source, str(path), sample_rate, channels), source.sample_rate
+
+
+def read_source(source: Source, name: str, sample_rate: int, channels: int) -> Audio:
+    """All of a source as `[channels, samples]` at a rate; closes it.
+
+    Raises:
+        AudioError: as `model_blocks`, or if it holds no samples.
+    """
+    parts = list(model_blocks(source, name, sample_rate, channels))
     if not parts:
-        raise AudioError(f"{path}: holds no samples")
-    return np.concatenate(parts, axis=1), source.sample_rate
+        raise AudioError(f"{name}: holds no samples")
+    return np.concatenate(parts, axis=1)

@@ -106,7 +106,7 @@ def run_all(
         pairs: inputs and where each goes.
         prepare: gives the function that does the work, in every process; picklable.
         skip: leave out inputs whose output exists.
-        jobs: processes; with 1 the work is done in this one.
+        jobs: processes; with 1 the work is done in this one, which alone has a standard input.
         done: called here with the result of every input that succeeded, in their order.
 
     Raises:
@@ -114,6 +114,7 @@ def run_all(
         typer.Exit: with code 2 if any of many failed.
     """
     left = [pair for pair in pairs if not (skip and pair.target.exists())]
+    jobs = 1 if any(str(pair.source) == PIPE for pair in pairs) else jobs
     failed: list[SonantError] = []
     for pair, result in _in_processes(left, prepare, jobs) if jobs > 1 else _in_turn(left, prepare()):
         if not isinstance(result, SonantError):

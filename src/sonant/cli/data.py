@@ -46,8 +46,11 @@ def pack(
     ] = None,
     jobs: Jobs = 0,
 ) -> None:
-    """Decode, normalise and pack recordings, with their licences, durations and a validation list."""
-    from sonant.errors import ConfigError
+    """Decode, normalise and pack recordings.
+
+    A pack has their licences and durations, and a list of those that are for validation.
+    """
+    from sonant.errors import ConfigError, printable
     from sonant.training.datasets import list_recordings
     from sonant.training.manifest import MANIFEST_NAME, VALIDATION_NAME
     from sonant.training.pack import pack_recordings
@@ -61,16 +64,18 @@ def pack(
         left_out += 1
         typer.echo(f"left out: {problem}", err=True)
     show(out)
-    typer.echo(f"{len(recordings) - left_out} recordings in {out}, {left_out} left out")
+    count = len(recordings) - left_out
+    typer.echo(f"{count} recordings in {printable(str(out))}, {left_out} left out")
 
 
 @data.command()
 def show(manifest: Annotated[Path, typer.Argument(help="A manifest, or the folder of a pack.")]) -> None:
     """Hours by split and kind, and by source and licence."""
+    from sonant.errors import printable
     from sonant.training.manifest import hours_by_kind, hours_by_source, read_manifest
 
     recordings = read_manifest(manifest)
     for name, hours in hours_by_kind(recordings).items():
-        typer.echo(f"{hours:9.2f} h  {name}")
+        typer.echo(f"{hours:9.2f} h  {printable(name)}")
     for name, hours in hours_by_source(recordings).items():
-        typer.echo(f"{hours:9.2f} h  {name}")
+        typer.echo(f"{hours:9.2f} h  {printable(name)}")

@@ -25,4 +25,10 @@ def info(
         return
     width = max(map(len, values))
     for key, value in values.items():
-        typer.echo(printable(f"{key.replace('_', ' '):<{width}}  {value}"))
+        typer.echo(printable(f"{key.replace('_', ' '):<{width}}  {_shown(value)}"))
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return "; ".join(map(str, value)) or "none"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

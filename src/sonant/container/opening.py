@@ -21,11 +21,19 @@ def open_ecdc(source: str | Path) -> Iterator[BinaryIO]:
     if str(source) == PIPE:
         yield standard_input()
         return
-    try:
-        file = Path(source).open("rb")  # noqa: SIM115 - closed by the with below
-    except IsADirectoryError:
-        raise FormatError(f"{source}: is a directory; name the .ecdc files in it") from None
-    except OSError as error:
-        raise FormatError(f"{source}: cannot be read ({error.strerror})") from None
-    with file:
+    with open_path(source) as file:
         yield file
+
+
+def open_path(path: str | Path) -> BinaryIO:
+    """An .ecdc file, for reading.
+
+    Raises:
+        FormatError: if it cannot be opened.
+    """
+    try:
+        return Path(path).open("rb")
+    except IsADirectoryError:
+        raise FormatError(f"{path}: is a directory; name the .ecdc files in it") from None
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read ({error.strerror})") from None

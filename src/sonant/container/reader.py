@@ -33,7 +33,7 @@ from sonant.container.version1 import (
 )
 from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.entropy.lm_coder import decode_chunks
-from sonant.entropy.packing import packed_size, unpack
+from sonant.entropy.packing import packed_size, unpack_codes
 from sonant.errors import FormatError
 
 LANES = 8
@@ -187,7 +187,7 @@ def _decode_batch(
     for (n_q, frames), group in groups.items():
         if lm is None:
             raise FormatError("the file needs the language model of its codec")
-        if n_q > lm.n_q or frames > lm.max_frames:
+        if frames > lm.max_frames:
             values |= {chunk.start: None for chunk in group}
             continue
         codes, intact = decode_chunks(lm, [_scales_and_data(c, config)[1] for c in group], n_q, frames)
@@ -230,11 +230,10 @@ def _scales_and_data(chunk: Chunk, config: CodecConfig) -> tuple[NDArray[np.floa
 
 
 def _unpacked(chunk: Chunk, config: CodecConfig) -> NDArray[np.int16] | None:
-    data, count = _scales_and_data(chunk, config)[1], chunk.frames * chunk.n_q
-    if len(data) != packed_size(count, config.bits_per_code):
+    data, bits = _scales_and_data(chunk, config)[1], config.bits_per_code
+    if len(data) != packed_size(chunk.frames * chunk.n_q, bits):
         return None
-    values = unpack(data, count, config.bits_per_code).reshape(chunk.frames, chunk.n_q)
-    return np.ascontiguousarray(values.T)
+    return unpack_codes(data, chunk.n_q, chunk.frames, bits)
 
 
 def read_chunk_at(file: BinaryIO, index: Index, number: int, header: Header) -> Chunk | Damage:

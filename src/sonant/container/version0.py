@@ -20,7 +20,7 @@ from sonant.codes import Codes, are_volumes, join
 from sonant.config import CodecConfig
 from sonant.container.streams import Reader, Writer, read_exactly
 from sonant.entropy.arithmetic import ArithmeticDecoder, ArithmeticEncoder, Cumulative
-from sonant.entropy.packing import pack, packed_size, unpack
+from sonant.entropy.packing import pack_codes, packed_size, unpack_codes
 from sonant.errors import FormatError
 
 MAGIC = b"ECDC"
@@ -113,12 +113,12 @@ def write(
         if codes.scales is not None:
             stream.write(SCALE.pack(codes.scales[index]))
         frames = config.frames_for(samples)
-        values = codes.values[:, first : first + frames].T
+        values = codes.values[:, first : first + frames]
         first += frames
         if lm is None:
-            stream.write(pack(np.ascontiguousarray(values).reshape(-1), config.bits_per_code))
+            stream.write(pack_codes(values, config.bits_per_code))
         else:
-            stream.write(_encode_segment(values, lm))
+            stream.write(_encode_segment(values.T, lm))
 
 
 def _encode_segment(values: NDArray[np.int16], lm: StepModel) -> bytes:
@@ -193,9 +193,8 @@ def _packed(
 ) -> Iterator[NDArray[np.int16]]:
     bits = config.bits_per_code
     for frames in _block_frames(config, samples):
-        count = frames * header.n_q
-        data = read_exactly(stream, packed_size(count, bits), "audio")
-        yield np.ascontiguousarray(unpack(data, count, bits).reshape(frames, header.n_q).T)
+        data = read_exactly(stream, packed_size(frames * header.n_q, bits), "audio")
+        yield unpack_codes(data, header.n_q, frames, bits)
 
 
 def _decoded(

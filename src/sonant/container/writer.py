@@ -6,9 +6,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sonant.codes import Codes, join, whole_segments
 from sonant.config import CodecConfig
 from sonant.container.average_rate import AverageRate
@@ -17,7 +14,7 @@ from sonant.container.streams import Writer
 from sonant.container.version1 import LANGUAGE_MODEL, PACKED, Chunk, Header
 from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.entropy.lm_coder import encode_chunk
-from sonant.entropy.packing import pack
+from sonant.entropy.packing import pack_codes
 from sonant.entropy.rate_distortion import RateDistortionSearch
 from sonant.errors import ConfigError
 
@@ -137,7 +134,7 @@ class FileWriter:
             assert codes.latents is not None
             codes = replace(codes, values=self._search(codes.values, codes.latents))
         coding, data = PACKED, pack_codes(codes.values, self._config.bits_per_code)
-        if self._lm is not None and codes.n_q <= self._lm.n_q and codes.frames <= self._lm.max_frames:
+        if self._lm is not None and codes.frames <= self._lm.max_frames:
             coded = encode_chunk(self._lm, codes.values)
             if len(coded) < len(data):
                 coding, data = LANGUAGE_MODEL, coded
@@ -152,8 +149,3 @@ def _most_segments(config: CodecConfig) -> int:
     overlap = frames * config.hop_length - config.segment_stride
     volumes = ((64 << 10) - 1 - ROOM_FOR_CODES) // 4
     return min(volumes, ((1 << 16) - 1 - config.hop_length) // max(1, overlap))
-
-
-def pack_codes(values: NDArray[np.int16], bits: int) -> bytes:
-    """Codes `[n_q, frames]` packed frame by frame."""
-    return pack(np.ascontiguousarray(values.T).reshape(-1), bits)

@@ -23,8 +23,8 @@ Opset {opset}, float32. Audio is `[batch, samples, channels]` in [-1, 1] at {rat
 | `quantizer_K.onnx` | `latents` | `codes [K, batch · frames]`, K codebooks of {bins} entries{search} |
 | `decoder.onnx` | `entries [batch, K, frames]`, int64: code + stage · {bins} | `audio` |
 {streams}
-A frame is {hop} samples.{segments}
-"""
+A frame is {hop} samples. The decoder gives whole frames; what lies beyond the end of the audio is left out.
+{segments}"""
 
 STREAMS = """| `encoder_stream.onnx` | `audio` and `state_0` … | `latents`, `next_0` … |
 | `decoder_stream.onnx` | `entries` and `state_0` … | `audio`, `next_0` … |
@@ -40,11 +40,15 @@ first 12 frames than `encoder.onnx` and `decoder.onnx`.
 """
 
 SEGMENTS = """
-Audio is cut into segments of {segment} s, one every {stride} samples; decoded segments are overlapped with
-triangular weights."""
+Audio is cut into segments of {length} samples, one every {stride}; the last ones may be short. Sample n of
+a decoded segment, from 0, counts with the weight 0.5 − |(n + 1) / {past_end} − 0.5|; where they overlap,
+their weighted sum is divided by the sum of the weights.
+"""
 
-VOLUMES = """ Each segment is divided by its volume, 10⁻⁸ plus the root mean square of its channels'
-mean, before it is coded, and multiplied by it after it is decoded."""
+VOLUMES = """
+Each segment is divided by its volume, 10⁻⁸ plus the root mean square of its channels' mean, before it is
+coded, and multiplied by it after it is decoded.
+"""
 
 
 def export_onnx(config: CodecConfig, weights: Weights, folder: Path, beam: int = 1) -> None:
@@ -77,7 +81,8 @@ def export_onnx(config: CodecConfig, weights: Weights, folder: Path, beam: int =
 def _readme(config: CodecConfig, beam: int) -> str:
     segments = ""
     if config.segment is not None:
-        segments = SEGMENTS.format(segment=config.segment, stride=config.segment_stride)
+        length = config.segment_length or 0
+        segments = SEGMENTS.format(length=length, stride=config.segment_stride, past_end=length + 1)
         segments += VOLUMES if config.normalize else ""
     streams = STREAMS if config.streams else ""
     streams += MIRRORED if streams and config.pad_mode == "reflect" else ""

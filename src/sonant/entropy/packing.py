@@ -13,6 +13,16 @@ def packed_size(count: int, bits: int) -> int:
     return -(-count * bits // 8)
 
 
+def pack_codes(values: NDArray[np.int16], bits: int) -> bytes:
+    """Codes `[n_q, frames]` packed frame by frame."""
+    return pack(np.ascontiguousarray(values.T).reshape(-1), bits)
+
+
+def unpack_codes(data: bytes, n_q: int, frames: int, bits: int) -> NDArray[np.int16]:
+    """Codes `[n_q, frames]` that `pack_codes` has packed; `data` must hold them."""
+    return np.ascontiguousarray(unpack(data, frames * n_q, bits).reshape(frames, n_q).T)
+
+
 def pack(values: NDArray[np.integer], bits: int) -> bytes:
     """Pack a flat array of numbers in `[0, 2**bits)`, `bits` ≤ 16; the last byte is filled with zeros."""
     parts = []

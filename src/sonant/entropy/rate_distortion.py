@@ -32,7 +32,8 @@ class RateDistortionSearch:
     code may cost as much error as there is, where it saves all of its bits.
 
     Args:
-        lm: predicts codes, and begins anew with every chunk.
+        lm: predicts codes, and begins anew with every chunk. Codes of books that it does not know all
+            cost the same.
         codebooks: `[stages, bins, D]`, of the codec.
         strength: 0 minimises the error alone, 1 saves half of the bits.
         beam: beginnings kept from codebook to codebook.
@@ -45,21 +46,17 @@ class RateDistortionSearch:
         strength: float,
         beam: int = BEAM,
     ) -> None:
-        books = codebooks[: lm.n_q]
-        self._lm, self._books, self._beam = lm, books, beam
+        self._lm, self._books, self._beam = lm, codebooks, beam
         self._columns = np.concatenate(
-            [-2 * books.transpose(0, 2, 1), np.square(books).sum(axis=2)[:, None]], axis=1
+            [-2 * codebooks.transpose(0, 2, 1), np.square(codebooks).sum(axis=2)[:, None]], axis=1
         )
-        self._strength = np.float32(strength / np.log(books.shape[1]))
+        self._strength = np.float32(strength / np.log(codebooks.shape[1]))
 
     def __call__(self, nearest: Values, latents: Array) -> Values:
-        """Codes `[n_q, frames]` for a chunk of nearest entries of this shape and latents `[frames, D]`.
-
-        There are at most as many codebooks as the language model has.
-        """
+        """Codes `[n_q, frames]` for a chunk of nearest entries of this shape and latents `[frames, D]`."""
         entries = self._books[np.arange(len(nearest))[:, None], nearest].sum(axis=0)
         prices = self._strength * np.square(latents - entries).sum(axis=1)
-        before = self._lm.before_steps(nearest)
+        before = self._lm.before_steps(nearest[: self._lm.n_q])
         values = np.empty_like(nearest)
         for first in range(0, len(latents), STEPS_AT_ONCE):
             part = slice(first, first + STEPS_AT_ONCE)
@@ -79,21 +76,27 @@ class RateDistortionSearch:
         codes = np.zeros((steps, 1, n_q), np.int16)
         for k in range(n_q):
             kept = residuals.shape[1]
-            logits = self._lm.logits(before, k).reshape(steps, kept, -1)
-            spent = spent + prices[:, None] * _log_sum_exp(logits)
-            logits *= prices[:, None, None]
             ones = np.ones((steps, kept, 1), np.float32)
             totals = np.concatenate([residuals, ones], axis=2).reshape(steps * kept, -1) @ self._columns[k]
-            totals = totals.reshape(logits.shape)
-            totals -= logits
+            totals = totals.reshape(steps, kept, -1)
+            predicted = k < self._lm.n_q
+            if predicted:
+                logits = self._lm.logits(before, k).reshape(totals.shape)
+                spent = spent + prices[:, None] * _log_sum_exp(logits)
+                logits *= prices[:, None, None]
+                totals -= logits
             totals += (spent + np.square(residuals).sum(axis=2))[:, :, None]
+            bins = totals.shape[2]
             best = _smallest(totals.reshape(steps, -1), self._beam if k + 1 < n_q else 1)
-            parent, code = np.divmod(best, logits.shape[2])
-            spent = spent[rows, parent] - logits[rows, parent, code]
+            parent, code = np.divmod(best, bins)
+            spent = spent[rows, parent]
             residuals = residuals[rows, parent] - self._books[k][code]
             codes = codes[rows, parent]
             codes[:, :, k] = code
-            before = self._lm.with_code(before[(parent + rows * kept).reshape(-1)], k, code.reshape(-1))
+            if predicted:
+                spent = spent - logits[rows, parent, code]
+                chosen = before[(parent + rows * kept).reshape(-1)]
+                before = self._lm.with_code(chosen, k, code.reshape(-1))
         return codes[:, 0]
 
 

@@ -141,8 +141,8 @@ def evaluate_set(request: Request, jobs: int = 1) -> tuple[Results, Plan]:
         task = bar.add_task("excerpts", total=len(request.evaluation_set.excerpts))
         results = run(plan, jobs, lambda done, _, name: bar.update(task, completed=done, description=name))
     if not any(row.scores or row.kbps is not None for row in results.rows):
-        _, first = next(iter(results.skipped()))
-        raise ConfigError(f"nothing could be measured; the first reason: {first}")
+        reasons = [*results.unread(), *(reason for _, reason in results.skipped())]
+        raise ConfigError(f"nothing could be measured; the first reason: {reasons[0]}")
     speeds = _speeds(plan, missing) if request.speed else {}
     return replace(results, missing=missing, speed=speeds), plan
 

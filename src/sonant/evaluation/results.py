@@ -12,6 +12,8 @@ from sonant.evaluation.statistics import Mean, bootstrap_mean
 
 RATE = "kbps"
 ENTROPY_CODED_RATE = "entropy_coded_kbps"
+OF_EXCERPTS = ("audio", "process")
+"""Keys of what is missing for the excerpt's sake, through whatever codec."""
 _DIGITS = 6
 
 
@@ -87,12 +89,23 @@ class Results:
         """The family of a codec."""
         return next(row.family for row in self.rows if row.codec == codec)
 
+    def unread(self) -> list[str]:
+        """The excerpts that no codec got, each once, with the reason."""
+        reasons = {
+            row.excerpt: reason
+            for row in self.rows
+            for key, reason in row.skipped.items()
+            if key in OF_EXCERPTS
+        }
+        return [why if excerpt in why else f"{excerpt}: {why}" for excerpt, why in reasons.items()]
+
     def skipped(self) -> dict[tuple[str, str], list[str]]:
-        """For each codec and reason, the excerpts that could not be measured."""
+        """For each codec and reason, the excerpts that it got and that could not be measured."""
         found: dict[tuple[str, str], list[str]] = {}
         for row in self.rows:
-            for reason in row.skipped.values():
-                found.setdefault((row.codec, reason), []).append(row.excerpt)
+            for key, reason in row.skipped.items():
+                if key not in OF_EXCERPTS:
+                    found.setdefault((row.codec, reason), []).append(row.excerpt)
         return found
 
     def to_json(self) -> str:

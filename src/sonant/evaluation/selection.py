@@ -17,6 +17,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from sonant.audio import Audio, open_source
+from sonant.audio.libsndfile import UNKNOWN_LENGTH, AudioFile, file_name
+from sonant.audio.sources import read_source
+from sonant.errors import AudioError
 from sonant.evaluation.sets import PAUSE_SECONDS, Clip, EvaluationSet, Excerpt, Layer
 
 SEED = 20221024
@@ -39,12 +43,25 @@ def _files(corpus: Path, package: str, kind: str, language: str = "-") -> list[t
     found = []
     for path in sorted(rows):
         try:
-            info = soundfile.info(corpus / path)
-        except soundfile.LibsndfileError:
+            samples, rate = _length(corpus / path)
+        except (soundfile.LibsndfileError, AudioError):
             continue
-        if info.samplerate >= FULL_BAND_RATE and info.duration > 0.2:
-            found.append((path, info.duration))
+        if rate >= FULL_BAND_RATE and samples / rate > 0.2:
+            found.append((path, samples / rate))
     return found
+
+
+def _length(path: Path) -> tuple[int, int]:
+    """Samples and their rate; a file that does not tell how many it has is read."""
+    with AudioFile(file_name(path)) as file:
+        samples, rate = file.frames, file.samplerate
+    return samples if samples < UNKNOWN_LENGTH else _read(path)[0].shape[1], rate
+
+
+def _read(path: Path) -> tuple[Audio, int]:
+    """`[channels, samples]`, and their rate."""
+    source = open_source(path)
+    return read_source(source, str(path), source.sample_rate, source.channels), source.sample_rate
 
 
 def _fill(files: Iterator[tuple[str, float]]) -> tuple[Clip, ...]:
@@ -71,13 +88,13 @@ def _speech(corpus: Path, random: np.random.Generator) -> list[Excerpt]:
 
 def _place(corpus: Path, path: str, seconds: float, random: np.random.Generator) -> float:
     """A start whose excerpt is neither the fade at the ends nor quieter than half the file."""
-    audio, rate = soundfile.read(corpus / path, always_2d=True)
-    wanted = np.sqrt(np.mean(np.square(audio))) / 2
+    audio, rate = _read(corpus / path)
+    wanted = np.sqrt(np.mean(np.square(audio, dtype=float))) / 2
     length = int(SECONDS * rate)
     while True:
         start = round(float(random.uniform(0, seconds - SECONDS - 0.1)), 1)
-        part = audio[int(start * rate) :][:length]
-        if np.sqrt(np.mean(np.square(part))) > wanted:
+        part = audio[:, int(start * rate) :][:, :length]
+        if np.sqrt(np.mean(np.square(part, dtype=float))) > wanted:
             return start
 
 

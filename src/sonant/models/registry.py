@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,8 +23,9 @@ from sonant.models.shapes import check_weights
 BUNDLED = Path(__file__).parent
 LAYOUTS = (".safetensors", ".th")
 IN_A_FOLDER = "model.safetensors"
-CHECKSUM = re.compile(r"-([0-9a-f]{8,64})$")
-"""At the end of the names of official checkpoints: the beginning of their SHA-256."""
+CHECKSUM_DIGITS = 8
+OFFICIAL_CHECKPOINTS = ("encodec_24khz-d7cc33bc", "encodec_48khz-7e698e3e")
+"""Names that the official tool checks: they end in the beginning of the file's SHA-256."""
 OFFICIAL_NAMES = {repository.removeprefix("facebook/"): repository for repository in HUB_NAMES}
 
 
@@ -118,7 +118,7 @@ def load_model(name: str) -> Model:
     shared = file.suffix == ".th" or not store.is_sonant(file)
     if shared:
         tensors = _read_checkpoint(file, digest) if file.suffix == ".th" else _read_safetensors(file)
-        config, weights = _from_layout(tensors, config_file, title)
+        config, weights = _from_layout(tensors, config_file, title, digest)
     else:
         weights, config = store.load_weights(file)
     try:
@@ -128,7 +128,9 @@ def load_model(name: str) -> Model:
     return Model(config, weights, digest, shared, path)
 
 
-def _from_layout(tensors: Mapping[str, Array], config_file: Path, name: str) -> tuple[CodecConfig, Weights]:
+def _from_layout(
+    tensors: Mapping[str, Array], config_file: Path, name: str, digest: str
+) -> tuple[CodecConfig, Weights]:
     if layouts.is_transformers(tensors):
         try:
             values = json.loads(config_file.read_text())
@@ -140,9 +142,14 @@ def _from_layout(tensors: Mapping[str, Array], config_file: Path, name: str) -> 
             raise WeightsError(f"{config_file}: is of no model that can be built here ({error})") from None
         return config, layouts.from_transformers(tensors, config)
     if layouts.is_official(tensors):
-        config = replace(infer_config(tensors), name=CHECKSUM.sub("", name))
+        config = replace(infer_config(tensors), name=_without_checksum(name, digest))
         return config, layouts.from_official(tensors, config)
     raise WeightsError(f"{name}: these weights are of no codec that is known here")
+
+
+def _without_checksum(name: str, digest: str) -> str:
+    brief, _, end = name.rpartition("-")
+    return brief if len(end) >= CHECKSUM_DIGITS and digest.startswith(end) else name
 
 
 def _read_safetensors(path: Path) -> dict[str, Array]:
@@ -155,8 +162,7 @@ def _read_safetensors(path: Path) -> dict[str, Array]:
 
 def _read_checkpoint(path: Path, digest: str) -> dict[str, Array]:
     """An official `.th` file."""
-    expected = CHECKSUM.search(path.stem)
-    if expected and not digest.startswith(expected[1]):
+    if path.stem in OFFICIAL_CHECKPOINTS and _without_checksum(path.stem, digest) == path.stem:
         raise WeightsError(f"{path}: is damaged (wrong checksum); fetch it again")
     try:
         from sonant.models.checkpoint import read_checkpoint

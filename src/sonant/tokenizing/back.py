@@ -82,8 +82,11 @@ def detokenize(
 def _targets(folder: Path, items: Sequence[Coded], ending: str) -> list[Path]:
     names = [Path(coded.name) for coded in items]
     short = [name.with_suffix("") if name.suffix.lower() in AUDIO_ENDINGS else name for name in names]
-    times = Counter(short)
-    kept = [brief if times[brief] == 1 else whole for brief, whole in zip(short, names, strict=True)]
+    times, taken = Counter(short), set(names)
+    kept = [
+        brief if times[brief] == 1 and brief not in taken else whole
+        for brief, whole in zip(short, names, strict=True)
+    ]
     return [folder / f"{name}{ending}" for name in kept]
 
 

@@ -80,7 +80,8 @@ def _of_a_folder(folder: Path) -> Iterator[Coded]:
     above = _common_folder(paths)
     places: Counter[Path] = Counter()
     for row, file, path in zip(rows, files, paths, strict=True):
-        name = path.relative_to(above) if file.suffix == ".parquet" else file.with_suffix("")
+        own = path.relative_to(above) if path.is_relative_to(above) else path
+        name = own if file.suffix == ".parquet" else file.with_suffix("")
         yield Coded(folder / inside(file), inside(name), row, places[file])
         places[file] += 1
 
@@ -159,19 +160,24 @@ def _from_safetensors(coded: Coded) -> tuple[NDArray[Any], NDArray[np.float32] |
 
 
 def _from_parquet(coded: Coded) -> tuple[NDArray[Any], None]:
-    column = _parquet_column(coded.file)
+    try:
+        state = coded.file.stat()
+        column = _parquet_column(coded.file, state.st_mtime_ns, state.st_size)
+    except (OSError, ValueError, KeyError) as error:
+        raise FormatError(f"{coded.file}: is no Parquet file of codes ({error})") from None
     if coded.place >= len(column):
         raise FormatError(f"{coded}: has fewer rows than the manifest")
-    return np.array(column[coded.place].as_py()), None
+    try:
+        return np.stack([row.values.to_numpy() for row in column[coded.place].values]), None
+    except (AttributeError, TypeError, ValueError):
+        raise FormatError(f"{coded}: holds no codes [n_q, frames]") from None
 
 
 @lru_cache(maxsize=1)
-def _parquet_column(path: Path) -> Any:
+def _parquet_column(path: Path, changed: int, size: int) -> Any:
+    """The codes of a file, which are read again once it was replaced."""
     try:
         import pyarrow.parquet as pq
     except ImportError:
         raise extra_missing("Parquet needs pyarrow", "parquet") from None
-    try:
-        return pq.read_table(path, columns=["codes"])["codes"]
-    except (OSError, ValueError, KeyError) as error:
-        raise FormatError(f"{path}: is no Parquet file of codes ({error})") from None
+    return pq.read_table(path, columns=["codes"])["codes"]

@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from sonant.audio.libsndfile import file_name
+from sonant.audio.libsndfile import AudioFile, file_name
 from sonant.errors import AudioError
 from sonant.training.manifest import Recording
 
@@ -85,7 +85,7 @@ class SampleReader:
 
     def __init__(self) -> None:
         self._process = os.getpid()
-        self._open: OrderedDict[tuple[str, int], soundfile.SoundFile] = OrderedDict()
+        self._open: OrderedDict[tuple[str, int], AudioFile] = OrderedDict()
         self._flat: dict[str, NDArray[np.int16]] = {}
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -109,7 +109,7 @@ class SampleReader:
         except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
             raise AudioError(f"{recording.name}: cannot be read ({error})") from None
 
-    def _opened(self, recording: Recording) -> soundfile.SoundFile:
+    def _opened(self, recording: Recording) -> AudioFile:
         key = (recording.file, recording.offset)
         if self._process != os.getpid():
             self._process, self._open = os.getpid(), OrderedDict()
@@ -131,7 +131,7 @@ class SampleReader:
         return piece.astype(np.float32) / np.float32(32768)
 
 
-def open_recording(recording: Recording) -> soundfile.SoundFile:
+def open_recording(recording: Recording) -> AudioFile:
     """Open a recording's file, or its member of a tar.
 
     Raises:
@@ -139,10 +139,12 @@ def open_recording(recording: Recording) -> soundfile.SoundFile:
     """
     if not Path(recording.file).is_file():
         raise AudioError(f"{recording.file}: no such file")
+    if recording.in_a_tar and not recording.size:
+        raise AudioError(f"{recording.name}: is empty")
     try:
-        if recording.size:
+        if recording.in_a_tar:
             member = TarMember(recording.file, recording.offset, recording.size)
-            return soundfile.SoundFile(io.BufferedReader(member))
-        return soundfile.SoundFile(file_name(recording.file))
+            return AudioFile(io.BufferedReader(member))
+        return AudioFile(file_name(recording.file))
     except (soundfile.LibsndfileError, OSError) as error:
         raise AudioError(f"{recording.name}: is not audio that can be read ({error})") from None

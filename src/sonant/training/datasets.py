@@ -160,7 +160,7 @@ def path_list(path: Path, kind: str = "general") -> Iterator[Recording]:
         ConfigError: if it is no text in UTF-8, or names a split that there is not.
     """
     try:
-        lines = path.read_text("utf-8").split("\n")
+        lines = path.read_text("utf-8-sig").split("\n")
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: is no list; name a folder, a tar, a list or a manifest") from None
     for line in lines:
@@ -175,7 +175,7 @@ def path_list(path: Path, kind: str = "general") -> Iterator[Recording]:
 
 
 def _table(path: Path, delimiter: str) -> list[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as file:
+    with open(path, newline="", encoding="utf-8-sig") as file:
         return list(csv.DictReader(file, delimiter=delimiter, quoting=csv.QUOTE_NONE))
 
 

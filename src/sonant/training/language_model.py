@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -190,10 +191,10 @@ class LanguageModelTrainer:
         tied = self.recipe.codebook_start if state is None else bool(state.get("projections"))
         if tied:
             self.projections = start_from_codebooks(self.model, codebooks)
-        if state is not None:
-            self._take_over(self.checkpoint_path, state)
-        elif start:
-            self._take_over(start)
+        path = start if state is None else self.checkpoint_path
+        if path:
+            with _of_the_model(path):
+                self._take_over(state or torch.load(path, map_location="cpu", weights_only=True))
 
     def _restore(self, state: State) -> None:
         load_moments(self.optimizer, state["optimizer"])
@@ -203,19 +204,10 @@ class LanguageModelTrainer:
         if self.fabric.is_global_zero:
             tell_changes(state, self.recipe)
 
-    def _take_over(self, path: Path, state: State | None = None) -> None:
-        """Take over the weights of a `checkpoint.pt`, of this codec or one like it.
-
-        Args:
-            state: what it holds, if that is read already.
-        """
-        try:
-            state = state or torch.load(path, map_location="cpu", weights_only=True)
-            self.model.load_state_dict(state["model"])
-            self.projections.load_state_dict(state["projections"])
-        except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ConfigError(f"{path}: is no checkpoint of the recipe's model ({reason})") from None
+    def _take_over(self, state: State) -> None:
+        """Take over the weights of a checkpoint, of this codec or one like it."""
+        self.model.load_state_dict(state["model"])
+        self.projections.load_state_dict(state["projections"])
 
     def _start_from_whole_numbers(self, path: Path) -> None:
         """Take over an integer model, of this codec or one like it."""
@@ -266,3 +258,13 @@ class LanguageModelTrainer:
             self.optimizer.step()
         bits = loss.item() / math.log(2)
         return {"bits": bits, f"bits_{codes.shape[1]}": bits}
+
+
+@contextmanager
+def _of_the_model(path: Path) -> Iterator[None]:
+    """What goes wrong with a checkpoint is a ConfigError that names it."""
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f"{path}: is no checkpoint of the recipe's model ({reason})") from None

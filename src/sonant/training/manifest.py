@@ -34,7 +34,7 @@ class Recording:
         sample_rate, channels: those of the file; 0 where nobody has looked yet.
         native_rate: the rate of the original recording, an upper bound of its bandwidth.
         gain: factor that brings the file to its normal level.
-        offset, size: bytes of a member within a tar; size 0 is the whole file.
+        offset, size: bytes of a member within a tar; without an offset it is the whole file.
     """
 
     file: str
@@ -56,7 +56,12 @@ class Recording:
     @property
     def name(self) -> str:
         """What to call it in a message."""
-        return f"{self.file} ({self.title})" if self.size else self.file
+        return f"{self.file} ({self.title})" if self.in_a_tar else self.file
+
+    @property
+    def in_a_tar(self) -> bool:
+        """Whether it is a member of a tar, which begins after a header, and may be empty."""
+        return self.offset > 0
 
     @property
     def seconds(self) -> float:
@@ -85,7 +90,7 @@ def read_manifest(path: Path) -> list[Recording]:
         path = path / MANIFEST_NAME
     recordings = []
     try:
-        with open(path, encoding="utf-8", errors=ANY_NAME) as file:
+        with open(path, encoding="utf-8-sig", errors=ANY_NAME) as file:
             for number, line in enumerate(file, 1):
                 try:
                     recording = Recording(**json.loads(line))

@@ -21,8 +21,9 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from sonant.audio import read_audio
+from sonant.audio import Source, open_source
 from sonant.audio.libsndfile import UNKNOWN_LENGTH
+from sonant.audio.sources import SoundfileSource, read_source
 from sonant.errors import AudioError, ConfigError, SonantError
 from sonant.parallel import in_order
 from sonant.training.access import SampleReader, open_recording
@@ -109,15 +110,12 @@ def _decoded(recording: Recording, sample_rate: int, channels: int) -> tuple[Sam
         part = SampleReader().read(recording, recording.start, recording.length)
         audio = soxr.resample(with_channels(part, channels), recording.sample_rate, sample_rate)
         return audio, recording.native_rate or recording.sample_rate
-    if not recording.size:
-        audio, rate = read_audio(Path(recording.file), sample_rate, channels)
-        return np.ascontiguousarray(audio.T), rate
-    with open_recording(recording) as file:
-        try:
-            audio = with_channels(file.read(dtype="float32", always_2d=True), channels)
-        except soundfile.LibsndfileError as error:
-            raise AudioError(f"{recording.name}: is damaged ({error})") from None
-        return soxr.resample(audio, file.samplerate, sample_rate), file.samplerate
+    if recording.in_a_tar:
+        source: Source = SoundfileSource(open_recording(recording), recording.name)
+    else:
+        source = open_source(Path(recording.file))
+    audio = read_source(source, recording.name, sample_rate, channels)
+    return np.ascontiguousarray(audio.T), source.sample_rate
 
 
 def _usable(recording: Recording, sample_rate: int, channels: int) -> tuple[Samples, int, float]:
@@ -245,7 +243,8 @@ def _estimated_seconds(recording: Recording) -> float:
     except AudioError:
         pass
     path = Path(recording.file)
-    return path.stat().st_size / 8000 if path.is_file() else 0.0
+    size = recording.size if recording.in_a_tar else path.stat().st_size if path.is_file() else 0
+    return size / 8000
 
 
 def _shard_jobs(recordings: Iterable[Recording], out: Path, ending: str) -> list[_Job]:

@@ -75,16 +75,15 @@ class SonantCodec:
 
     @property
     def language_model_hash(self) -> str | None:
-        """Hash of the model's language model, if it has one for so many codebooks."""
-        codec = loaded(self._model)
-        lm = language_model(codec)
-        return None if lm is None or codec.config.codebooks_for(self.kbps) > lm.n_q else lm.digest
+        """Hash of the model's language model, if it has one."""
+        lm = language_model(loaded(self._model))
+        return None if lm is None else lm.digest
 
     def entropy_coded_bits(self, payload: Payload) -> int | None:
         """Bits with the language model, chunk by chunk as in a file; None without one."""
         codec = loaded(self._model)
         lm, codes = language_model(codec), read_codes(payload)
-        if lm is None or codes.n_q > lm.n_q:
+        if lm is None:
             return None
         bits = 0 if codes.scales is None else 32 * len(codes.scales)
         step = min(lm.max_frames, round(CHUNK_SECONDS * codec.config.frame_rate))

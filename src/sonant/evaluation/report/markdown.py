@@ -119,6 +119,7 @@ def quick_table(results: Results) -> str:
 
 def _gaps(results: Results) -> list[str]:
     lines = [f"- {spec}: {reason}" for spec, reason in results.missing.items()]
+    lines += [f"- {reason}" for reason in results.unread()]
     for (codec, reason), excerpts in results.skipped().items():
         where = ", ".join(excerpts[:3]) + (f" and {len(excerpts) - 3} more" if len(excerpts) > 3 else "")
         lines.append(f"- {codec} on {where}: {reason}")
