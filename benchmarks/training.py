@@ -4,9 +4,9 @@
 
 The peer is the `encodec` package (`pip install --no-deps encodec==0.1.1 einops`) with random weights;
 a step is forward, the same time and mel losses, backward, and Adam, at the same size on the same audio.
-Where it is not installed only our own speed is measured. Beside the two stands what a step would take that had
-nothing to do but the products of the official one, at the speed of a large product. One thread is timed in processor time, which
-other programs on the machine disturb least; more threads by the clock on the wall.
+Where it is not installed only our own speed is measured. Beside the two stands what a step would take
+that did nothing but the products of the official one, at the speed of a large product. One thread is timed
+in processor time, which other programs on the machine disturb least; more threads by the clock on the wall.
 """
 
 from __future__ import annotations
@@ -226,9 +226,7 @@ def main() -> None:
     if "official" in best:
         result["ratio"] = best["official"] / best["sonant"]
         result["highest_ratio"] = best["official"] / best["products"]
-        print(
-            f"ratio     {result['ratio']:.2f}, at most {result['highest_ratio']:.2f} by the products alone"
-        )
+        print(f"ratio     {result['ratio']:.2f}, {result['highest_ratio']:.2f} with the products alone")
     if options.json:
         with open(options.json, "w") as file:
             json.dump(result, file, indent=1)
