@@ -131,10 +131,11 @@ def main() -> None:
     codec = sonant.load()
     rate = codec.config.sample_rate
     OUT.mkdir(exist_ok=True)
-    print(f"{'recording':<16} {'loss':>5} {'packets':>9} {'SI-SNR':>8} {'lost':>7}  ViSQOL   lost")
+    heads = f"{'recording':<16} {'lost':>5} {'packets':>9} {'SI-SNR':>8} {'change':>7}"
+    print(heads + ("  ViSQOL change" if options.visqol else ""))
     for source in sorted((HERE / "audio").glob("*.flac")):
         wav = read_audio(source, rate, 1)[0][:, : int(options.seconds * rate)]
-        clean: tuple[float, float] | None = None
+        clean: list[float] = []
         for loss in (0.0, *options.loss):
             heard, sent, dropped = over_udp(
                 codec, wav, loss / 100, bitrate=options.bitrate, frames=options.frames
@@ -142,21 +143,20 @@ def main() -> None:
             soundfile.write(OUT / f"{source.stem}_loss{loss:g}.wav", heard[0], rate)
             scores = quality(wav[0, : heard.shape[1]], heard[0], rate, options.visqol)
             clean = clean or scores
-            lost = [now - before for now, before in zip(scores, clean, strict=True)]
-            print(
-                f"{source.stem:<16} {loss:>4g}% {sent - dropped:>4}/{sent:<4} {scores[0]:>5.2f} dB"
-                f" {lost[0]:>+7.2f}  {scores[1]:>6.2f} {lost[1]:>+6.2f}"
-            )
+            change = [now - before for now, before in zip(scores, clean, strict=True)]
+            line = f"{source.stem:<16} {loss:>4g}% {sent - dropped:>4}/{sent:<4} {scores[0]:>5.2f} dB"
+            line += f" {change[0]:>+7.2f}"
+            print(line + (f"  {scores[1]:>6.2f} {change[1]:>+6.2f}" if options.visqol else ""))
 
 
-def quality(reference: np.ndarray, heard: np.ndarray, rate: int, visqol: bool) -> tuple[float, float]:
-    """SI-SNR in dB and ViSQOL, which is NaN where it is not asked for."""
-    score = float("nan")
+def quality(reference: np.ndarray, heard: np.ndarray, rate: int, visqol: bool) -> list[float]:
+    """SI-SNR in dB, and ViSQOL where it is asked for."""
+    scores = [si_snr(reference, heard)]
     if visqol:
         from sonant.evaluation.metrics.perceptual import visqol_audio
 
-        score = visqol_audio(reference, heard, rate)
-    return si_snr(reference, heard), score
+        scores.append(visqol_audio(reference, heard, rate))
+    return scores
 
 
 if __name__ == "__main__":

@@ -393,3 +393,7 @@ def test_one_far_packet_after_a_jump_is_not_a_second_jump() -> None:
 
 def test_a_piece_that_was_played_within_another_is_no_piece() -> None:
     assert told(JitterBuffer(20), frames(2, 4), frames(0, 4)) == [0]
+
+
+def test_scores_of_the_example_are_those_that_are_asked_for(example: ModuleType, speech: Audio) -> None:
+    assert len(example.quality(speech[0], speech[0] + 0.01, 24_000, visqol=False)) == 1

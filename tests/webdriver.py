@@ -82,6 +82,21 @@ class Browser:
     def click(self, selector: str) -> None:
         self._call("POST", f"{self._element(selector)}/click")
 
+    def drag(self, selector: str, start: float, end: float, drop: bool = True) -> None:
+        """Press the mouse on an element and move it, by parts of its width; let go if `drop`."""
+        box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
+        left, width, y = self.run(f"const b = {box}; return [b.left, b.width, b.top + b.height / 2]")
+        moves = [{"type": "pointerMove", "x": round(left + width * x), "y": round(y)} for x in (start, end)]
+        ends = [{"type": "pointerUp", "button": 0}] if drop else []
+        actions = [moves[0], {"type": "pointerDown", "button": 0}, moves[1], *ends]
+        body = [{"type": "pointer", "id": "mouse", "actions": actions}]
+        self._call("POST", f"{self._session}/actions", actions=body)
+
+    def drop(self) -> None:
+        """Let go of the mouse."""
+        body = [{"type": "pointer", "id": "mouse", "actions": [{"type": "pointerUp", "button": 0}]}]
+        self._call("POST", f"{self._session}/actions", actions=body)
+
     def choose_file(self, selector: str, file: Path) -> None:
         self._call("POST", f"{self._element(selector)}/value", text=str(file))
 

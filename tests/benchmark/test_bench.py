@@ -54,6 +54,8 @@ def test_the_command_writes_its_figures(tmp_path: Path) -> None:
     results = json.loads((tmp_path / "bench.json").read_text())
     assert results["model"] == "24khz"
     assert all(factor > 0 for factor in results["x_real_time"].values())
+    files = {name for name in results["x_real_time"] if ".ecdc" in name}
+    assert files == {f"{way}{lm}" for way in ("wav to .ecdc", ".ecdc to wav") for lm in ("", ", --no-lm")}
     assert set(results["frame_milliseconds"]) == {"p50", "p90", "p99", "p99.9"}
     assert min(results["memory_megabytes"]["1 s"].values()) > 20
 

@@ -294,6 +294,7 @@ def test_the_page_in_a_browser(session: Path, mobile: bool) -> None:
                 f"trial && number === {number} && document.querySelector('#message').textContent === ''"
             )
             assert page.run("return document.documentElement.scrollWidth <= innerWidth")
+            assert page.run("return Math.max(...trial.peaks)") == 1
             for place, name in enumerate(page.run("return trial.stimuli"), start=1):
                 if mobile:
                     page.click(f"#stimuli li:nth-child({place}) button")

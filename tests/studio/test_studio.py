@@ -125,6 +125,13 @@ def test_a_whole_short_recording_is_kept(base: str) -> None:
     assert (take["seconds"], take["sample_rate"], take["channels"], take["cut"]) == (0.5, 22_050, 2, False)
 
 
+def test_silence_has_no_ratio_to_noise(base: str) -> None:
+    take = handed_in(base, "silence.wav", wav_of(np.zeros(24_000)))
+    for model in ("24khz", "48khz"):
+        answer = call(base, f"/takes/{take['id']}/versions", b"", model=model, bitrate="3")[1]
+        assert json.loads(answer)["si_snr"] is None
+
+
 @pytest.mark.parametrize(
     ("name", "data", "sentence"),
     [
@@ -416,6 +423,16 @@ def test_the_page_in_a_browser(base: str, tmp_path: Path, mobile: bool) -> None:
         pixels = "getContext('2d').getImageData(0, 0, 1200, 320).data"
         bright = f"document.querySelector('#spectrogram').{pixels}.filter((v, i) => i % 4 < 3 && v > 100)"
         assert page.run(f"return {bright}.length") > 10_000
+        if not mobile:
+            page.drag("#spectrogram", 0.25, 0.75, drop=False)
+            assert page.run("return [player.from, player.to]") == pytest.approx([0, 2], abs=1e-3)
+            assert page.run("return marked()") == pytest.approx([0.5, 1.5], abs=0.01)
+            page.drop()
+            assert page.run("return [player.from, player.to]") == pytest.approx([0.5, 1.5], abs=0.01)
+            page.drag("#spectrogram", 0.9, 0.9)
+            assert page.run("return [player.from, player.to]") == pytest.approx([0, 2], abs=1e-3)
+        names = page.run("return [...document.querySelectorAll('#versions a')].map((a) => a.ariaLabel)")
+        assert names[:3] == ["ecdc of 1.5 kbit/s", "flac of 1.5 kbit/s", "ecdc of 3 kbit/s"]
         page.run("player.loop(0.5, 1.0)")
         assert all(0.5 <= page.wait("player.position") <= 1 for _ in range(10))
         page.click("#loop")
@@ -452,6 +469,11 @@ def test_what_is_pressed_last_counts(base: str) -> None:
         page.wait("window.over")
         all_ready(page, 5)
         assert page.run("return document.querySelector('#title').textContent") == "quick.wav"
+        figures = page.run(
+            "return document.querySelector('#versions li:nth-child(2) .figures').textContent"
+        )
+        assert "coded in" in figures
+        assert "SI-SNR" not in figures
 
         page.run("document.querySelector('#versions li:nth-child(3) button').focus()")
         page.press("Space")

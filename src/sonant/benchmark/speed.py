@@ -17,6 +17,7 @@ import soundfile
 from sonant.audio import Audio
 from sonant.codec import Codec
 from sonant.files import compress, decompress
+from sonant.language_models import language_model
 from sonant.streams import finish_all, push_all
 
 Call = Callable[[], object]
@@ -85,23 +86,28 @@ def codec_calls(codec: Codec, bitrate: float, seconds: float) -> dict[str, Call]
     return calls
 
 
-def file_calls(codec: Codec, bitrate: float, seconds: float, folder: Path) -> dict[str, Call]:
-    """wav to .ecdc and back, without a language model."""
-    wav, coded, decoded = folder / "in.wav", folder / "a.ecdc", folder / "out.wav"
+def file_calls(
+    codec: Codec, bitrate: float, seconds: float, folder: Path, lm: bool | None = False
+) -> dict[str, Call]:
+    """wav to .ecdc and back; `lm` as for `compress`."""
+    kind = ", --no-lm" if lm is False else ""
+    wav, coded, decoded = folder / "in.wav", folder / f"a{kind}.ecdc", folder / "out.wav"
     soundfile.write(wav, noise(codec, seconds).T, codec.config.sample_rate)
-    compress(wav, coded, model=codec, bitrate=bitrate, lm=False)
+    compress(wav, coded, model=codec, bitrate=bitrate, lm=lm)
     return {
-        "wav to .ecdc": lambda: compress(
-            wav, coded, model=codec, bitrate=bitrate, lm=False, overwrite=True
+        f"wav to .ecdc{kind}": lambda: compress(
+            wav, coded, model=codec, bitrate=bitrate, lm=lm, overwrite=True
         ),
-        ".ecdc to wav": lambda: decompress(coded, decoded, model=codec, overwrite=True),
+        f".ecdc to wav{kind}": lambda: decompress(coded, decoded, model=codec, overwrite=True),
     }
 
 
 def speeds(codec: Codec, bitrate: float, seconds: float, rounds: int) -> dict[str, float]:
     """× real time of everything above."""
     with TemporaryDirectory() as folder:
-        calls = codec_calls(codec, bitrate, seconds) | file_calls(codec, bitrate, seconds, Path(folder))
+        calls = codec_calls(codec, bitrate, seconds)
+        for lm in (None, False) if language_model(codec) else (None,):
+            calls |= file_calls(codec, bitrate, seconds, Path(folder), lm)
         backend = codec.engine.backend
         by_the_clock = backend.threads > 1 or backend.device != "cpu"
         return real_time_factors(calls, seconds, rounds, by_the_clock)

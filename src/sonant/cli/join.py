@@ -11,7 +11,7 @@ from sonant.cli.options import inputs_to_try
 
 
 def join(
-    files: Annotated[list[Path], inputs_to_try("Two or more .ecdc files of one model, in order.")],
+    files: Annotated[list[Path], inputs_to_try(".ecdc files of one model, in order.")],
     out: Annotated[
         Path, typer.Option("-o", "--output", help="The .ecdc file to write; - is standard output.")
     ],

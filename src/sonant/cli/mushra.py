@@ -34,7 +34,10 @@ def prepare(
     seed: Annotated[int, typer.Option(min=0, help="Of all that is shuffled.")] = 1,
     cache: Annotated[Path | None, typer.Option(help="Folder of results kept between runs.")] = None,
 ) -> None:
-    """Make blinded, equally loud versions with a hidden reference and a low anchor."""
+    """Make blinded versions of excerpts.
+
+    They are equally loud, with a hidden reference and a low anchor among them.
+    """
     from sonant.errors import ConfigError
     from sonant.evaluation.cache import default_cache
     from sonant.evaluation.codecs import make_codecs
@@ -74,7 +77,10 @@ def report(
     results: Annotated[Path | None, typer.Option(help="Ratings in pymushra's columns.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for the report.")] = None,
 ) -> None:
-    """Screen the raters as the paper does; write a table, a plot and JSON."""
+    """Screen the raters as the paper does.
+
+    Writes a table, a plot and JSON.
+    """
     from sonant.evaluation.extra import require
     from sonant.evaluation.mushra.report import summarise, write_mushra_report
     from sonant.evaluation.mushra.results import read_ratings

@@ -21,7 +21,10 @@ def studio(
     port: Port = 8090,
     browser: Annotated[bool, typer.Option(help="Show the page in a browser.")] = True,
 ) -> None:
-    """Serve a page to code recordings at every bitrate, to listen and to compare."""
+    """Serve a page to hear recordings at every bitrate.
+
+    What is handed in there, or spoken, is coded on this machine and kept until the page ends.
+    """
     from functools import partial
     from pathlib import Path
     from tempfile import TemporaryDirectory

@@ -28,7 +28,10 @@ def train(
         list[str] | None, typer.Option("--set", help="Change a value: data.pack=my_pack, loss.mel=2.")
     ] = None,
 ) -> None:
-    """Train a codec or a language model as a recipe says; ends at its steps, the time limit or SIGTERM."""
+    """Train a codec or a language model as a recipe says.
+
+    Ends at its steps, the time limit or SIGTERM.
+    """
     limit = seconds(time_limit) if time_limit else None
     from sonant.training.lm_recipe import is_lm_recipe
 

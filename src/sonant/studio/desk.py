@@ -13,6 +13,7 @@ from threading import Lock
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import soundfile
 
 from sonant.audio import FileSink, model_blocks, open_source, read_audio
@@ -55,14 +56,14 @@ class Version:
 
     Attributes:
         bytes, kbps: of the .ecdc file, with all that is in it.
-        si_snr: in dB, at the model's rate.
+        si_snr: in dB, at the model's rate; None of silence.
         encode_seconds, decode_seconds: by the clock, file to file.
     """
 
     name: str
     bytes: int
     kbps: float
-    si_snr: float
+    si_snr: float | None
     encode_seconds: float
     decode_seconds: float
 
@@ -189,7 +190,7 @@ class Desk:
             name,
             size,
             size * 8 / 1000 / take.seconds,
-            METRICS["si_snr"].measure(wanted, got, rate),
+            METRICS["si_snr"].measure(wanted, got, rate) if np.ptp(wanted, axis=1).any() else None,
             encode_seconds,
             decode_seconds,
         )

@@ -9,7 +9,7 @@ let player = null;
 let microphone = null;
 let current = null; // {name, facts, images, round}: `round` changes with every list of versions
 let latest = null; // the recording that was handed in last
-let dragged = null;
+let dragged = null; // {from, to} while a part is marked
 
 const TICK_HZ = 4000;
 
@@ -69,7 +69,7 @@ function figures(item, version, bitrate) {
   item.querySelector('.figures').innerHTML =
     `${bytes(version.bytes)} <span class="small">(1 : ${(bytesUncoded() / version.bytes).toFixed(0)})</span>, `
     + `${version.kbps.toFixed(2)} kbit/s <span class="small">all in</span><br>`
-    + `<span class="small">SI-SNR ${version.si_snr.toFixed(1)} dB, coded in ${version.encode_seconds.toFixed(2)} s, `
+    + `<span class="small">${version.si_snr === null ? '' : `SI-SNR ${version.si_snr.toFixed(1)} dB, `}coded in ${version.encode_seconds.toFixed(2)} s, `
     + `decoded in ${version.decode_seconds.toFixed(2)} s</span>`;
   const stem = name.replace(/\.[^.]*$/, '');
   item.lastElementChild.replaceChildren(...['ecdc', 'flac'].map((ending) => {
@@ -77,6 +77,7 @@ function figures(item, version, bitrate) {
     link.href = `takes/${id}/${version.name}.${ending}`;
     link.download = `${stem}-${bitrate}k.${ending}`;
     link.textContent = ending;
+    link.setAttribute('aria-label', `${ending} of ${bitrate} kbit/s`);
     return link;
   }));
 }
@@ -172,9 +173,10 @@ function draw() {
   pen.clearRect(0, 0, width, height);
   const image = current.images[player.active];
   if (image) pen.drawImage(image, 0, 0, width, height);
+  const [from, to] = marked() ?? [player.from, player.to];
   pen.fillStyle = '#000a';
-  pen.fillRect(0, 0, x(player.from), height);
-  pen.fillRect(x(player.to), 0, width, height);
+  pen.fillRect(0, 0, x(from), height);
+  pen.fillRect(x(to), 0, width, height);
   pen.fillStyle = '#fff';
   pen.font = '12px system-ui, sans-serif';
   for (let hertz = TICK_HZ; hertz < highest(); hertz += TICK_HZ) {
@@ -198,14 +200,26 @@ const timeAt = (event) => {
   return Math.max(0, Math.min(1, (event.clientX - box.left) / box.width)) * player.duration;
 };
 
+/* The part that is being marked, if it is long enough to be looped. */
+function marked() {
+  if (!dragged) return null;
+  const [from, to] = [dragged.from, dragged.to].sort((a, b) => a - b);
+  return to - from >= SHORTEST_LOOP ? [from, to] : null;
+}
+
 $('spectrogram').onpointerdown = (event) => {
-  dragged = timeAt(event);
+  if (event.button !== 0) return;
+  dragged = {from: timeAt(event), to: timeAt(event)};
   $('spectrogram').setPointerCapture(event.pointerId);
 };
+$('spectrogram').onpointermove = (event) => { if (dragged) dragged.to = timeAt(event); };
+$('spectrogram').onpointercancel = () => { dragged = null; };
 $('spectrogram').onpointerup = (event) => {
-  const [from, to] = [dragged, timeAt(event)].sort((a, b) => a - b);
+  if (!dragged) return;
+  dragged.to = timeAt(event);
+  const [part, {from}] = [marked(), dragged];
   dragged = null;
-  if (to - from >= SHORTEST_LOOP) return player.loop(from, to);
+  if (part) return player.loop(...part);
   if (from < player.from || from >= player.to) player.loop(0, player.duration);
   player.seek(from);
 };

@@ -10,7 +10,7 @@ let player = null;
 let session = null;
 let trials = [];
 let number = 0;
-let trial = null; // {stimuli, started}
+let trial = null; // {stimuli, started, peaks}
 
 function newName() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, '0')).join('');
@@ -44,23 +44,30 @@ function select(index) {
   show();
 }
 
+/* The loudest of each of `count` stretches of a recording, 1 for the loudest of all. */
+function peaksOf(buffer, count) {
+  const samples = buffer.getChannelData(0);
+  const peaks = Array.from({length: count}, (_, x) => {
+    let peak = 0;
+    const end = Math.floor(((x + 1) * samples.length) / count);
+    for (let i = Math.floor((x * samples.length) / count); i < end; i++) peak = Math.max(peak, Math.abs(samples[i]));
+    return peak;
+  });
+  const loudest = Math.max(...peaks) || 1;
+  return peaks.map((peak) => peak / loudest);
+}
+
 function draw() {
   const canvas = $('wave');
   if (trial) {
     const pen = canvas.getContext('2d');
     const {width, height} = canvas;
-    const samples = player.tracks[0].buffer.getChannelData(0);
     const {duration} = player;
     pen.clearRect(0, 0, width, height);
     pen.fillStyle = '#0072b233';
     pen.fillRect((player.from / duration) * width, 0, ((player.to - player.from) / duration) * width, height);
     pen.fillStyle = '#0072b2';
-    const step = Math.floor(samples.length / width);
-    for (let x = 0; x < width; x++) {
-      let peak = 0;
-      for (let i = x * step; i < (x + 1) * step; i += 8) peak = Math.max(peak, Math.abs(samples[i]));
-      pen.fillRect(x, (height / 2) * (1 - peak), 1, Math.max(1, height * peak));
-    }
+    trial.peaks.forEach((peak, x) => pen.fillRect(x, (height / 2) * (1 - peak), 1, Math.max(1, height * peak)));
     pen.fillStyle = '#d55e00';
     pen.fillRect((player.position / duration) * width, 0, 3, height);
   }
@@ -104,7 +111,7 @@ async function present() {
     return;
   }
   buffers.forEach((buffer) => player.add(buffer));
-  trial = {stimuli, started: Date.now()};
+  trial = {stimuli, started: Date.now(), peaks: peaksOf(buffers[0], $('wave').width)};
   show();
   $('reference').setAttribute('aria-pressed', 'true');
   $('message').textContent = '';
