@@ -21,13 +21,13 @@ def main() -> None:
     """Run the demo."""
     codecs = {name: sonant.load(name) for name in BITRATES}
     OUT.mkdir(exist_ok=True)
-    heads = f"{'kbps':>5} {'bytes':>7} {'measured':>10} {'SI-SNR':>8}"
+    heads = f"{'kbit/s':>6} {'bytes':>7} {'measured':>12} {'SI-SNR':>8}"
     print(f"{'recording':<16} {'model':<12} {heads}  file to listen to")
     for source in sorted((HERE / "audio").glob("*.flac")):
         original, _ = read_audio(source, RATE, 1)
         reference = OUT / f"{source.stem}.wav"
         soundfile.write(reference, original.T, RATE)
-        empty = f"{'':<12} {'':>5} {source.stat().st_size:>7} {'':>10} {'':>8}"
+        empty = f"{'':<12} {'':>6} {source.stat().st_size:>7} {'':>12} {'':>8}"
         print(f"{source.stem:<16} {empty}  {shown(reference)}")
         for name, bitrates in BITRATES.items():
             for bitrate in bitrates:
@@ -45,7 +45,7 @@ def there_and_back(codec: Codec, source: Path, coded: Path, original: Audio, bit
     size = coded.stat().st_size
     measured = size * 8 / 1000 / (original.shape[1] / RATE)
     quality = si_snr(original[0], result[0])
-    return f"{bitrate:>5g} {size:>7} {measured:>5.2f} kbps {quality:>5.1f} dB"
+    return f"{bitrate:>6g} {size:>7} {measured:>5.2f} kbit/s {quality:>5.1f} dB"
 
 
 def shown(path: Path) -> str:

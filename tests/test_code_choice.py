@@ -49,5 +49,7 @@ def test_how_codes_are_chosen(codec: Codec) -> None:
         code_choice(codec, None, 6.0, None, 0.1, None)
     with pytest.raises(ConfigError, match=r"between 0 and 24 kbit/s here, not at 24\.1"):
         code_choice(codec, lm, 1.5, 24.1, None, None)
+    with pytest.raises(ConfigError, match="not at '6'"):
+        code_choice(codec, lm, None, "6", None, None)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="from 0 to 1"):
         code_choice(codec, lm, 3.0, None, 1.1, None)

@@ -160,7 +160,7 @@ def test_misuse_is_a_sentence(codec: Codec) -> None:
         stream.push(np.zeros((1, 10), np.float32))
     with pytest.raises(ConfigError, match=r"choose one of 1\.5, 3, 6, 12"):
         codec.encoder(5.0)
-    with pytest.raises(ConfigError, match="has no '6' kbps"):
+    with pytest.raises(ConfigError, match="has no '6' kbit/s"):
         codec.encoder("6")  # type: ignore[arg-type]
     decoder = codec.decoder()
     decoder.finish()

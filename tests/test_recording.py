@@ -95,7 +95,7 @@ def test_a_part_decodes_little_more_than_itself(codec: Codec, monkeypatch: pytes
 def test_a_part_begins_in_the_recording(
     codec: Codec, coded: tuple[Path, np.ndarray], start: float, duration: float | None
 ) -> None:
-    with sonant.open(coded[0], codec) as recording, pytest.raises(ConfigError, match="0 s or more"):
+    with sonant.open(coded[0], codec) as recording, pytest.raises(ConfigError, match="0 to 1e\\+12 s"):
         next(recording.blocks(start, duration))
 
 

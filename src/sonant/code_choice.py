@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
 from sonant.codec import Codec, check_beam
 from sonant.container.average_rate import AverageRate
@@ -48,8 +49,8 @@ def code_choice(
     Raises:
         ConfigError: on a bitrate or a number that there is not, or where a language model is missing.
     """
-    if rdo is not None and not 0 <= rdo <= 1:
-        raise ConfigError(f"rdo is a number from 0 to 1, not {rdo:g}")
+    if rdo is not None and not (isinstance(rdo, Real) and 0 <= rdo <= 1):
+        raise ConfigError(f"rdo is a number from 0 to 1, not {rdo!r}")
     beam = None if beam is None else check_beam(beam)
     average = None
     if abr is not None:
@@ -76,8 +77,8 @@ def _average(codec: Codec, lm: IntegerLanguageModel | None, abr: float) -> tuple
     if lm is None:
         raise ConfigError("an average bitrate needs a language model; use --bitrate instead of --abr")
     highest = max(config.bandwidths, default=0.0)
-    if not 0 < abr <= highest:
-        raise ConfigError(f"an average bitrate lies between 0 and {highest:g} kbit/s here, not at {abr:g}")
+    if not isinstance(abr, Real) or not 0 < abr <= highest:
+        raise ConfigError(f"an average bitrate lies between 0 and {highest:g} kbit/s here, not at {abr!r}")
     least = max(2 * abr, config.bitrate_of(lm.n_q))
     enough = min((b for b in config.bandwidths if b >= least), default=highest)
     return enough, AverageRate(abr, config.sample_rate, lm)

@@ -140,9 +140,9 @@ class CodecConfig(JsonConfig):
         if self.normalize and self.segment is None:
             raise ConfigError("a model that normalises needs segments")
         if min(map(self.codebooks_for, self.bandwidths), default=1) < 1:
-            raise ConfigError(f"{min(self.bandwidths)} kbps are less than one codebook")
+            raise ConfigError(f"{min(self.bandwidths)} kbit/s are less than one codebook")
         if max(map(self.codebooks_for, self.bandwidths), default=0) > self.n_q:
-            raise ConfigError(f"{max(self.bandwidths)} kbps need more than {self.n_q} codebooks")
+            raise ConfigError(f"{max(self.bandwidths)} kbit/s need more than {self.n_q} codebooks")
 
     def _check_sizes(self) -> None:
         for name in (*SIZES, *LAYERS):
@@ -238,7 +238,7 @@ class CodecConfig(JsonConfig):
         if bitrate not in self.bandwidths:
             offered = ", ".join(f"{b:g}" for b in self.bandwidths)
             wanted = f"{bitrate:g}" if isinstance(bitrate, Real) else repr(bitrate)
-            raise ConfigError(f"{self.name} has no {wanted} kbps; choose one of {offered}")
+            raise ConfigError(f"{self.name} has no {wanted} kbit/s; choose one of {offered}")
         return bitrate
 
     def check_bitrate(self, bitrate: float | None) -> int:

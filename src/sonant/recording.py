@@ -286,10 +286,9 @@ def _timed(blocks: Iterable[Codes]) -> Iterator[tuple[int, Codes]]:
 
 def check_part(start: float, duration: float | None) -> None:
     """Raise ConfigError unless a part can begin at `start` and last `duration`, in seconds."""
-    if not all(0 <= seconds <= LONGEST_SECONDS for seconds in (start, duration or 0.0)):
-        raise ConfigError(
-            f"a part begins and lasts 0 s or more, up to {LONGEST_SECONDS:g}, not {start} and {duration}"
-        )
+    for what, seconds in (("begins at", start), ("lasts", duration or 0.0)):
+        if not 0 <= seconds <= LONGEST_SECONDS:
+            raise ConfigError(f"a part {what} 0 to {LONGEST_SECONDS:g} s, not {seconds}")
 
 
 def open(

@@ -172,7 +172,7 @@ def test_info_and_models(speech_file: Path, tmp_path: Path) -> None:
     ("arguments", "sentence"),
     [
         (["encode", "no.wav"], "no.wav: no such file"),
-        (["encode", "{speech}", "-b", "5", "-o", "{tmp}/a.ecdc"], "24khz has no 5 kbps"),
+        (["encode", "{speech}", "-b", "5", "-o", "{tmp}/a.ecdc"], "24khz has no 5 kbit/s"),
         (
             ["encode", "{speech}", "-b", "6", "--abr", "6", "-o", "{tmp}/a.ecdc"],
             "either --bitrate or --abr",

@@ -170,7 +170,7 @@ def test_what_is_not_there(base: str) -> None:
         assert call(base, path)[0] == 404, path
     assert call(base, "/takes/0/versions", b"", model="24khz", bitrate="6")[0] == 404
     for model, bitrate, sentence in (
-        ("24khz", "7", "7 kbps"),
+        ("24khz", "7", "7 kbit/s"),
         ("24khz", "", "a bitrate"),
         ("32khz", "6", "32khz: is not on this page"),
     ):

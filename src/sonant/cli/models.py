@@ -33,5 +33,5 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
         rates = ", ".join(f"{rate:g}" for rate in row["kbps"])
         kind = "mono" if row["channels"] == 1 else "stereo"
         size = f", {row['bytes'] / 1e6:.0f} MB" if row["bytes"] else ""
-        sound = f"{row['sample_rate']} Hz {kind:<6}  {rates} kbps"
+        sound = f"{row['sample_rate']} Hz {kind:<6}  {rates} kbit/s"
         typer.echo(f"{row['name']:<14} {sound}  ({row['where']}{size})")
