@@ -256,6 +256,12 @@ def test_inputs_that_hold_no_codes(tmp_path: Path, name: str, sentence: str) -> 
         detokenize([tmp_path / name], tmp_path / "out")
 
 
+def test_the_line_that_a_killed_run_had_begun_does_not_count(tmp_path: Path) -> None:
+    row = json.dumps({"codes": "a.npy", "path": "a.wav"})
+    (tmp_path / "manifest.jsonl").write_text(f"{row}\n{row[:-9]}")
+    assert [coded.name for coded in find_codes([tmp_path])] == ["a"]
+
+
 def test_two_of_one_name_are_refused(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()

@@ -19,7 +19,7 @@ from sonant.codes import Codes
 from sonant.config import CodecConfig
 from sonant.errors import FormatError, SonantError, extra_missing
 from sonant.tokenizing.inputs import inside
-from sonant.tokenizing.run import MANIFEST
+from sonant.tokenizing.run import MANIFEST, whole_lines
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +70,8 @@ def _codes(path: Path) -> Iterator[Coded]:
 
 def _of_a_folder(folder: Path) -> Iterator[Coded]:
     try:
-        lines = (folder / MANIFEST).read_bytes().splitlines()
-        rows = [json.loads(line) for line in lines]
+        data = (folder / MANIFEST).read_bytes()
+        rows = [json.loads(line) for line in (whole_lines(data) or data).splitlines()]
         files, paths = [Path(row["codes"]) for row in rows], [Path(row["path"]) for row in rows]
     except OSError:
         raise SonantError(f"{folder}: has no {MANIFEST}, as sonant tokenize writes it") from None

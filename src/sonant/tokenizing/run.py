@@ -137,10 +137,15 @@ def _resume(folder: Path, settings: dict[str, object]) -> list[Row]:
     if not manifest.exists():
         return []
     data = manifest.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
+    whole = whole_lines(data)
     if len(whole) < len(data):
         os.truncate(manifest, len(whole))
     return [json.loads(line) for line in whole.splitlines()]
+
+
+def whole_lines(manifest: bytes) -> bytes:
+    """A manifest without the line that a run had begun when it was killed."""
+    return manifest[: manifest.rfind(b"\n") + 1]
 
 
 @contextmanager
