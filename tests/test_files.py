@@ -385,7 +385,7 @@ def test_a_part_that_cannot_be_is_a_sentence(
     codec: Codec, speech_file: Path, tmp_path: Path, part: dict[str, float]
 ) -> None:
     compress(speech_file, tmp_path / "a.ecdc", model=codec, lm=False)
-    with pytest.raises(ConfigError, match="a part (begins at|lasts) 0 to"):
+    with pytest.raises(ConfigError, match=r"a part (begins at|lasts) 0 to"):
         decompress(tmp_path / "a.ecdc", tmp_path / "a.wav", model=codec, **part)
     assert not (tmp_path / "a.wav").exists()
 
