@@ -7,6 +7,7 @@ from typing import cast
 import numpy as np
 import pytest
 
+import sonant
 from sonant.code_choice import CodeChoice, code_choice
 from sonant.codec import Codec
 from sonant.entropy.integer_lm import IntegerLanguageModel
@@ -16,8 +17,8 @@ from sonant.errors import ConfigError
 class Model:
     """As much of a language model as a choice looks at."""
 
-    def __init__(self, n_q: int) -> None:
-        self.n_q = n_q
+    def __init__(self, n_q: int, max_frames: int = 375) -> None:
+        self.n_q, self.max_frames = n_q, max_frames
 
 
 def strength(codec: Codec, choice: CodeChoice) -> float:
@@ -53,3 +54,13 @@ def test_how_codes_are_chosen(codec: Codec) -> None:
         code_choice(codec, lm, None, "6", None, None)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="from 0 to 1"):
         code_choice(codec, lm, 3.0, None, 1.1, None)
+
+
+def test_a_language_model_of_less_than_a_segment_codes_none() -> None:
+    codec = sonant.load("48khz")
+    enough, short = (cast(IntegerLanguageModel, Model(4, frames)) for frames in (150, 149))
+    assert code_choice(codec, enough, 6.0, None, None, None).search is not None
+    assert code_choice(codec, short, 6.0, None, None, None).search is None
+    assert code_choice(codec, enough, None, 6.0, None, None).average is not None
+    with pytest.raises(ConfigError, match="an average bitrate needs a language model"):
+        code_choice(codec, short, None, 6.0, None, None)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from numbers import Real
 
 from sonant.codec import Codec, check_beam
+from sonant.config import CodecConfig
 from sonant.container.average_rate import AverageRate
 from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.entropy.rate_distortion import BEAM, STRENGTH, RateDistortionSearch
@@ -52,6 +53,7 @@ def code_choice(
     if rdo is not None and not (isinstance(rdo, Real) and 0 <= rdo <= 1):
         raise ConfigError(f"rdo is a number from 0 to 1, not {rdo!r}")
     beam = None if beam is None else check_beam(beam)
+    lm = lm if lm is not None and _codes_segments(lm, codec.config) else None
     average = None
     if abr is not None:
         bitrate, average = _average(codec, lm, abr)
@@ -65,6 +67,11 @@ def code_choice(
         return CodeChoice(bitrate, beam, None, None)
     search = RateDistortionSearch(lm, codec.weights["codebooks"], strength, beam or BEAM)
     return CodeChoice(bitrate, None, search, average)
+
+
+def _codes_segments(lm: IntegerLanguageModel, config: CodecConfig) -> bool:
+    """Whether the language model reaches over a segment, if there are any: a chunk holds whole ones."""
+    return config.segment_length is None or config.frames_for(config.segment_length) <= lm.max_frames
 
 
 def _average(codec: Codec, lm: IntegerLanguageModel | None, abr: float) -> tuple[float, AverageRate]:

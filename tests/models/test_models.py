@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -128,6 +129,13 @@ def test_a_date_in_a_name_is_no_checksum(golden: Golden, tmp_path: Path, name: s
     tensors = load_file(golden.folder / "model.safetensors")
     torch.save({key: torch.from_numpy(value) for key, value in tensors.items()}, tmp_path / f"{name}.th")
     assert sonant.load(tmp_path / f"{name}.th").name == name
+
+
+def test_a_checkpoint_that_is_named_by_its_checksum_has_a_name(golden: Golden, tmp_path: Path) -> None:
+    data = (golden.folder / "model.safetensors").read_bytes()
+    name = hashlib.sha256(data).hexdigest()
+    (tmp_path / f"{name}.safetensors").write_bytes(data)
+    assert sonant.load(tmp_path / f"{name}.safetensors").name == name
 
 
 def test_exports_load_in_transformers(golden: Golden, golden_codec: Codec, tmp_path: Path) -> None:

@@ -262,6 +262,12 @@ def test_the_line_that_a_killed_run_had_begun_does_not_count(tmp_path: Path) -> 
     assert [coded.name for coded in find_codes([tmp_path])] == ["a"]
 
 
+def test_a_last_line_that_is_whole_counts_without_its_end(tmp_path: Path) -> None:
+    rows = [json.dumps({"codes": f"{name}.npy", "path": f"{name}.wav"}) for name in "ab"]
+    (tmp_path / "manifest.jsonl").write_text("\n".join(rows))
+    assert [coded.name for coded in find_codes([tmp_path])] == ["a", "b"]
+
+
 def test_two_of_one_name_are_refused(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()

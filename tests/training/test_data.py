@@ -164,6 +164,16 @@ def test_an_empty_member_of_a_tar_is_told_by_its_name(tmp_path):
         assert [r.title for r in read_manifest(tmp_path / form)] == ["a.wav"]
 
 
+@pytest.mark.parametrize("form", ["pcm", "index"])
+def test_a_member_of_a_tar_without_samples_is_told_by_its_name(tmp_path, form):
+    soundfile.write(tmp_path / "none.wav", np.zeros(0), RATE)
+    with tarfile.open(tmp_path / "set.tar", "w") as tar:
+        tar.add(tmp_path / "none.wav", "none.wav")
+        tar.add(write(tmp_path / "a.wav"), "a.wav")
+    (problem,) = pack_recordings(list_recordings(tmp_path / "set.tar"), tmp_path / form, RATE, 1, form)
+    assert problem.startswith(f"{tmp_path / 'set.tar'} (none.wav): holds no samples")
+
+
 def test_a_compressed_tar_is_refused_with_a_sentence(tmp_path):
     with tarfile.open(tmp_path / "set.tar", "w:gz") as tar:
         tar.add(write(tmp_path / "a.wav"))

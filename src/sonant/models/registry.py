@@ -149,7 +149,7 @@ def _from_layout(
 
 def _without_checksum(name: str, digest: str) -> str:
     brief, _, end = name.rpartition("-")
-    return brief if len(end) >= CHECKSUM_DIGITS and digest.startswith(end) else name
+    return brief if brief and len(end) >= CHECKSUM_DIGITS and digest.startswith(end) else name
 
 
 def _read_safetensors(path: Path) -> dict[str, Array]:

@@ -70,8 +70,7 @@ def _codes(path: Path) -> Iterator[Coded]:
 
 def _of_a_folder(folder: Path) -> Iterator[Coded]:
     try:
-        data = (folder / MANIFEST).read_bytes()
-        rows = [json.loads(line) for line in (whole_lines(data) or data).splitlines()]
+        rows = _rows((folder / MANIFEST).read_bytes())
         files, paths = [Path(row["codes"]) for row in rows], [Path(row["path"]) for row in rows]
     except OSError:
         raise SonantError(f"{folder}: has no {MANIFEST}, as sonant tokenize writes it") from None
@@ -84,6 +83,22 @@ def _of_a_folder(folder: Path) -> Iterator[Coded]:
         name = own if file.suffix == ".parquet" else file.with_suffix("")
         yield Coded(folder / inside(file), inside(name), row, places[file])
         places[file] += 1
+
+
+def _rows(manifest: bytes) -> list[dict[str, Any]]:
+    """All rows but a last one that a run had only begun when it was killed.
+
+    Raises:
+        ValueError: if another is no JSON, or the only one is none.
+    """
+    whole = whole_lines(manifest)
+    rows = [json.loads(line) for line in whole.splitlines()]
+    try:
+        return rows + [json.loads(line) for line in manifest[len(whole) :].splitlines()]
+    except ValueError:
+        if not rows:
+            raise
+        return rows
 
 
 def _common_folder(paths: Sequence[Path]) -> Path:

@@ -213,7 +213,7 @@ def _measure(recordings: list[Recording]) -> Contents:
                 with open_recording(recording) as file:
                     rate, channels = file.samplerate, file.channels
                     if not file.frames:
-                        raise AudioError(f"{recording.file}: holds no samples, or does not say so")
+                        raise AudioError(f"{recording.name}: holds no samples, or does not say so")
             audio, native_rate, gain = _usable(recording, rate, channels)
         except SonantError as error:
             problems.append(str(error))
