@@ -9,6 +9,7 @@ import sys
 import tarfile
 from collections import Counter
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ import soundfile
 from sonant.errors import AudioError, ConfigError, SonantError
 from sonant.training import access, datasets
 from sonant.training import pack as packing
-from sonant.training.access import SampleReader, TarMember
+from sonant.training.access import SampleReader, TarMember, open_recording
 from sonant.training.corpus import Corpus, neighbours_joined, with_channels
 from sonant.training.datasets import list_recordings
 from sonant.training.manifest import (
@@ -729,3 +730,12 @@ def test_a_flac_of_unknown_length_is_packed_whole(tmp_path, form, in_a_tar):
     for piece, start in zip(pieces, (8 * RATE, 0, 9 * RATE, 100), strict=True):
         expected = whole[start : start + 2 * RATE]
         np.testing.assert_array_equal(piece[: len(expected)], expected)
+
+
+def test_what_is_wrong_is_told_without_the_names_of_objects(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        (tmp_path / "x.wav").write_bytes(b"abc" * 100)
+        tar.add(tmp_path / "x.wav", "x.wav")
+    (recording,) = list_recordings(tmp_path / "a.tar")
+    with pytest.raises(AudioError, match=r"a\.tar \(x\.wav\): is not audio that can be read \(Format not"):
+        open_recording(recording)

@@ -16,6 +16,11 @@ def file_name(path: str | Path) -> str | bytes:
     return os.fspath(path) if os.name == "nt" else os.fsencode(path)
 
 
+def reason_of(error: Exception) -> str:
+    """What is wrong, without the name that libsndfile has for the file: it may be bytes or an object."""
+    return error.error_string if isinstance(error, soundfile.LibsndfileError) else str(error)
+
+
 class AudioFile(soundfile.SoundFile):  # type: ignore[misc]
     """A file that is read without seeking where libsndfile does not know the length, and so cannot."""
 

@@ -11,6 +11,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from sonant.audio.convert import Audio
+from sonant.audio.libsndfile import reason_of
 from sonant.audio.wav_pipe import wav_header
 from sonant.errors import AudioError
 
@@ -48,7 +49,7 @@ class FileSink:
             self._file = soundfile.SoundFile(self._bytes, "w", sample_rate, channels, subtype, format=kind)
         except soundfile.LibsndfileError as error:
             self._bytes.close()
-            raise AudioError(f"{name}: cannot be written ({error.error_string})") from None
+            raise AudioError(f"{name}: cannot be written ({reason_of(error)})") from None
         if comment:
             self._file.comment = comment
         self._name, self._whole_numbers = name, subtype == "PCM_16"
@@ -64,7 +65,7 @@ class FileSink:
             self._file.write(samples)
         except (soundfile.LibsndfileError, AssertionError) as error:  # soundfile asserts that all was taken
             self._check()
-            raise AudioError(f"{self._name}: cannot be written ({error})") from None
+            raise AudioError(f"{self._name}: cannot be written ({reason_of(error)})") from None
         self._check()
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 
 from sonant.audio.convert import LOUDEST, Audio, check_source_rate, mix_channels, resampled
-from sonant.audio.libsndfile import AudioFile, file_name
+from sonant.audio.libsndfile import AudioFile, file_name, reason_of
 from sonant.audio.wav_file import UnfinishedWavSource, lacks_its_size
 from sonant.errors import AudioError, MissingDependencyError
 
@@ -60,7 +60,7 @@ class SoundfileSource:
         try:
             return self._file.read(size, dtype="float32", always_2d=True)
         except (soundfile.LibsndfileError, OSError) as error:
-            raise AudioError(f"{self._name}: is damaged ({error})") from None
+            raise AudioError(f"{self._name}: is damaged ({reason_of(error)})") from None
 
     def close(self) -> None:
         """Close the file."""
@@ -138,7 +138,7 @@ def _opened(path: Path) -> Source:
     try:
         source = _read_by_libsndfile(path)
     except soundfile.LibsndfileError as error:
-        reason = str(error)
+        reason = reason_of(error)
     else:
         if source.frames:
             return source
@@ -187,7 +187,7 @@ def model_blocks(source: Source, name: str, sample_rate: int, channels: int) -> 
         mixed = (mix_channels(_checked(block, name), channels) for block in source.blocks())
         yield from resampled(mixed, source.sample_rate, sample_rate, channels)
     except OSError as error:
-        raise AudioError(f"{name}: is damaged ({error})") from None
+        raise AudioError(f"{name}: is damaged ({reason_of(error)})") from None
     finally:
         source.close()
 

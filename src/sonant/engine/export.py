@@ -15,7 +15,8 @@ from sonant.whole_files import replacing_output, write_output
 
 README = """# {name} as ONNX graphs
 
-Opset {opset}, float32, for `onnxruntime` and `onnxruntime-web`. Audio is `[batch, samples, channels]` in [-1, 1] at {rate} Hz.
+Opset {opset}, float32, for `onnxruntime` and `onnxruntime-web`. Audio is `[batch, samples, channels]` in
+[-1, 1] at {rate} Hz.
 
 | file | inputs | outputs |
 |---|---|---|

@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from sonant.audio.libsndfile import AudioFile, file_name
+from sonant.audio.libsndfile import AudioFile, file_name, reason_of
 from sonant.errors import AudioError
 from sonant.training.manifest import Recording
 
@@ -107,7 +107,7 @@ class SampleReader:
                 file.seek(start - preroll)
                 return file.read(count + preroll, dtype="float32", always_2d=True)[preroll:]
         except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
-            raise AudioError(f"{recording.name}: cannot be read ({error})") from None
+            raise AudioError(f"{recording.name}: cannot be read ({reason_of(error)})") from None
 
     def _opened(self, recording: Recording) -> AudioFile:
         key = (recording.file, recording.offset)
@@ -125,7 +125,7 @@ class SampleReader:
             try:
                 mapped = np.memmap(recording.file, dtype="<i2", mode="r").reshape(-1, recording.channels)
             except (OSError, ValueError) as error:
-                raise AudioError(f"{recording.file}: cannot be read ({error})") from None
+                raise AudioError(f"{recording.file}: cannot be read ({reason_of(error)})") from None
             self._flat[recording.file] = mapped
         piece = self._flat[recording.file][start : start + count]
         return piece.astype(np.float32) / np.float32(32768)
@@ -147,4 +147,4 @@ def open_recording(recording: Recording) -> AudioFile:
             return AudioFile(io.BufferedReader(member))
         return AudioFile(file_name(recording.file))
     except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioError(f"{recording.name}: is not audio that can be read ({error})") from None
+        raise AudioError(f"{recording.name}: is not audio that can be read ({reason_of(error)})") from None
