@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sonant.codec import Codec
-from sonant.errors import AudioError
+from sonant.errors import AudioError, ConfigError
 from sonant.training.corpus import Corpus
 from sonant.training.file_problems import ATTEMPTS
 from sonant.training.tokens import frames_of_a_crop, tokenise
@@ -47,6 +47,13 @@ def test_a_corpus_of_which_nothing_can_be_read_is_a_sentence(golden_codec, pack)
     corpus = Damaged(pack, golden_codec.config, ATTEMPTS)
     with pytest.raises(AudioError, match=f"in {ATTEMPTS} attempts; the last: 0.wav: cannot be read"):
         next(tokenise(golden_codec, corpus, HOURS, 1.0, 2))
+
+
+@pytest.mark.parametrize("golden", ["24khz"], indirect=True)
+def test_what_a_corpus_lacks_is_told_before_anything_is_coded(golden_codec, pack):
+    corpus = Damaged(pack, golden_codec.config, 0)
+    with pytest.raises(ConfigError, match="the corpus has no validation-noise"):
+        next(tokenise(golden_codec, corpus, {**HOURS, "validation-noise": 0.1}, 1.0, 2))
 
 
 @pytest.mark.parametrize("golden", ["24khz", "48khz"], indirect=True)
