@@ -52,8 +52,8 @@ def test_a_corpus_of_which_nothing_can_be_read_is_a_sentence(golden_codec, pack)
 @pytest.mark.parametrize("golden", ["24khz"], indirect=True)
 def test_what_a_corpus_lacks_is_told_before_anything_is_coded(golden_codec, pack):
     corpus = Damaged(pack, golden_codec.config, 0)
-    with pytest.raises(ConfigError, match="the corpus has no validation-noise"):
-        next(tokenise(golden_codec, corpus, {**HOURS, "validation-noise": 0.1}, 1.0, 2))
+    with pytest.raises(ConfigError, match="the corpus has no train-birds"):
+        next(tokenise(golden_codec, corpus, {**HOURS, "train-birds": 0.1}, 1.0, 2))
 
 
 @pytest.mark.parametrize("golden", ["24khz", "48khz"], indirect=True)
