@@ -86,9 +86,8 @@ class RateDistortionSearch:
                 logits *= prices[:, None, None]
                 totals -= logits
             totals += (spent + np.square(residuals).sum(axis=2))[:, :, None]
-            bins = totals.shape[2]
             best = _smallest(totals.reshape(steps, -1), self._beam if k + 1 < n_q else 1)
-            parent, code = np.divmod(best, bins)
+            parent, code = np.divmod(best, totals.shape[2])
             spent = spent[rows, parent]
             residuals = residuals[rows, parent] - self._books[k][code]
             codes = codes[rows, parent]
