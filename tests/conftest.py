@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import importlib.util
 import json
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -20,7 +22,17 @@ settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")
 
 DATA = Path(__file__).parent / "data"
-AUDIO = Path(__file__).parent.parent / "examples" / "audio"
+EXAMPLES = Path(__file__).parent.parent / "examples"
+AUDIO = EXAMPLES / "audio"
+
+
+def example_module(name: str) -> ModuleType:
+    """A program of the examples, as a module."""
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @dataclass(frozen=True)

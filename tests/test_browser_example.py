@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import os
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ import numpy as np
 import pytest
 
 import sonant
-from conftest import AUDIO
+from conftest import AUDIO, example_module
 from sonant.audio import read_audio
 from sonant.codec import Codec
 from sonant.codes import Codes
@@ -32,12 +31,7 @@ pytestmark = pytest.mark.skipif(not browser_is_here(), reason="needs chromium an
 
 @pytest.fixture(scope="module")
 def example() -> ModuleType:
-    path = Path(__file__).parent.parent / "examples" / "browser.py"
-    spec = importlib.util.spec_from_file_location("browser_example", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return example_module("browser")
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -11,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import load_golden
+from conftest import example_module, load_golden
 from sonant.audio import Audio
 from sonant.codec import Codec
 from sonant.codes import Codes, join
@@ -225,12 +223,7 @@ def test_frames_that_wait_for_more_are_played_before_a_loss(reflecting: Codec) -
 
 @pytest.fixture(scope="module")
 def example() -> ModuleType:
-    path = Path(__file__).parent.parent / "examples" / "live_udp.py"
-    spec = importlib.util.spec_from_file_location("live_udp", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return example_module("live_udp")
 
 
 def test_over_udp(example: ModuleType, codec: Codec, speech: Audio) -> None:
