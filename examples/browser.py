@@ -23,6 +23,7 @@ from sonant.engine.export import export_onnx
 HERE = Path(__file__).parent
 OUT = HERE.parent / "browser"
 PAGE = HERE / "browser"
+MICROPHONE = Path(sonant.__file__).parent / "studio" / "microphone.js"
 RUNTIME = "ort.wasm.min.mjs"
 ON_THE_WEB = "https://cdn.jsdelivr.net/npm/onnxruntime-web@1.30.0/dist"
 
@@ -57,7 +58,7 @@ def make_site(folder: Path, model: str, runtime: Path | None) -> None:
     if config.channels != 1 or config.segment is not None:
         sys.exit(f"{model} is not mono, or has segments, which this page does not")
     export_onnx(config, codec.weights, folder / "model", codec.beam)
-    for file in PAGE.iterdir():
+    for file in (*PAGE.iterdir(), MICROPHONE):
         shutil.copy(file, folder)
     shutil.copy(HERE / "audio" / "speech_en.flac", folder / "example.flac")
     if runtime:

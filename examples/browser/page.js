@@ -25,17 +25,7 @@ async function samplesOf(data) {
 }
 
 function wavFile(samples) {
-  const view = new DataView(new ArrayBuffer(44 + 2 * samples.length));
-  const text = (place, letters) => [...letters].forEach((letter, i) => view.setUint8(place + i, letter.charCodeAt(0)));
-  const rate = model.sample_rate;
-  text(0, 'RIFF');
-  view.setUint32(4, view.byteLength - 8, true);
-  text(8, 'WAVEfmt ');
-  [[16, 16], [24, rate], [28, 2 * rate], [40, 2 * samples.length]].forEach(([place, value]) => view.setUint32(place, value, true));
-  [[20, 1], [22, 1], [32, 2], [34, 16]].forEach(([place, value]) => view.setUint16(place, value, true));
-  text(36, 'data');
-  samples.forEach((x, i) => view.setInt16(44 + 2 * i, Math.round(32767 * Math.max(-1, Math.min(1, x))), true));
-  return new Blob([view], {type: 'audio/wav'});
+  return wav([Int16Array.from(samples, (x) => Math.round(32767 * Math.max(-1, Math.min(1, x))))], model.sample_rate);
 }
 
 function show(element, attribute, blob) {
@@ -80,29 +70,33 @@ async function code() {
   $('result').hidden = false;
 }
 
-let recorder = null;
+let microphone = null;
+
+function listen(recorder) {
+  microphone = recorder;
+  $('record').textContent = recorder ? 'Stop' : 'Record';
+  $('record').setAttribute('aria-pressed', String(recorder !== null));
+}
 
 async function record() {
-  if (recorder) return recorder.stop();
-  let microphone;
+  $('record').disabled = true;
   try {
-    microphone = await navigator.mediaDevices.getUserMedia({audio: true});
+    if (microphone) {
+      const recorder = microphone;
+      listen(null);
+      const file = await recorder.stop();
+      $('record').disabled = false;
+      await take('recording.wav', await file.arrayBuffer());
+    } else {
+      const recorder = new Microphone();
+      await recorder.start();
+      listen(recorder);
+    }
   } catch (error) {
-    return tell(`There is no microphone (${error.message}).`);
+    tell(`The microphone cannot be used (${error.message}).`);
+  } finally {
+    $('record').disabled = false;
   }
-  const parts = [];
-  recorder = new MediaRecorder(microphone);
-  recorder.ondataavailable = (event) => parts.push(event.data);
-  recorder.onstop = async () => {
-    microphone.getTracks().forEach((track) => track.stop());
-    recorder = null;
-    $('record').textContent = 'Record';
-    $('record').setAttribute('aria-pressed', 'false');
-    await take('recording.webm', await new Blob(parts).arrayBuffer());
-  };
-  recorder.start();
-  $('record').textContent = 'Stop';
-  $('record').setAttribute('aria-pressed', 'true');
 }
 
 $('bitrates').append(...Object.keys(model.codebooks).sort((a, b) => a - b).map((bitrate) => {

@@ -120,9 +120,8 @@ def integer_report(lm: IntegerLanguageModel, tokens: Tokens, recipe: LanguageMod
                 for c in range(chunks)
             )
             bits = payload * 8 / (len(crops) * chunks * recipe.frames * n_q)
-            packed = recipe.model.bins.bit_length() - 1
             report[f"{kind} {n_q}"] = {
                 "bits_per_code": round(bits, 4),
-                "saving": round(1 - bits / packed, 4),
+                "saving": round(1 - bits / recipe.model.bits_per_code, 4),
             }
     return report
