@@ -24,9 +24,10 @@ from sonant.audio import read_audio
 from sonant.codec import Codec
 from sonant.codes import Codes
 from sonant.container import version1
+from sonant.container.decoding import decoded
 from sonant.container.index import find_index
 from sonant.container.probe import probe
-from sonant.container.reader import ChunkReader, Damage, decoded
+from sonant.container.reader import ChunkReader, Damage
 from sonant.container.writer import CHUNK_SECONDS, FileWriter
 from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.errors import FormatError

@@ -119,7 +119,7 @@ def main() -> None:
     folders = [options.output / str(k) for k in range(options.runs)]
     ends, seed, ended = time.monotonic() + options.time_limit, recipe.run.seed, False
     while not ended:
-        left = ends - time.monotonic()
+        left = max(1.0, ends - time.monotonic())
         arguments = [options.recipe, "--time-limit", f"{left:.0f}s", *changes]
         last = left < options.mean_every + SHORTEST_ROUND
         ended = one_round(folders, arguments, seed, inf if last else options.mean_every)

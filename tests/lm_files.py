@@ -23,9 +23,10 @@ STEREO = CodecConfig(
 )
 
 
-def small_network(n_q: int = 8, conditioned: bool = True) -> LanguageModel:
+def small_network(n_q: int = 8, conditioned: bool = True, step_feed_forward: int = 0) -> LanguageModel:
     torch.manual_seed(0)
-    network = LanguageModel(LanguageModelConfig("small", n_q, 1024, 32, 2, 4, 64, 40, conditioned))
+    sizes = LanguageModelConfig("small", n_q, 1024, 32, 2, 4, 64, 40, conditioned, step_feed_forward)
+    network = LanguageModel(sizes)
     for table in network.linears:
         torch.nn.init.normal_(table.weight, std=0.05)
         table.bias.data.copy_(-0.02 * torch.arange(1024))
@@ -33,15 +34,18 @@ def small_network(n_q: int = 8, conditioned: bool = True) -> LanguageModel:
 
 
 def small_tensors(
-    n_q: int = 8, conditioned: bool = True, max_frames: int = 96
+    n_q: int = 8, conditioned: bool = True, max_frames: int = 96, step_feed_forward: int = 0
 ) -> tuple[LanguageModelConfig, dict[str, np.ndarray]]:
-    network = small_network(n_q, conditioned)
+    network = small_network(n_q, conditioned, step_feed_forward)
     codes = torch.randint(0, 1024, (2, n_q, max_frames))
     return network.config, integer_tensors(network, codes, max_frames)
 
 
-def small_model(n_q: int = 8, conditioned: bool = True, max_frames: int = 96) -> IntegerLanguageModel:
-    return IntegerLanguageModel(*small_tensors(n_q, conditioned, max_frames), "ab" * 32)
+def small_model(
+    n_q: int = 8, conditioned: bool = True, max_frames: int = 96, step_feed_forward: int = 0
+) -> IntegerLanguageModel:
+    tensors = small_tensors(n_q, conditioned, max_frames, step_feed_forward)
+    return IntegerLanguageModel(*tensors, "ab" * 32)
 
 
 def random_codes(config: CodecConfig, n_q: int, length: int, seed: int = 0) -> Codes:

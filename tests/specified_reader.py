@@ -95,10 +95,13 @@ class Model:
         x = np.clip(self.norm("norm_in", x) + self.tensors["positions"][t], -L, L)  # type: ignore[arg-type]
         for i in range(self.config["num_layers"]):
             x = self.norm(f"layers.{i}.norm1", 4 * x + self.attended(i, x))
-            hidden = self.linear(f"layers.{i}.up", x, 1023)
-            gelu = self.tensors[f"layers.{i}.gelu"].astype(np.int64)[hidden + 1023]
-            x = self.norm(f"layers.{i}.norm2", 4 * x + self.linear(f"layers.{i}.down", gelu, 1 << 15))
+            x = self.norm(f"layers.{i}.norm2", 4 * x + self.feed_forward(f"layers.{i}", x))
         return x
+
+    def feed_forward(self, name: str, x: Array) -> Array:
+        hidden = self.linear(f"{name}.up", x, 1023)
+        gelu = self.tensors[f"{name}.gelu"].astype(np.int64)[hidden + 1023]
+        return self.linear(f"{name}.down", gelu, 1 << 15)
 
     def attended(self, i: int, x: Array) -> Array:
         query, key, value = self.qkv(i, x)
@@ -120,6 +123,8 @@ class Model:
     def starts(self, book: int, x: Array) -> list[int]:
         if self.config["conditioned"]:
             x = self.norm("step.norm", x)
+        if self.config.get("step_feed_forward", 0):
+            x = np.clip(x + self.feed_forward(f"step.{book}", x), -L, L)
         scores = self.linear(f"heads.{book}", x, (1 << 23) - 1)
         table = self.tensors["exp.output"].astype(np.int64)
         sums = np.cumsum(table[np.minimum(scores.max() - scores, len(table) - 1)])

@@ -14,7 +14,8 @@ from safetensors.numpy import save_file
 
 import sonant
 from conftest import Golden, load_golden
-from sonant.audio import resample
+from sonant.audio import open_source, resample
+from sonant.audio.sources import SoundfileSource
 from sonant.codec import Codec
 from sonant.errors import AudioError, ConfigError, FormatError, SonantError, WeightsError
 from sonant.files import compress, decompress, join_files
@@ -140,6 +141,8 @@ def test_directories_and_missing_files_are_named(codec: Codec, tmp_path: Path) -
         ({"version": 0, "tags": {"title": "a"}}, "no tags"),
         ({"version": 0, "abr": 3.0}, "no average bitrate"),
         ({"version": 0, "chunk": 5.0}, "no chunks"),
+        ({"version": 0, "rdo": 0.1}, "rdo needs a language model of version 1 files"),
+        ({"version": 0, "lm": True, "rdo": 0.1}, "rdo needs a language model of version 1 files"),
         ({"lm": False, "rdo": 0.1}, "rdo needs a language model, and none codes this file"),
     ],
 )
@@ -325,6 +328,39 @@ def test_an_input_that_breaks_off_is_named(
     with pytest.raises(FormatError, match="-: cannot be read"):
         decompress("-", decoded, model=codec)
     assert not decoded.exists()
+
+
+@pytest.mark.parametrize("size", [0, 20, 3000])
+def test_an_input_that_breaks_off_is_a_sentence_for_whoever_reads(
+    codec: Codec, speech_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    compress(speech_file, tmp_path / "a.ecdc", model=codec)
+    broken = (tmp_path / "a.ecdc").read_bytes()[:size]
+    monkeypatch.setattr("sys.stdin", Stdio(BrokenPipe(broken)))
+    with pytest.raises(FormatError, match="-: cannot be read"):
+        describe(Path("-"))
+    for read in (
+        lambda recording: recording.read(60.0),
+        lambda recording: list(recording.blocks()),
+        lambda recording: list(recording.codes()),
+    ):
+        with pytest.raises(FormatError, match="cannot be read"):
+            read(sonant.open(BrokenPipe(broken), codec))
+
+
+def test_an_input_is_closed_where_the_output_cannot_be_written(
+    codec: Codec, speech_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[SoundfileSource] = []
+
+    def kept(path: Path) -> SoundfileSource:
+        opened.append(open_source(path))
+        return opened[0]
+
+    monkeypatch.setattr("sonant.files.open_source", kept)
+    with pytest.raises(ConfigError, match="is the name of audio"):
+        compress(speech_file, tmp_path / "a.wav", model=codec)
+    assert opened[0]._file.closed
 
 
 def test_pipes_give_what_files_give(

@@ -4,9 +4,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+import sonant
 from lm_files import small_tensors
+from sonant.codec import Codec
 from sonant.entropy.lm_store import save_language_model
-from sonant.language_models import language_model
+from sonant.errors import WeightsError
+from sonant.language_models import language_model, official_language_model
 
 
 def test_a_language_model_that_was_replaced_is_read_again(tmp_path: Path) -> None:
@@ -17,3 +22,17 @@ def test_a_language_model_that_was_replaced_is_read_again(tmp_path: Path) -> Non
         models += [language_model(codec), language_model(codec)]
     assert [model.n_q for model in models if model] == [4, 4, 8, 8]
     assert models[2] is models[3]
+
+
+def test_weights_from_nowhere_have_no_language_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither that of the bundled weights whose name they have, nor what lies in the current folder."""
+    bundled = sonant.load()
+    assert language_model(bundled) is not None
+    codec = Codec(bundled.config, bundled.weights)
+    assert language_model(codec) is None
+    (tmp_path / "lm.safetensors").write_bytes(b"none of theirs")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WeightsError, match="beside the weights of 24khz"):
+        official_language_model(codec)

@@ -267,6 +267,8 @@ class LanguageModelConfig(JsonConfig):
         past_context: frames before its own that a step sees.
         conditioned: codebook k of a step sees the codes of the books before it in the same step; without
             it all books of a step are predicted in parallel, as in the paper.
+        step_feed_forward: channels inside a feed-forward network of each codebook's own, between what the
+            codebook is predicted from and its output layer, of a conditioned model; 0 for none.
     """
 
     name: str
@@ -278,6 +280,7 @@ class LanguageModelConfig(JsonConfig):
     feed_forward: int = 800
     past_context: int = 262
     conditioned: bool = False
+    step_feed_forward: int = 0
 
     @property
     def bits_per_code(self) -> int:

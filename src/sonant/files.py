@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from numbers import Integral
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from sonant.audio import (
-    Audio,
-    WavPipeSource,
-    check_ending,
-    model_blocks,
-    open_source,
-    resampled,
-)
+from sonant.audio import WavPipeSource, check_ending, model_blocks, open_source, resampled
 from sonant.code_choice import code_choice
 from sonant.codec import Codec
 from sonant.codes import Codes, join
 from sonant.container import version0
 from sonant.container.concatenate import concatenate
 from sonant.container.opening import open_ecdc
-from sonant.container.streams import reading
 from sonant.container.writer import CHUNK_SECONDS, FileWriter
 from sonant.errors import AudioError, ConfigError, FormatError, WeightsError
 from sonant.language_models import language_model, official_language_model
@@ -34,6 +27,7 @@ from sonant.recording import Recording, check_part
 from sonant.standard_streams import PIPE, standard_input
 
 HIGHEST_RATE = 768_000
+"""Of a decoded file, in Hz."""
 
 Progress = Callable[[float], None]
 Write = Callable[[Codes, bool], None]
@@ -84,17 +78,9 @@ def compress(
     config = codec.config
     if version not in (0, 1):
         raise ConfigError(f"there is no .ecdc version {version}; choose 0 or 1")
+    if version == 0:
+        _check_version0(codec, tags, chunk, abr, rdo)
     network = language_model(codec) if version == 1 and lm is not False else None
-    if version == 0 and tags:
-        raise ConfigError("a version 0 file has no tags")
-    if version == 0 and chunk is not None:
-        raise ConfigError("a version 0 file has no chunks")
-    if version == 0 and is_bundled(codec.name) and codec.weights_hash != bundled_hash(codec.name):
-        raise ConfigError(
-            f"a version 0 file would be decoded by the bundled {codec.name}; rename the weights"
-        )
-    if version == 0 and abr is not None:
-        raise ConfigError("a version 0 file has no average bitrate; give a bitrate")
     if abr is not None and bitrate is not None:
         raise ConfigError("give a bitrate or an average bitrate, not both")
     if lm and version == 1 and network is None:
@@ -103,21 +89,14 @@ def compress(
     stream = choice.encoder(codec)
     check_target(source, target, overwrite)
     audio = WavPipeSource(standard_input()) if str(source) == PIPE else open_source(Path(source))
-    with ecdc_output(target) as file:
+    with closing(audio), ecdc_output(target) as file:
         if version == 0:
             write = _version0_writer(file, codec, lm)
         else:
             seconds = CHUNK_SECONDS if chunk is None else chunk
             header = new_header(codec, network, audio.sample_rate, tags)
             begin = partial(
-                FileWriter,
-                file,
-                config,
-                header,
-                network,
-                seconds,
-                choice.search,
-                choice.average,
+                FileWriter, file, config, header, network, seconds, choice.search, choice.average
             )
             write = _version1_writer(file, begin)
         done = 0
@@ -129,6 +108,28 @@ def compress(
         if not done:
             raise AudioError(f"{source}: holds no samples")
         write(stream.finish(), True)
+
+
+def _check_version0(
+    codec: Codec,
+    tags: dict[str, str] | None,
+    chunk: float | None,
+    abr: float | None,
+    rdo: float | None,
+) -> None:
+    """Raise ConfigError on what a version 0 file cannot have."""
+    if tags:
+        raise ConfigError("a version 0 file has no tags")
+    if chunk is not None:
+        raise ConfigError("a version 0 file has no chunks")
+    if abr is not None:
+        raise ConfigError("a version 0 file has no average bitrate; give a bitrate")
+    if rdo:
+        raise ConfigError("rdo needs a language model of version 1 files; leave it out for version 0")
+    if is_bundled(codec.name) and codec.weights_hash != bundled_hash(codec.name):
+        raise ConfigError(
+            f"a version 0 file would be decoded by the bundled {codec.name}; rename the weights"
+        )
 
 
 def _version0_writer(file: BinaryIO, codec: Codec, lm: bool | None) -> Write:
@@ -194,15 +195,13 @@ def decompress(
     check_target(source, target, overwrite)
     with open_ecdc(source) as file:
         try:
-            with reading():
-                recording = Recording(file, model, loader=loader, strict=strict)
+            recording = Recording(file, model, loader=loader, strict=strict)
             own, channels = recording.sample_rate, recording.channels
             hertz = _output_rate(recording, rate)
             samples = _samples(recording, start, duration) if hertz == own else None
             with audio_output(target, hertz, channels, samples) as sink:
                 written = 0
-                blocks = _readable(recording.blocks(start, duration))
-                for audio in resampled(blocks, own, hertz, channels):
+                for audio in resampled(recording.blocks(start, duration), own, hertz, channels):
                     sink.write(audio)
                     written += audio.shape[1]
                     if progress:
@@ -226,12 +225,6 @@ def _output_rate(recording: Recording, rate: int | str | None) -> int:
     if not isinstance(rate, Integral) or not 1 <= rate <= HIGHEST_RATE:
         raise ConfigError(f"a rate is between 1 and {HIGHEST_RATE} Hz, or original, not {rate}")
     return int(rate)
-
-
-def _readable(blocks: Iterator[Audio]) -> Iterator[Audio]:
-    """Errors of reading are told from those of writing what was read."""
-    with reading():
-        yield from blocks
 
 
 def join_files(sources: Sequence[str | Path], target: str | Path, *, overwrite: bool = False) -> None:

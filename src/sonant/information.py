@@ -10,7 +10,7 @@ from sonant.container import version0, version1
 from sonant.container.opening import open_ecdc
 from sonant.container.probe import probe
 from sonant.container.reader import ChunkReader, Damage
-from sonant.container.streams import PIECE, Reader, Rewindable
+from sonant.container.streams import PIECE, Reader, Rewindable, reading
 from sonant.errors import FormatError, WeightsError
 from sonant.models.registry import known_config
 
@@ -21,17 +21,18 @@ def describe(path: Path) -> Facts:
     """Model, duration, rate and size of an .ecdc file; all that could be found out without decoding.
 
     Raises:
-        FormatError: if the file is none.
+        FormatError: if the file is none, or cannot be read.
     """
     with open_ecdc(path) as file:
         counted = _Counted(file)
         try:
-            header, stream, mended = probe(counted)
-            if isinstance(header, version0.Header):
-                while stream.read(PIECE):
-                    pass
-                return _version0(header, counted.size)
-            return _version1(header, stream, counted, mended)
+            with reading():
+                header, stream, mended = probe(counted)
+                if isinstance(header, version0.Header):
+                    while stream.read(PIECE):
+                        pass
+                    return _version0(header, counted.size)
+                return _version1(header, stream, counted, mended)
         except FormatError as error:
             raise FormatError(f"{path}: {error}") from None
 

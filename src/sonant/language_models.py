@@ -10,7 +10,7 @@ from sonant.entropy.float_lm import FloatLanguageModel, load_float_lm
 from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.entropy.lm_store import is_of_another_kind, load_language_model
 from sonant.errors import WeightsError
-from sonant.models.registry import BUNDLED, IN_A_FOLDER
+from sonant.models.registry import IN_A_FOLDER
 
 ENDING = ".lm.safetensors"
 LM_IN_A_FOLDER = "lm.safetensors"
@@ -20,12 +20,14 @@ def language_model(codec: Codec) -> IntegerLanguageModel | None:
     """The integer model that was trained for a codec's weights, None if there is none.
 
     It lies beside the weights, `NAME.lm.safetensors` with `NAME.safetensors`, or `lm.safetensors` with
-    `model.safetensors`.
+    `model.safetensors`; weights without a `location` have none.
 
     Raises:
         WeightsError: if there is one that is damaged.
     """
-    place = codec.location or BUNDLED / f"{codec.name}.safetensors"
+    place = codec.location
+    if place is None:
+        return None
     file = place.with_suffix(ENDING)
     if place.is_dir():
         file = place / LM_IN_A_FOLDER
@@ -50,10 +52,11 @@ def official_language_model(codec: Codec) -> FloatLanguageModel:
         WeightsError: if it is not there.
         MissingDependencyError: without PyTorch.
     """
-    folder = codec.location or Path()
-    folder = folder if folder.is_dir() else folder.parent
-    rate = codec.config.sample_rate // 1000
-    found = [*folder.glob(f"encodec_lm_{rate}khz*.th"), *folder.glob(LM_IN_A_FOLDER)]
+    place, rate = codec.location, codec.config.sample_rate // 1000
+    found: list[Path] = []
+    if place is not None:
+        folder = place if place.is_dir() else place.parent
+        found = [*folder.glob(f"encodec_lm_{rate}khz*.th"), *folder.glob(LM_IN_A_FOLDER)]
     if not found:
         raise WeightsError(
             f"version 0 files coded with a language model need encodec_lm_{rate}khz*.th or lm.safetensors "

@@ -16,7 +16,8 @@ from sonant.errors import FormatError
 
 MOST_SILENCE_SECONDS = 3600
 """That damage may add to what a file holds: a small file could ask for days."""
-SILENT_FRAMES = 75
+FRAMES_AT_ONCE = 75
+"""That are concealed, so that a long loss takes no more memory than a short one."""
 
 
 @dataclass
@@ -41,7 +42,7 @@ class Player:
         self._stream = ConcealingDecoder(self.codec) if streams else self.codec.decoder()
 
     def play(self, start: int, codes: Codes) -> Iterator[Audio]:
-        """The audio that is ready after a piece of codes."""
+        """The audio that is ready after a piece of codes that begins at sample `start`."""
         self._end = start + codes.length
         yield from self._advance(self._stream.push(codes))
         config = self.codec.config
@@ -69,8 +70,8 @@ class Player:
         start, self._end = self._end, damage.start + damage.samples
         if isinstance(self._stream, ConcealingDecoder) and start % config.hop_length == 0:
             frames = config.frames_for(self._end - start)
-            for first in range(0, frames, SILENT_FRAMES):
-                yield from self._advance(self._stream.lose(min(SILENT_FRAMES, frames - first)))
+            for first in range(0, frames, FRAMES_AT_ONCE):
+                yield from self._advance(self._stream.lose(min(FRAMES_AT_ONCE, frames - first)))
             return
         held_end, self._end = self._end, start
         yield from self.stop()

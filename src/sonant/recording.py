@@ -14,11 +14,12 @@ from sonant.audio import Audio
 from sonant.codec import Codec
 from sonant.codes import Codes
 from sonant.container import version0, version1
+from sonant.container.decoding import LANES, decoded
 from sonant.container.index import Index, find_index
 from sonant.container.opening import open_path
 from sonant.container.probe import AnyHeader, probe
-from sonant.container.reader import LANES, ChunkReader, Damage, decoded, read_chunk_at
-from sonant.container.streams import Reader, Rewindable
+from sonant.container.reader import ChunkReader, Damage, read_chunk_at
+from sonant.container.streams import Reader, Rewindable, reading
 from sonant.container.version1 import Chunk
 from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.errors import ConfigError, FormatError, WeightsError
@@ -38,8 +39,7 @@ Piece = tuple[int, Codes] | Damage
 class Recording:
     """An .ecdc file that is open: plays from the start, from any time, or part by part.
 
-    Iterators of `blocks`, and `read`, do not disturb each other if the file can seek; `damages` has each
-    damage once.
+    Iterators of `blocks`, and `read`, do not disturb each other if the file can seek.
 
     Args:
         file: in binary; it must be able to seek for anything but playing from the start.
@@ -47,8 +47,13 @@ class Recording:
         loader: what loads the model that the file names; by default only bundled and official ones.
         strict: damage is an error.
 
+    Attributes:
+        header: what the file says of itself.
+        codec: that decodes it.
+        damages: what is damaged and when, as far as it was read; a sentence each, once.
+
     Raises:
-        FormatError: if it is no .ecdc file.
+        FormatError: if it is no .ecdc file, or cannot be read.
         WeightsError: if its model cannot be found, or has other weights.
     """
 
@@ -63,18 +68,20 @@ class Recording:
         self._file, self._strict = file, strict
         self.damages: list[str] = []
         self._lost = Stretches()
-        self._start = file.tell() if file.seekable() else 0
-        header, self._stream, mended = probe(self._reader())
-        self.header: AnyHeader = header
+        self.header: AnyHeader
+        self._stream: Rewindable | None
+        with reading():
+            self._start = file.tell() if file.seekable() else 0
+            self.header, self._stream, mended = probe(self._reader())
         if isinstance(model, Codec):
             self.codec = model
         else:
-            self.codec = load(model) if model else loader(header.model)
-        check_model(header, self.codec)
+            self.codec = load(model) if model else loader(self.header.model)
+        check_model(self.header, self.codec)
         if mended:
             self._report(Damage(0, 0, "the header was damaged and could be mended"))
         self._index: Index | None = None
-        if isinstance(header, version1.Header) and file.seekable():
+        if isinstance(self.header, version1.Header) and file.seekable():
             self._index = self._find_index()
         self._position = 0
         self._blocks: Iterator[Audio] | None = None
@@ -82,7 +89,8 @@ class Recording:
 
     def _find_index(self) -> Index | None:
         try:
-            index = find_index(self._file)
+            with reading():
+                index = find_index(self._file)
         except FormatError:
             return None
         return index and replace(index, first=self._start + index.first)
@@ -119,7 +127,7 @@ class Recording:
 
         Raises:
             ConfigError: if `start` or `duration` is negative, no number or above 10^12.
-            FormatError: if the file is damaged beyond that, or at all with `strict`.
+            FormatError: if the file is damaged beyond that, or at all with `strict`, or cannot be read.
         """
         check_part(start, duration)
         first = round(start * self.sample_rate)
@@ -127,16 +135,17 @@ class Recording:
         yield from self._part(first, stop, whole=first == 0 and stop is None)
 
     def _part(self, first: int, stop: int | None, *, whole: bool) -> Iterator[Audio]:
-        origin, pieces = self._pieces(first, whole=whole)
-        position = origin
-        for audio in self._play(pieces, origin):
-            begin, end = position, position + audio.shape[1]
-            position = end
-            wanted = audio[:, max(0, first - begin) : None if stop is None else max(0, stop - begin)]
-            if wanted.shape[1]:
-                yield wanted
-            if stop is not None and end >= stop:
-                return
+        with reading():
+            origin, pieces = self._pieces(first, whole=whole)
+            position = origin
+            for audio in self._play(pieces, origin):
+                begin, end = position, position + audio.shape[1]
+                position = end
+                wanted = audio[:, max(0, first - begin) : None if stop is None else max(0, stop - begin)]
+                if wanted.shape[1]:
+                    yield wanted
+                if stop is not None and end >= stop:
+                    return
 
     def seek(self, seconds: float) -> None:
         """Go to a time; the next `read` begins there.
@@ -155,19 +164,20 @@ class Recording:
         those of joined files are of several recordings, and can only be decoded one by one.
 
         Raises:
-            FormatError: if the file is damaged: codes cannot fade.
+            FormatError: if the file is damaged, since codes cannot fade, or cannot be read.
         """
-        for piece in self._pieces(0, whole=True)[1]:
-            if isinstance(piece, Damage):
-                raise FormatError(f"is damaged: {piece.reason}")
-            yield piece[1]
+        with reading():
+            for piece in self._pieces(0, whole=True)[1]:
+                if isinstance(piece, Damage):
+                    raise FormatError(f"is damaged: {piece.reason}")
+                yield piece[1]
 
     def read(self, seconds: float) -> Audio:
         """The next `seconds` of audio `[channels, samples]`, less at the end.
 
         Raises:
             ConfigError: if `seconds` is negative, no number or above 10^12.
-            FormatError: as `blocks`.
+            FormatError: as `blocks`; what was read before the error can be read again.
         """
         check_part(0.0, seconds)
         if self._blocks is None:
@@ -175,9 +185,13 @@ class Recording:
             self._left = self._left[:, :0]
         wanted = round(seconds * self.sample_rate)
         parts, have = [self._left], self._left.shape[1]
-        while have < wanted and (block := next(self._blocks, None)) is not None:
-            parts.append(block)
-            have += block.shape[1]
+        try:
+            while have < wanted and (block := next(self._blocks, None)) is not None:
+                parts.append(block)
+                have += block.shape[1]
+        except BaseException:
+            self._blocks = None
+            raise
         self._left = np.concatenate(parts, axis=1)
         part, self._left = self._left[:, :wanted], self._left[:, wanted:]
         self._position += part.shape[1]
@@ -222,7 +236,7 @@ class Recording:
 
     def _rewound(self) -> Rewindable:
         """The stream after the header: the one it was read from, once; after that by seeking."""
-        stream, self._stream = self._stream, None  # type: ignore[assignment]
+        stream, self._stream = self._stream, None
         if stream is not None:
             return stream
         if not self._file.seekable():

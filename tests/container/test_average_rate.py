@@ -17,8 +17,9 @@ from sonant.codes import Codes
 from sonant.config import CodecConfig
 from sonant.container import version1
 from sonant.container.average_rate import AverageRate
+from sonant.container.decoding import decoded
 from sonant.container.probe import probe
-from sonant.container.reader import ChunkReader, Damage, decoded
+from sonant.container.reader import ChunkReader, Damage
 from sonant.container.version1 import CHUNK_FIXED, Chunk
 from sonant.container.writer import FileWriter
 from sonant.errors import ConfigError

@@ -12,9 +12,10 @@ from sonant.codes import Codes
 from sonant.config import CodecConfig
 from sonant.container import version1
 from sonant.container.concatenate import concatenate
+from sonant.container.decoding import decoded
 from sonant.container.index import find_index
 from sonant.container.probe import probe
-from sonant.container.reader import ChunkReader, Damage, decoded
+from sonant.container.reader import ChunkReader, Damage
 from sonant.container.version0 import write as write_version0
 from sonant.container.writer import FileWriter
 from sonant.errors import FormatError, SonantError

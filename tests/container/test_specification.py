@@ -9,12 +9,12 @@ import pytest
 from safetensors import safe_open
 
 import specified_reader
-from lm_files import MONO, random_codes
+from lm_files import MONO, random_codes, small_tensors
 from sonant.codes import Codes
 from sonant.container.version1 import Header
 from sonant.container.writer import FileWriter
 from sonant.entropy.integer_lm import IntegerLanguageModel
-from sonant.entropy.lm_store import load_language_model
+from sonant.entropy.lm_store import load_language_model, save_language_model
 
 MODEL = Path(__file__).parents[1] / "data" / "lm" / "small.lm.safetensors"
 
@@ -28,10 +28,19 @@ def written(codes: Codes, lm: IntegerLanguageModel | None) -> bytes:
     return out.getvalue()
 
 
+@pytest.fixture(params=["golden", "with step_feed_forward"])
+def model_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    if request.param == "golden":
+        return MODEL
+    path = tmp_path / "lm.safetensors"
+    save_language_model(path, *small_tensors(4, step_feed_forward=16), "12" * 32)
+    return path
+
+
 @pytest.mark.parametrize("n_q", [2, 4, 7])
-def test_a_reader_written_from_the_document(n_q: int) -> None:
-    codes, lm = random_codes(MONO, n_q, 320 * 100 + 7), load_language_model(MODEL)
-    with safe_open(MODEL, framework="np") as file:
+def test_a_reader_written_from_the_document(n_q: int, model_file: Path) -> None:
+    codes, lm = random_codes(MONO, n_q, 320 * 100 + 7), load_language_model(model_file)
+    with safe_open(model_file, framework="np") as file:
         config = json.loads(file.metadata()["sonant.language_model"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     values, chunks = specified_reader.chunks(written(codes, lm))

@@ -22,7 +22,7 @@ from sonant.container import version0
 from sonant.container.probe import probe
 from sonant.container.streams import Reader
 from sonant.entropy.float_lm import FloatLanguageModel, load_float_lm
-from sonant.errors import FormatError, WeightsError
+from sonant.errors import ConfigError, FormatError, WeightsError
 from sonant.nn.language_model import from_official
 
 DATA = Path(__file__).parents[1] / "data"
@@ -291,6 +291,9 @@ def test_a_language_model_of_fewer_codebooks() -> None:
     header = version0.Header("encodec_24khz", 320, 2, True)
     with pytest.raises(FormatError, match="language model has 1"):
         read_all(io.BytesIO(bytes(99)), header, config_of("24khz"), Small())  # type: ignore[arg-type]
+    codes = Codes(np.zeros((2, 1), np.int16), 320)
+    with pytest.raises(ConfigError, match="language model has 1"):
+        version0.write(io.BytesIO(), config_of("24khz"), codes, "encodec_24khz", Small())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("length", [1, 320, 512 * 320 + 7, 47_520 * 2 + 100])

@@ -16,9 +16,10 @@ from lm_files import MONO, STEREO, random_codes, small_model
 from sonant.codes import Codes, join
 from sonant.config import CodecConfig
 from sonant.container import version1
+from sonant.container.decoding import decoded
 from sonant.container.index import Index, find_index, parse_index, read_numbers, variable_length
 from sonant.container.probe import probe
-from sonant.container.reader import ChunkReader, Damage, decoded, read_chunk_at
+from sonant.container.reader import ChunkReader, Damage, read_chunk_at
 from sonant.container.writer import FileWriter
 from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.errors import ConfigError, FormatError

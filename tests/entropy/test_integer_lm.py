@@ -35,9 +35,12 @@ def shifted(codes: np.ndarray) -> np.ndarray:
     return previous
 
 
-@pytest.mark.parametrize("conditioned", [False, True])
-def test_blocks_steps_and_batches_give_the_same_bits(conditioned: bool) -> None:
-    lm = small_model(4, conditioned)
+KINDS = pytest.mark.parametrize(("conditioned", "step_feed_forward"), [(False, 0), (True, 0), (True, 48)])
+
+
+@KINDS
+def test_blocks_steps_and_batches_give_the_same_bits(conditioned: bool, step_feed_forward: int) -> None:
+    lm = small_model(4, conditioned, step_feed_forward=step_feed_forward)
     codes = np.random.default_rng(0).integers(0, 1024, (16, 4, 96))
     previous = shifted(codes)
     whole = lm.forward(previous, lm.start(16, 96))
@@ -55,9 +58,10 @@ def test_blocks_steps_and_batches_give_the_same_bits(conditioned: bool) -> None:
         single = lm.with_code(single, k, codes[3, k, 5:6])
 
 
-@pytest.mark.parametrize("conditioned", [False, True])
-def test_bits_are_those_of_the_float_model(conditioned: bool) -> None:
-    network, lm = small_network(4, conditioned), small_model(4, conditioned)
+@KINDS
+def test_bits_are_those_of_the_float_model(conditioned: bool, step_feed_forward: int) -> None:
+    network = small_network(4, conditioned, step_feed_forward)
+    lm = small_model(4, conditioned, step_feed_forward=step_feed_forward)
     codes = random_codes(MONO, 4, 4 * 96 * 320).values.reshape(4, 4, 96).transpose(1, 0, 2).astype(np.int64)
     with torch.no_grad():
         nats = float(cross_entropy(network, torch.from_numpy(codes)).mean())
@@ -167,10 +171,12 @@ def test_extreme_weights_keep_every_code_possible() -> None:
         ("step.emb.shift", 20),
         ("norm_in.epsilon", 0),
         ("heads.3.scale", np.nan),
+        ("step.3.up.bias", 1 << 24),
+        ("step.0.gelu", 600),
     ],
 )
 def test_tensors_that_could_break_exactness_are_refused(name: str, value: float) -> None:
-    config, tensors = small_tensors(4)
+    config, tensors = small_tensors(4, step_feed_forward=16)
     tensors[name] = np.full_like(tensors[name], value, dtype=np.float64)
     with pytest.raises(WeightsError):
         IntegerLanguageModel(config, tensors)

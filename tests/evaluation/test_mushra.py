@@ -436,6 +436,17 @@ def test_a_sound_rated_twice_at_once_is_refused_and_later_replaces(tmp_path: Pat
     assert [rating.score for rating in read_ratings(path, session)] == [60] * 4
 
 
+@pytest.mark.parametrize(
+    ("score", "reason"),
+    [("101", "not 101"), ("nan", "not nan"), ("-1", "not -1"), ("5" * 200_000, "in pymushra's columns")],
+)
+def test_scores_that_cannot_be_are_a_sentence(tmp_path: Path, score: str, reason: str) -> None:
+    row = ("mushra", "s", "0", "", REFERENCE, score, "0", "r")
+    (tmp_path / "r.csv").write_text(f"{';'.join(COLUMNS)}\n{';'.join(row)}\n")
+    with pytest.raises(ConfigError, match=reason):
+        read_ratings(tmp_path / "r.csv", Session("s", 1, TRIALS))
+
+
 def test_categories_have_means_of_their_own() -> None:
     scores = {"0": 80.0, "1": 90.0, "2": 40.0}
     ratings = [

@@ -11,7 +11,7 @@ import pytest
 from sonant.evaluation.codecs import CodecSources, make_codecs
 from sonant.evaluation.report import markdown, plots
 from sonant.evaluation.report.paper import TABLES
-from sonant.evaluation.report.write import write_report
+from sonant.evaluation.report.write import _file_names, write_report
 from sonant.evaluation.results import Results, Row
 from sonant.evaluation.run import Plan, run
 from sonant.evaluation.sets import folder_set
@@ -126,6 +126,11 @@ def test_categories_of_any_name_have_files_of_their_own(plan: Plan, tmp_path: Pa
     assert "<th>a|b</th>" in (tmp_path / "index.html").read_text()
 
 
+def test_names_that_look_like_numbered_ones_have_files_of_their_own() -> None:
+    paths = _file_names("kind", ["x-y-2", "x y", "x/y", "x|y"])
+    assert [*paths.values()] == [f"plots/kind-x-y{number}.png" for number in ("-2", "", "-1", "-3")]
+
+
 def test_gaps_are_named() -> None:
     rows = [
         Row(excerpt, "music", codec, "Sonant", 6, skipped=skipped)
@@ -137,3 +142,19 @@ def test_gaps_are_named() -> None:
     assert "- evs:9.6: EVS needs its programs" in text
     assert text.count("is silent") == 1
     assert "\n- x: is silent\n- y: odd\n- Opus 6 on z, a: no\n" in text
+
+
+def test_an_excerpt_is_named_even_where_the_reason_holds_its_name() -> None:
+    reasons = {"1": "clip1: is silent", "a/b.wav": "/corpus/a/b.wav: no such file", "s": "s: is silent"}
+    rows = [Row(name, "music", "c", "c", 6, skipped={"audio": why}) for name, why in reasons.items()]
+    assert results_of(*rows).unread() == [
+        "1: clip1: is silent",
+        "/corpus/a/b.wav: no such file",
+        "s: is silent",
+    ]
+
+
+def test_a_codec_that_there_is_not_is_named_once() -> None:
+    _, missing = make_codecs(["foo:3"], CodecSources())
+    text = markdown.quick_table(replace(results_of(), missing=missing))
+    assert "\n- foo:3: no such codec" in text

@@ -240,6 +240,18 @@ def test_the_interval_of_two_values_is_as_wide_as_t_and_their_bias_make_it() -> 
     assert mean.low == pytest.approx(2 - mean.high)
 
 
+def test_an_interval_ends_where_the_scale_does() -> None:
+    rows = [
+        Row("x", "a", "c", "c", 6, 6.0, scores={"visqol_audio": value, "si_snr": value})
+        for value in (4.0, 4.6)
+    ]
+    results = Results("s", RATE, 1, ("visqol_audio", "si_snr"), tuple(rows))
+    opinion, ratio = results.mean("c", "visqol_audio"), results.mean("c", "si_snr")
+    assert (opinion.low, opinion.high) == (pytest.approx(ratio.low), 5.0)
+    assert ratio.high > 5
+    assert bootstrap_mean([5.2, 5.4], (1.0, 5.0)).high == pytest.approx(5.3), "not below the mean"
+
+
 def test_hashes_tell_parts_shapes_and_rates_apart() -> None:
     assert content_hash("ab", "c") != content_hash("a", "bc")
     flat, square = np.zeros((1, 4), np.float32), np.zeros((2, 2), np.float32)

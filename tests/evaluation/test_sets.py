@@ -149,6 +149,13 @@ def manifest(*rows: dict[str, object]) -> str:
         (manifest({}, {"category": "d"}), "2 excerpts are called 'a'"),
         (manifest({"layers": [{"clips": []}]}), "a layer without clips"),
         (manifest({"layers": [{"clips": [{"file": "a", "start": "soon"}]}]}), "'soon'"),
+        (manifest({"layers": [{"clips": [{"file": "a", "start": -1}]}]}), "start is -1"),
+        (manifest({"layers": [{"clips": [{"file": "a", "seconds": -0.5}]}]}), "seconds is -0.5"),
+        (manifest({"layers": [{"clips": [{"file": "a"}], "snr": float("nan")}]}), "snr is nan"),
+        (manifest({}).replace(str(RATE), "0"), "a sample rate is between 1 and"),
+        (manifest({}).replace("{", '{"channels": 0, ', 1), "channels is 0"),
+        (manifest({}).replace("{", '{"seconds": Infinity, ', 1), "seconds is inf"),
+        (manifest({}).replace("{", '{"floor": NaN, ', 1), "floor is nan"),
     ],
 )
 def test_a_bad_manifest_is_a_sentence(tmp_path: Path, text: str, reason: str) -> None:

@@ -241,6 +241,7 @@ def test_codes_whose_model_has_to_be_given_are_named(tmp_path: Path) -> None:
         ("bad.safetensors", "is no safetensors file"),
         ("long.safetensors", "tells a length of 'two'"),
         ("other", "is damaged"),
+        ("nameless", "is damaged"),
     ],
 )
 def test_inputs_that_hold_no_codes(tmp_path: Path, name: str, sentence: str) -> None:
@@ -249,6 +250,8 @@ def test_inputs_that_hold_no_codes(tmp_path: Path, name: str, sentence: str) -> 
     (tmp_path / "broken" / "manifest.jsonl").write_text("{")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "manifest.jsonl").write_text('{"path": "a.wav"}\n')
+    (tmp_path / "nameless").mkdir()
+    (tmp_path / "nameless" / "manifest.jsonl").write_text('{"codes": "", "path": "a.wav"}\n')
     save_file({"codes": np.zeros((2, 10), np.int16)}, tmp_path / "long.safetensors", {"length": "two"})
     (tmp_path / "a.txt").write_text("a")
     (tmp_path / "bad.safetensors").write_text("a")

@@ -448,6 +448,22 @@ def test_a_name_too_long_for_a_file_of_codes_fails_alone(corpus: Path, tmp_path:
     assert "too long" in summary.failures[0]
 
 
+@pytest.mark.parametrize("order", [["x", "x.npy/y.wav"], ["x.npy/y.wav", "x"]])
+def test_a_file_of_codes_by_the_name_of_a_folder_fails_alone(
+    corpus: Path, tmp_path: Path, order: list[str]
+) -> None:
+    names = [*order, "z.wav"]
+    (tmp_path / "x.npy").mkdir()
+    for name in names:
+        shutil.copy(corpus / "a.wav", tmp_path / name)
+    (tmp_path / "list.txt").write_text("\n".join(names))
+    summary = tokenize([tmp_path / "list.txt"], tmp_path / "codes")
+    assert summary.coded == 2
+    assert len(summary.failures) == 1
+    assert f"{order[1]}: a f" in summary.failures[0]
+    assert "rename one of them" in summary.failures[0]
+
+
 def test_a_run_killed_before_its_settings_can_begin_again(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / ".settings.json.99.partial").touch()
     assert tokenize([corpus / "a.wav"], tmp_path).coded == 1

@@ -204,7 +204,11 @@ def test_lists_tables_and_manifests_may_begin_with_a_byte_order_mark(tmp_path):
 
 @pytest.mark.parametrize(
     ("line", "message"),
-    [("musik\ttrain", "kind 'musik'; choose one of speech"), ("music\ttrian", "split 'trian'")],
+    [
+        ("musik\ttrain", "kind 'musik'; choose one of speech"),
+        ("music\ttrian", "split 'trian'"),
+        ("music\ttrain\n\0.wav", "a zero byte"),
+    ],
 )
 def test_a_list_with_what_no_recipe_draws_is_refused(tmp_path, line, message):
     (tmp_path / "list.txt").write_text(f"a.wav\t{line}\n")
@@ -616,6 +620,29 @@ def test_what_changed_meanwhile_is_packed_again(corpus_folder, tmp_path, monkeyp
     assert pack_until(monkeypatch, names[-1], recordings, out, form="pcm") == names[:2]
     again = pack_until(monkeypatch, None, recordings, out, form="pcm", sample_rate=16_000)
     assert again == names
+
+
+def test_what_other_calls_have_left_goes(corpus_folder, tmp_path, monkeypatch):
+    recordings = list_recordings(corpus_folder)
+    names = pack_until(monkeypatch, None, recordings, tmp_path / "whole", form="pcm")
+    kept = [r for r in recordings if f"{r.split}-{r.kind}" == names[0].rpartition("-")[0]]
+    out = tmp_path / "out"
+    pack_until(monkeypatch, names[2], recordings, out, form="pcm")
+    own = out / names[1]
+    with pytest.raises(ConfigError, match="holds what is to be packed"):
+        list(pack_recordings([Recording(str(own), "noise"), *kept], out, RATE, 1, "pcm"))
+    assert own.exists()
+    assert pack_until(monkeypatch, None, kept, out, form="pcm") == []
+    assert {path.name for path in out.iterdir()} == {names[0], "manifest.jsonl", "validation.jsonl"}
+
+
+def test_a_damaged_note_is_none(corpus_folder, tmp_path, monkeypatch):
+    recordings = list_recordings(corpus_folder)
+    names = pack_until(monkeypatch, None, recordings, tmp_path / "whole", form="pcm")
+    out = tmp_path / "out"
+    pack_until(monkeypatch, names[2], recordings, out, form="pcm")
+    (out / f"{names[0]}.note").write_text('{"key"')
+    assert pack_until(monkeypatch, None, recordings, out, form="pcm") == [names[0], *names[2:]]
 
 
 @pytest.mark.parametrize("form", ["pcm", "opus"])

@@ -337,13 +337,12 @@ def test_a_signal_ends_it_with_a_checkpoint(tmp_path, monkeypatch):
     assert trainer_in(tmp_path, resume=True).step == 4
 
 
-@pytest.mark.parametrize("conditioned", [True, False])
-def test_it_goes_on_from_whole_numbers(conditioned, tmp_path):
+@pytest.mark.parametrize(("conditioned", "step_feed_forward"), [(True, 0), (True, 24), (False, 0)])
+def test_it_goes_on_from_whole_numbers(conditioned, step_feed_forward, tmp_path):
     """The model that an integer one becomes predicts what that one does."""
     sizes = tiny_recipe().model
-    recipe = replace(
-        tiny_recipe(steps=40), model=replace(sizes, num_layers=2, conditioned=conditioned), frames=40
-    )
+    model = replace(sizes, num_layers=2, conditioned=conditioned, step_feed_forward=step_feed_forward)
+    recipe = replace(tiny_recipe(steps=40), model=model, frames=40)
     tokens = {"train-a": predictable(0), "validation-a": predictable(1)}
     books = np.random.default_rng(0).standard_normal((4, 16, 8)).astype(np.float32)
     first = LanguageModelTrainer(recipe, tokens, books, tmp_path)
@@ -362,6 +361,23 @@ def test_it_goes_on_from_whole_numbers(conditioned, tmp_path):
     other = replace(recipe, model=sizes, start=str(tmp_path / "lm.safetensors"))
     with pytest.raises(ConfigError, match="other sizes"):
         LanguageModelTrainer(other, tokens, books, tmp_path / "third")
+
+
+def test_step_networks_begin_as_what_a_model_without_them_computes(tmp_path):
+    recipe = tiny_recipe(steps=20)
+    tokens = {"train-a": predictable(0), "validation-a": predictable(1)}
+    books = np.random.default_rng(0).standard_normal((4, 16, 8)).astype(np.float32)
+    tensors = integer_tensors(
+        LanguageModel(recipe.model), torch.from_numpy(tokens["train-a"].astype(np.int64)), 20
+    )
+    save_language_model(tmp_path / "lm.safetensors", recipe.model, tensors, "")
+    start = replace(recipe, start=str(tmp_path / "lm.safetensors"))
+    without = LanguageModelTrainer(start, tokens, books, tmp_path / "without")
+    wider = replace(start, model=replace(recipe.model, step_feed_forward=24))
+    grown = LanguageModelTrainer(wider, tokens, books, tmp_path / "grown")
+    assert grown.validate() == without.validate()
+    grown.run()
+    assert all(network.linear2.weight.any() for network in grown.model.conditioner.feed_forward)
 
 
 def test_a_tied_model_and_what_is_written_out_are_the_same():
@@ -416,6 +432,7 @@ def test_recipes_can_be_read(name):
         ("steps.x=3", "steps is a whole number"),
         ("warmup_steps=0", "warmup_steps is more than 0"),
         ("model.num_heads=7", "a multiple of model.num_heads"),
+        ("model.conditioned=false", "model.step_feed_forward is for models with model.conditioned"),
         ("threads=257", "threads is 0 to 256, not 257"),
         ("hours.train-music=much", "hours is a table of numbers"),
         ("threads", "not of the form section.key=value"),

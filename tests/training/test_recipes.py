@@ -150,6 +150,8 @@ def test_overrides_come_last_and_may_be_words():
         ),
         ("24khz.toml", ["run.precision=32"], "run.precision is text, not 32"),
         ("24khz.toml", ["data=3"], "data is a table, not 3"),
+        ("24khz.toml", ["data.pack=[]"], "data.pack is empty"),
+        ("24khz.toml", ["discriminator.band=2"], "discriminator.band is more than 0 and at most 1, not 2"),
         ("24khz.toml", ["data.pack=3"], "data.pack is text or a list of texts, not 3"),
         ("24khz.toml", ["data.batch_size=0"], "data.batch_size is more than 0"),
         ("24khz.toml", ["data.seconds=-1"], "data.seconds is more than 0"),
@@ -249,6 +251,20 @@ def test_what_is_missing_is_named(section):
 def test_a_file_that_is_no_toml_is_a_sentence(tmp_path):
     (tmp_path / "a.toml").write_text("model = [")
     with pytest.raises(ConfigError, match=r"a\.toml"):
+        load_recipe(tmp_path / "a.toml")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("base = 3", "base is text, not 3"),
+        ("variants = 3", "variants is a table of tables, not 3"),
+        ("variants = {a = 3}", "variants is a table of tables"),
+    ],
+)
+def test_a_base_and_variants_of_another_type_are_a_sentence(tmp_path, line, message):
+    (tmp_path / "a.toml").write_text(line)
+    with pytest.raises(ConfigError, match=message):
         load_recipe(tmp_path / "a.toml")
 
 

@@ -33,7 +33,7 @@ def floats(samples: Any) -> NDArray[np.floating]:
 
 
 def mix_channels(audio: Audio, channels: int) -> Audio:
-    """Average down to mono, repeat mono to more channels, or take the first ones of many."""
+    """`[any, samples]` as `[channels, samples]`: the mean for mono, mono repeated, or the first of many."""
     if audio.shape[0] == channels:
         return audio
     if channels == 1:
@@ -50,7 +50,15 @@ def check_source_rate(rate: float) -> None:
 
 
 def resampled(blocks: Iterator[Audio], source_rate: int, rate: int, channels: int) -> Iterator[Audio]:
-    """Resample a stream of blocks with soxr's high-quality filter; no block is empty.
+    """Resample a stream with soxr's high-quality filter.
+
+    Args:
+        blocks: of the stream, `[channels, samples]` each.
+        source_rate, rate: of what comes and of what it becomes, in Hz.
+        channels: of every block.
+
+    Returns:
+        Blocks `[channels, samples]`, of which none is empty where the rates differ.
 
     Raises:
         AudioError: as `check_source_rate`.
@@ -68,7 +76,7 @@ def resampled(blocks: Iterator[Audio], source_rate: int, rate: int, channels: in
 
 
 def resample(audio: Audio, source_rate: int, rate: int) -> Audio:
-    """A whole recording `[channels, samples]` at another rate.
+    """A whole recording `[channels, samples]` at another rate in Hz.
 
     Raises:
         AudioError: as `check_source_rate`.

@@ -25,7 +25,11 @@ AUDIO_ENDINGS = frozenset(
 
 
 class Source(Protocol):
-    """Something that gives audio in blocks at its own rate."""
+    """Something that gives audio in blocks.
+
+    Attributes:
+        sample_rate, channels: its own, the rate in Hz.
+    """
 
     sample_rate: int
     channels: int
@@ -172,7 +176,12 @@ def _check(path: Path) -> None:
 
 
 def model_blocks(source: Source, name: str, sample_rate: int, channels: int) -> Iterator[Audio]:
-    """All of a source at a model's rate and channels; closes it at the end.
+    """All of a source, and then close it.
+
+    Args:
+        source: of any rate and number of channels.
+        name: of the source, in errors.
+        sample_rate, channels: of the blocks `[channels, samples]`, the rate in Hz.
 
     Raises:
         AudioError: if the file turns out to be damaged, or holds NaN or infinity, or if its rate is not
@@ -199,7 +208,7 @@ def _checked(block: Audio, name: str) -> Audio:
 
 
 def read_audio(path: str | Path, sample_rate: int, channels: int) -> tuple[Audio, int]:
-    """A whole file as `[channels, samples]` at a rate, and the rate that it had.
+    """A whole file as `[channels, samples]` at a rate in Hz, and the rate that it had.
 
     Raises:
         AudioError: if it cannot be read or holds no samples.
@@ -209,7 +218,7 @@ def read_audio(path: str | Path, sample_rate: int, channels: int) -> tuple[Audio
 
 
 def read_source(source: Source, name: str, sample_rate: int, channels: int) -> Audio:
-    """All of a source as `[channels, samples]` at a rate; closes it.
+    """All of a source as `[channels, samples]` at a rate in Hz; closes it.
 
     Raises:
         AudioError: as `model_blocks`, or if it holds no samples.

@@ -21,7 +21,7 @@ from sonant.config import CodecConfig
 from sonant.container.streams import Reader, Writer, read_exactly
 from sonant.entropy.arithmetic import ArithmeticDecoder, ArithmeticEncoder, Cumulative
 from sonant.entropy.packing import pack_codes, packed_size, unpack_codes
-from sonant.errors import FormatError
+from sonant.errors import ConfigError, FormatError
 
 MAGIC = b"ECDC"
 VERSION = 0
@@ -106,7 +106,12 @@ def write(
         codes: of the recording.
         name: of the model in the file, `encodec_24khz` for the official tool to read it.
         lm: the language model to code with; None packs the codes.
+
+    Raises:
+        ConfigError: if there are more codebooks than the language model has.
     """
+    if lm is not None and lm.n_q < codes.n_q:
+        raise ConfigError(f"the language model has {lm.n_q} codebooks, not {codes.n_q}; leave it out")
     stream.write(Header(name, codes.length, codes.n_q, lm is not None).to_bytes())
     first = 0
     for index, (_, samples) in enumerate(config.segments(codes.length)):
@@ -155,11 +160,10 @@ def read_blocks(
             scale = np.array(SCALE.unpack(read_exactly(stream, SCALE.size, "audio")), np.float32)
             if not are_volumes(scale):
                 raise FormatError("the file is damaged: a volume is not a number from 0 to 10^13")
-        blocks = (
-            _packed(stream, header, config, samples)
-            if lm is None or not header.lm
-            else (_decoded(stream, header, config, samples, lm))
-        )
+        if header.lm and lm is not None:
+            blocks = _decoded(stream, header, config, samples, lm)
+        else:
+            blocks = _packed(stream, header, config, samples)
         done = 0
         for values in blocks:
             length = min(values.shape[1] * config.hop_length, adds - done)

@@ -16,6 +16,7 @@ from sonant.entropy.integer_layers import (
     HIDDEN_LIMIT,
     RESIDUAL_LIMIT,
     RESIDUAL_STEPS,
+    FeedForward,
     Layer,
     Linear,
     Norm,
@@ -96,21 +97,27 @@ class CheckedTensors:
             raise WeightsError(f"the language model's {name} is not a falling table")
         return table
 
-    def layer(self, name: str, config: LanguageModelConfig) -> Layer:
-        """A layer of the Transformer."""
-        dim, wide = config.dim, config.feed_forward
+    def feed_forward(self, name: str, dim: int, channels: int) -> FeedForward:
+        """A feed-forward network with so many channels inside."""
         gelu = self.whole(f"{name}.gelu", (2 * HIDDEN_LIMIT + 1,))
         if np.abs(gelu).max() > GELU_LIMIT:
             raise WeightsError(f"the language model's {name}.gelu is out of range")
+        return FeedForward(
+            up=self.linear(f"{name}.up", dim, channels, ACTIVATION_LIMIT),
+            down=self.linear(f"{name}.down", channels, dim, GELU_LIMIT),
+            gelu=gelu,
+        )
+
+    def layer(self, name: str, config: LanguageModelConfig) -> Layer:
+        """A layer of the Transformer."""
+        dim = config.dim
         return Layer(
             query_key_value=self.linear(f"{name}.qkv", dim, 3 * dim, ACTIVATION_LIMIT),
             attended=self.linear(f"{name}.attended", dim, dim, ATTENDED_LIMIT),
-            up=self.linear(f"{name}.up", dim, wide, ACTIVATION_LIMIT),
-            down=self.linear(f"{name}.down", wide, dim, GELU_LIMIT),
+            feed_forward=self.feed_forward(name, dim, config.feed_forward),
             norm1=self.norm(f"{name}.norm1", dim),
             norm2=self.norm(f"{name}.norm2", dim),
             score_scale=np.float32(self.number(f"{name}.score.scale")),
-            gelu=gelu,
         )
 
     def check_norm_inputs(self, embedding: Whole, step: Whole | None, dim: int) -> None:

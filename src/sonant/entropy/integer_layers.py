@@ -47,14 +47,26 @@ class Norm:
 
 
 @dataclass(frozen=True)
+class FeedForward:
+    """Two products with GELU between them, a table over ± `HIDDEN_LIMIT`."""
+
+    up: Linear
+    down: Linear
+    gelu: Whole
+
+    def __call__(self, x: Whole) -> Whole:
+        """`[…, dim]` to what is added to it, `[…, dim]`, within ± `RESIDUAL_LIMIT`."""
+        places = self.up(x, HIDDEN_LIMIT) + np.float32(HIDDEN_LIMIT)
+        return self.down(self.gelu[places.astype(np.intp)], RESIDUAL_LIMIT)
+
+
+@dataclass(frozen=True)
 class Layer:
     """One layer of the Transformer."""
 
     query_key_value: Linear
     attended: Linear
-    up: Linear
-    down: Linear
+    feed_forward: FeedForward
     norm1: Norm
     norm2: Norm
     score_scale: np.float32
-    gelu: Whole

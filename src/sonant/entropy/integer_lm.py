@@ -15,10 +15,10 @@ from sonant.entropy.checked_tensors import CheckedTensors, Tensors
 from sonant.entropy.integer_layers import (
     ACTIVATION_LIMIT,
     ATTENDED_STEPS,
-    HIDDEN_LIMIT,
     QUERY_LIMIT,
     RESIDUAL_LIMIT,
     RESIDUAL_STEPS,
+    FeedForward,
     Layer,
 )
 from sonant.entropy.integer_ops import (
@@ -80,7 +80,7 @@ class IntegerLanguageModel:
     def _load(self, read: CheckedTensors, config: LanguageModelConfig) -> None:
         dim, bins, n_q = config.dim, config.bins, config.n_q
         positive = (n_q, bins, dim, config.num_heads, config.feed_forward)
-        sizes = (*positive, config.num_layers, config.past_context)
+        sizes = (*positive, config.num_layers, config.past_context, config.step_feed_forward)
         if not all(type(size) is int for size in sizes) or min(positive) < 1 or min(sizes) < 0:
             raise WeightsError("the language model's sizes make no sense")
         if dim % config.num_heads:
@@ -97,10 +97,16 @@ class IntegerLanguageModel:
         self._layers = [read.layer(f"layers.{i}", config) for i in range(config.num_layers)]
         self._heads = [read.linear(f"heads.{k}", dim, bins, ACTIVATION_LIMIT) for k in range(n_q)]
         self._step_embedding: Whole | None = None
+        self._step_feed_forward: list[FeedForward] = []
         if config.conditioned:
             self._step_embedding = read.table("step.emb", (n_q - 1, bins, dim))
             self._step_grid = np.float32(read.number("step.grid"))
             self._step_norm = read.norm("step.norm", dim)
+            if config.step_feed_forward:
+                channels = config.step_feed_forward
+                self._step_feed_forward = [
+                    read.feed_forward(f"step.{k}", dim, channels) for k in range(n_q)
+                ]
         read.check_norm_inputs(self._embedding, self._step_embedding, dim)
         scores = (config.dim // config.num_heads) * QUERY_LIMIT**2
         sums = (self.max_frames + 1) * self._attention_table[0] * QUERY_LIMIT * ATTENDED_STEPS
@@ -141,8 +147,7 @@ class IntegerLanguageModel:
         for index, layer in enumerate(self._layers):
             attended = self._attend(layer, index, x, state, first, hidden)
             x = layer.norm1(x * np.float32(RESIDUAL_STEPS) + attended)
-            activated = layer.gelu[(layer.up(x, HIDDEN_LIMIT) + np.float32(HIDDEN_LIMIT)).astype(np.intp)]
-            x = layer.norm2(x * np.float32(RESIDUAL_STEPS) + layer.down(activated, RESIDUAL_LIMIT))
+            x = layer.norm2(x * np.float32(RESIDUAL_STEPS) + layer.feed_forward(x))
         state.length += steps
         return x
 
@@ -231,6 +236,8 @@ class IntegerLanguageModel:
 
     def _sums(self, before: Whole, book: int) -> Whole:
         x = before if self._step_embedding is None else self._step_norm(before)
+        if self._step_feed_forward:
+            x = np.clip(x + self._step_feed_forward[book](x), -ACTIVATION_LIMIT, ACTIVATION_LIMIT)
         sums = product(x, self._heads[book].weight)
         sums += self._heads[book].bias
         return sums

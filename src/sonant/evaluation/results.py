@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
-from sonant.evaluation.statistics import Mean, bootstrap_mean
+from sonant.evaluation.metrics import METRICS
+from sonant.evaluation.statistics import NOT_NEGATIVE, Mean, bootstrap_mean
 
 RATE = "kbps"
 ENTROPY_CODED_RATE = "entropy_coded_kbps"
@@ -83,21 +84,22 @@ class Results:
         """Mean of a metric's key or a rate over the excerpts of some categories, by default of all."""
         wanted = self.categories if categories is None else categories
         values = [v for category in wanted for v in self._values.get((codec, category, quantity), [])]
-        return bootstrap_mean(values) if values else None
+        scale = METRICS[quantity].scale if quantity in METRICS else NOT_NEGATIVE
+        return bootstrap_mean(values, scale) if values else None
 
     def family(self, codec: str) -> str:
         """The family of a codec."""
         return next(row.family for row in self.rows if row.codec == codec)
 
     def unread(self) -> list[str]:
-        """The excerpts that no codec got, each once, with the reason."""
+        """The excerpts that no codec got, each once, with the reason, which may name them by their path."""
         reasons = {
             row.excerpt: reason
             for row in self.rows
             for key, reason in row.skipped.items()
             if key in OF_EXCERPTS
         }
-        return [why if excerpt in why else f"{excerpt}: {why}" for excerpt, why in reasons.items()]
+        return [attributed(excerpt, why) for excerpt, why in reasons.items()]
 
     def skipped(self) -> dict[tuple[str, str], list[str]]:
         """For each codec and reason, the excerpts that it got and that could not be measured."""
@@ -128,6 +130,11 @@ class Results:
             "rows": [asdict(row) for row in self.rows],
         }
         return json.dumps(_rounded(whole), indent=1, ensure_ascii=False) + "\n"
+
+
+def attributed(name: str, reason: str) -> str:
+    """A reason that begins with what it is of, unless it does already, or with the path of that."""
+    return reason if f"/{name}: " in f"/{reason}" else f"{name}: {reason}"
 
 
 def _rounded(value: Any) -> Any:

@@ -10,6 +10,7 @@ relative to the root given by the user.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from sonant.audio import Audio, read_audio
+from sonant.audio.convert import check_source_rate
 from sonant.audio.folders import files_below
 from sonant.errors import AudioError, ConfigError
 
@@ -170,18 +172,24 @@ def _compact(value: Any) -> Any:
     return [_compact(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
+def _number(row: dict[str, Any], key: str, least: float = -math.inf) -> float | None:
+    """What a row says under `key`, finite and at least so much; None where it says nothing."""
+    if row.get(key) is None:
+        return None
+    number = float(row[key])
+    if not math.isfinite(number) or number < least:
+        raise ValueError(f"{key} is {number:g}")
+    return number
 
 
 def _layer(row: dict[str, Any]) -> Layer:
     clips = tuple(
-        Clip(str(clip["file"]), float(clip.get("start", 0.0)), _number(clip.get("seconds")))
+        Clip(str(clip["file"]), _number(clip, "start", 0.0) or 0.0, _number(clip, "seconds", 0.0))
         for clip in row["clips"]
     )
     if not clips:
         raise ValueError("a layer without clips")
-    return Layer(clips, _number(row.get("snr")), bool(row.get("repeat", False)))
+    return Layer(clips, _number(row, "snr"), bool(row.get("repeat", False)))
 
 
 def _parse(manifest: dict[str, Any]) -> EvaluationSet:
@@ -199,14 +207,18 @@ def _parse(manifest: dict[str, Any]) -> EvaluationSet:
     counts = Counter(excerpt.name for excerpt in excerpts)
     if several := [name for name, count in counts.items() if count > 1]:
         raise ValueError(f"{counts[several[0]]} excerpts are called {several[0]!r}")
+    sample_rate, channels = int(manifest["sample_rate"]), int(manifest.get("channels", 1))
+    check_source_rate(sample_rate)
+    if channels < 1:
+        raise ValueError(f"channels is {channels}")
     return EvaluationSet(
         name=str(manifest["name"]),
-        sample_rate=int(manifest["sample_rate"]),
-        channels=int(manifest.get("channels", 1)),
+        sample_rate=sample_rate,
+        channels=channels,
         excerpts=excerpts,
-        seconds=_number(manifest.get("seconds")),
+        seconds=_number(manifest, "seconds", 0.0),
         level=bool(manifest.get("level", False)),
-        floor=_number(manifest.get("floor")),
+        floor=_number(manifest, "floor"),
     )
 
 
@@ -214,7 +226,8 @@ def read_manifest(path: Path) -> EvaluationSet:
     """Read a manifest.
 
     Raises:
-        ConfigError: if it is missing, no JSON, lacks a field, has no excerpts, or two excerpts of one name.
+        ConfigError: if it is missing, no JSON, lacks a field, has a number that cannot be, no excerpts, or
+            two of one name.
     """
     try:
         return _parse(json.loads(path.read_text(encoding="utf-8")))

@@ -90,6 +90,20 @@ class Transformer(nn.Module):
         return x, new_state
 
 
+class StepFeedForward(nn.Module):
+    """A feed-forward network beside its input, as of a Transformer's layer, without a norm after it."""
+
+    def __init__(self, dim: int, channels: int) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(dim, channels)
+        self.linear2 = nn.Linear(channels, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[…, dim]` to `[…, dim]`."""
+        added: Tensor = self.linear2(F.gelu(self.linear1(x)))
+        return x + added
+
+
 class StepConditioner(nn.Module):
     """What codebook k of a step is predicted from: the step's output and the codes before k in it."""
 
@@ -98,13 +112,19 @@ class StepConditioner(nn.Module):
         books = range(config.n_q - 1)
         self.emb = nn.ModuleList(nn.Embedding(config.bins, config.dim) for _ in books)
         self.norm = nn.LayerNorm(config.dim)
+        self.feed_forward = nn.ModuleList(
+            StepFeedForward(config.dim, config.step_feed_forward)
+            if config.step_feed_forward
+            else nn.Identity()
+            for _ in range(config.n_q)
+        )
 
     def forward(self, x: Tensor, codes: Tensor) -> tuple[Tensor, ...]:
         """`[B, T, dim]` and codes `[B, n_q, T]` to `[B, T, dim]` for each codebook."""
         sums = [x]
         for table, row in zip(self.emb, codes.unbind(1)[:-1], strict=False):
             sums.append(sums[-1] + table(row))
-        return tuple(self.norm(before) for before in sums)
+        return tuple(net(self.norm(before)) for net, before in zip(self.feed_forward, sums, strict=False))
 
 
 class LanguageModel(nn.Module):

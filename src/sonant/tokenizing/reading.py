@@ -72,6 +72,8 @@ def _of_a_folder(folder: Path) -> Iterator[Coded]:
     try:
         rows = _rows((folder / MANIFEST).read_bytes())
         files, paths = [Path(row["codes"]) for row in rows], [Path(row["path"]) for row in rows]
+        if not all(file.name for file in files):
+            raise ValueError("a row names no file")
     except OSError:
         raise SonantError(f"{folder}: has no {MANIFEST}, as sonant tokenize writes it") from None
     except (ValueError, KeyError, TypeError):

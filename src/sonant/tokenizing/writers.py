@@ -57,7 +57,16 @@ class FileWriter:
         target = self._folder / file
         if len(os.fsencode(target.name)) > LONGEST_NAME:
             raise AudioError(f"{row['path']}: its name is too long for a file of codes; give it another")
-        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise AudioError(
+                f"{row['path']}: a file has the name of the folder for its codes; rename one of them"
+            ) from None
+        if target.is_dir():
+            raise AudioError(
+                f"{row['path']}: a folder has the name of the file for its codes; rename one of them"
+            )
         save = _save_npy if self._ending == ".npy" else _save_safetensors
         with replacing_output(target) as temporary:
             save(temporary, row, codes)

@@ -132,18 +132,23 @@ def load_checkpoint(path: Path, recipe: Recipe) -> State:
     for key in ("model", "quantizer", "decoder_only"):
         if kept[key] != wanted[key]:
             raise SonantError(f"{path}: is of another {key} than the recipe; choose another --output")
-    judges, wanted_judges = kept["discriminator"], wanted["discriminator"]
-    if judges["start_step"] >= 0 and wanted_judges["start_step"] >= 0:
-        judges.setdefault("period_filters", judges["filters"])  # runs from before it had one size for all
-        sizes = ("filters", "period_filters") if "mpd" in judges["kinds"] else ("filters",)
-        for key in ("kinds", *sizes, "windows", "per_bandwidth"):
-            if judges[key] != wanted_judges[key]:
-                name = f"discriminator.{key}"
-                raise SonantError(f"{path}: is of another {name} than the recipe; choose another --output")
-        keys = state["objective"]["discriminators"]
-        if judges["per_bandwidth"] and {*keys} != {*recipe.codebook_choices}:
-            raise SonantError(f"{path}: has discriminators for other codebooks; choose another --output")
+    if kept["discriminator"]["start_step"] >= 0 and wanted["discriminator"]["start_step"] >= 0:
+        _check_discriminators(path, state, recipe)
     if kept["optimizer"].get("kind") != recipe.optimizer.kind:
         advice = "start from the run's weights in another --output"
         raise SonantError(f"{path}: its optimiser is not {recipe.optimizer.kind}; {advice}")
     return state
+
+
+def _check_discriminators(path: Path, state: State, recipe: Recipe) -> None:
+    """Raise SonantError unless the discriminators of a checkpoint are those of a recipe."""
+    kept, wanted = state["recipe"]["discriminator"], recipe.to_dict()["discriminator"]
+    kept.setdefault("period_filters", kept["filters"])  # runs from before it had one size for all
+    sizes = ("filters", "period_filters") if "mpd" in kept["kinds"] else ("filters",)
+    for key in ("kinds", *sizes, "windows", "per_bandwidth"):
+        if kept[key] != wanted[key]:
+            name = f"discriminator.{key}"
+            raise SonantError(f"{path}: is of another {name} than the recipe; choose another --output")
+    keys = state["objective"]["discriminators"]
+    if kept["per_bandwidth"] and {*keys} != {*recipe.codebook_choices}:
+        raise SonantError(f"{path}: has discriminators for other codebooks; choose another --output")

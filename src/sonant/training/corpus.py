@@ -82,6 +82,11 @@ class Corpus:
         """Whether there is anything of `<split>-<kind>`."""
         return kind in self._kinds
 
+    def check_has(self, kind: str) -> None:
+        """Raise ConfigError unless there is something of `<split>-<kind>`."""
+        if not self.has(kind):
+            raise ConfigError(f"the corpus has no {kind}")
+
     def recordings(self, kind: str) -> list[Recording]:
         """All of `<split>-<kind>`."""
         return self._kinds.get(kind, [])
@@ -141,13 +146,10 @@ class Corpus:
 
     def _draw(self, kind: str, random: np.random.Generator, full_band: bool) -> Recording:
         if (kind, full_band) not in self._choices:
-            recordings = [
-                r for r in self.recordings(kind) if not full_band or r.native_rate >= FULL_BAND_RATE
-            ]
-            if not recordings and full_band:
-                recordings = self.recordings(kind)
-            if not recordings:
-                raise ConfigError(f"the corpus has no {kind}")
+            self.check_has(kind)
+            recordings = self.recordings(kind)
+            if full_band:
+                recordings = [r for r in recordings if r.native_rate >= FULL_BAND_RATE] or recordings
             ends = np.cumsum([recording.seconds for recording in recordings]).tolist()
             self._choices[kind, full_band] = recordings, ends
         recordings, ends = self._choices[kind, full_band]

@@ -214,7 +214,8 @@ def list_recordings(root: Path, layout: str = "auto", kind: str = "general") -> 
         kind: what folders, tars and lists hold, unless they say otherwise.
 
     Raises:
-        ConfigError: if there is nothing there, something of an unknown kind, or a table that is damaged.
+        ConfigError: if there is nothing there, something of an unknown kind, a path that cannot be, or a
+            table that is damaged.
     """
     if not root.exists():
         raise ConfigError(f"{root}: no such file or folder")
@@ -239,6 +240,8 @@ def list_recordings(root: Path, layout: str = "auto", kind: str = "general") -> 
     if not found:
         raise ConfigError(f"{root}: holds no recordings in the layout {layout!r}")
     for recording in found:
+        if "\0" in recording.file:
+            raise ConfigError(f"{root}: names a file with a zero byte, which no path holds")
         if recording.kind not in KINDS:
             known = ", ".join(KINDS)
             raise ConfigError(f"{recording.name}: is of the kind {recording.kind!r}; choose one of {known}")

@@ -37,7 +37,7 @@ from sonant.training.devices import make_fabric
 from sonant.training.finite import FiniteSteps
 from sonant.training.lm_loss import NatsPerCode, bits_per_code
 from sonant.training.lm_recipe import LanguageModelRecipe
-from sonant.training.lm_restore import restored_state
+from sonant.training.lm_restore import restored_state, silent_step_networks
 from sonant.training.lm_tables import start_from_codebooks
 from sonant.training.memory import keep_freed_memory
 from sonant.training.optimizers import load_moments
@@ -210,11 +210,15 @@ class LanguageModelTrainer:
         self.projections.load_state_dict(state["projections"])
 
     def _start_from_whole_numbers(self, path: Path) -> None:
-        """Take over an integer model, of this codec or one like it."""
+        """Take over an integer model, of this codec or one like it, maybe without its `step_feed_forward`."""
         config, tensors, _ = read_language_model(path)
-        if replace(config, name=self.recipe.model.name) != self.recipe.model:
+        wanted = replace(self.recipe.model, name=config.name)
+        state = restored_state(config, tensors)
+        if replace(wanted, step_feed_forward=0) == config:
+            state |= silent_step_networks(self.model)
+        elif wanted != config:
             raise ConfigError(f"{path}: is of other sizes than the recipe's model")
-        self.model.load_state_dict(restored_state(config, tensors))
+        self.model.load_state_dict(state)
 
     def _done(self, elapsed: float) -> float:
         return share_done(self.step / self.recipe.steps, elapsed, self.time_limit, self._done_before)

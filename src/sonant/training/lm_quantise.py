@@ -72,9 +72,11 @@ def integer_tensors(model: LanguageModel, codes: Tensor, max_frames: int) -> dic
         step = torch.stack([table.weight for table in model.conditioner.emb])  # type: ignore[misc]
         unit = _table(out, "step.emb", step, grid / STEP_STEPS)
         out["step.grid"] = np.array([round(grid / unit)], np.float32)
-        after = ranges["conditioned"] / ACTIVATION_LIMIT
-        _norm(out, "step.norm", model.conditioner.norm, unit, after)
-        grid = after
+        grid = ranges["conditioned"] / ACTIVATION_LIMIT
+        _norm(out, "step.norm", model.conditioner.norm, unit, grid)
+        if config.step_feed_forward:
+            for k, net in enumerate(model.conditioner.feed_forward):
+                _feed_forward(out, f"step.{k}", net, ranges[f"step.{k}.hidden"], grid, grid)
     for k, head in enumerate(model.linears):
         _linear(out, f"heads.{k}", head.weight, head.bias, grid, ACTIVATION_LIMIT, 1 / OUTPUT_PER_NAT)
     return out
@@ -86,6 +88,9 @@ def _activation_ranges(model: LanguageModel, codes: Tensor) -> dict[str, float]:
 
     def watch(name: str, values: Tensor) -> None:
         seen[name].append(values.detach().abs().flatten())
+
+    def after(name: str) -> Any:
+        return lambda module, inputs, output: watch(name, output)
 
     hooks = []
     for i, layer in enumerate(model.transformer.layers):
@@ -103,9 +108,6 @@ def _activation_ranges(model: LanguageModel, codes: Tensor) -> dict[str, float]:
         def summed(module: nn.Module, inputs: Any, i: int = i, arrived: list[Tensor] = arrived) -> None:
             watch(f"layers.{i}.attended", inputs[0] - arrived[0])
 
-        def after(name: str) -> Any:
-            return lambda module, inputs, output: watch(name, output)
-
         hooks.append(layer.register_forward_pre_hook(before))
         hooks.append(layer.norm1.register_forward_pre_hook(summed))
         hooks.append(layer.norm1.register_forward_hook(after(f"layers.{i}.norm1")))
@@ -113,9 +115,10 @@ def _activation_ranges(model: LanguageModel, codes: Tensor) -> dict[str, float]:
         hooks.append(layer.linear1.register_forward_hook(after(f"layers.{i}.hidden")))
         hooks.append(layer.linear2.register_forward_hook(after(f"layers.{i}.down")))
     if model.conditioner is not None:
-        hooks.append(
-            model.conditioner.norm.register_forward_hook(lambda m, i, output: watch("conditioned", output))
-        )
+        hooks.append(model.conditioner.norm.register_forward_hook(after("conditioned")))
+        for k, net in enumerate(model.conditioner.feed_forward if model.config.step_feed_forward else ()):
+            hooks.append(net.linear1.register_forward_hook(after(f"step.{k}.hidden")))
+            hooks.append(net.register_forward_hook(after("conditioned")))
     with torch.no_grad():
         model(shifted(codes), None, 0, codes)
     for hook in hooks:
@@ -160,15 +163,22 @@ def _layer(
     )
     middle = _normed_grid(ranges[f"{name}.norm1"], ranges[f"{name}.down"])
     _norm(out, f"{name}.norm1", layer.norm1, residual, middle)
-    hidden = ranges[f"{name}.hidden"] / HIDDEN_LIMIT
-    _linear(out, f"{name}.up", layer.linear1.weight, layer.linear1.bias, middle, ACTIVATION_LIMIT, hidden)
-    steps = torch.arange(-HIDDEN_LIMIT, HIDDEN_LIMIT + 1) * hidden
+    residual = middle / RESIDUAL_STEPS
+    _feed_forward(out, name, layer, ranges[f"{name}.hidden"], middle, residual)
+    _norm(out, f"{name}.norm2", layer.norm2, residual, last)
+
+
+def _feed_forward(
+    out: dict[str, Array], name: str, network: Any, hidden: float, grid_in: float, grid_out: float
+) -> None:
+    """Quantise `linear1`, GELU and `linear2` of a network whose hidden values reach up to `hidden`."""
+    up, down, unit = network.linear1, network.linear2, hidden / HIDDEN_LIMIT
+    _linear(out, f"{name}.up", up.weight, up.bias, grid_in, ACTIVATION_LIMIT, unit)
+    steps = torch.arange(-HIDDEN_LIMIT, HIDDEN_LIMIT + 1) * unit
     activated = nn.functional.gelu(steps.double()).numpy()
     after = np.abs(activated).max() / GELU_LIMIT
     out[f"{name}.gelu"] = np.rint(activated / after).astype(np.int16)
-    residual = middle / RESIDUAL_STEPS
-    _linear(out, f"{name}.down", layer.linear2.weight, layer.linear2.bias, after, GELU_LIMIT, residual)
-    _norm(out, f"{name}.norm2", layer.norm2, residual, last)
+    _linear(out, f"{name}.down", down.weight, down.bias, after, GELU_LIMIT, grid_out)
 
 
 def _normed_grid(normed: float, added: float) -> float:

@@ -96,6 +96,7 @@ RANGES: Ranges = {
     "model.num_heads": POSITIVE,
     "model.feed_forward": POSITIVE,
     "model.past_context": POSITIVE,
+    "model.step_feed_forward": NOT_NEGATIVE,
     "hours": NOT_NEGATIVE,
     "crop_seconds": POSITIVE,
     "frames": POSITIVE,
@@ -129,6 +130,8 @@ def recipe_from_dict(values: dict[str, Any]) -> LanguageModelRecipe:
     model = recipe.model
     if model.dim % 2 or model.dim % model.num_heads:
         raise ConfigError(f"model.dim is {model.dim}; it is even and a multiple of model.num_heads")
+    if model.step_feed_forward and not model.conditioned:
+        raise ConfigError("model.step_feed_forward is for models with model.conditioned")
     return recipe
 
 

@@ -24,7 +24,7 @@ from sonant.entropy.integer_layers import (
     HIDDEN_LIMIT,
     RESIDUAL_STEPS,
 )
-from sonant.nn.language_model import position_embedding
+from sonant.nn.language_model import LanguageModel, position_embedding
 from sonant.training.lm_quantise import ATTENTION_PER_NAT, OUTPUT_PER_NAT
 
 NORM_EPSILON = nn.LayerNorm(1).eps
@@ -37,6 +37,12 @@ Wide = NDArray[np.float64]
 def restored_state(config: LanguageModelConfig, tensors: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
     """The state of a `LanguageModel` that predicts what the integer model of these tensors does."""
     return _Restorer(config, tensors).state()
+
+
+def silent_step_networks(model: LanguageModel) -> dict[str, Tensor]:
+    """The state of a model's `step_feed_forward` networks with which they add nothing, but can learn to."""
+    own = {name: tensor for name, tensor in model.state_dict().items() if ".feed_forward." in name}
+    return {name: torch.zeros_like(t) if ".linear2." in name else t for name, t in own.items()}
 
 
 class _Restorer:
@@ -64,6 +70,8 @@ class _Restorer:
             self._tables("conditioner.emb", self._norm_unit("step.norm"), "step.emb")
             grid = self._grid_of_size_one("step.norm")
             self._norm("conditioner.norm", "step.norm", grid)
+            for k in range(config.n_q if config.step_feed_forward else 0):
+                self._feed_forward(f"conditioner.feed_forward.{k}", f"step.{k}", grid, grid)
         for k in range(config.n_q):
             self._linear(f"linears.{k}", f"heads.{k}", grid, 1 / OUTPUT_PER_NAT)
         return {name: torch.from_numpy(value).float() for name, value in self._out.items()}
@@ -80,11 +88,14 @@ class _Restorer:
         self._out[f"{attention}.in_proj_weight"], self._out[f"{attention}.in_proj_bias"] = weight, bias
         self._linear(f"{attention}.out_proj", f"{source}.attended", value / ATTENDED_STEPS, residual)
         self._norm(f"{name}.norm1", f"{source}.norm1", middle)
-        hidden = _hidden_grid(self._whole[f"{source}.gelu"])
-        self._linear(f"{name}.linear1", f"{source}.up", middle, hidden)
-        after = _gelu(hidden * HIDDEN_LIMIT) / GELU_LIMIT
-        self._linear(f"{name}.linear2", f"{source}.down", after, middle / RESIDUAL_STEPS)
+        self._feed_forward(name, source, middle, middle / RESIDUAL_STEPS)
         self._norm(f"{name}.norm2", f"{source}.norm2", last)
+
+    def _feed_forward(self, name: str, source: str, grid_in: float, grid_out: float) -> None:
+        hidden = _hidden_grid(self._whole[f"{source}.gelu"])
+        self._linear(f"{name}.linear1", f"{source}.up", grid_in, hidden)
+        after = _gelu(hidden * HIDDEN_LIMIT) / GELU_LIMIT
+        self._linear(f"{name}.linear2", f"{source}.down", after, grid_out)
 
     def _value_grid(self, source: str, grid: float, residual: float) -> float:
         """With which the weights of values and those of what they become have one size."""

@@ -28,10 +28,10 @@ from sonant.training.checkpoint import (
     tell_changes,
 )
 from sonant.training.devices import make_fabric
+from sonant.training.discriminator_files import DISCRIMINATORS_NAME, save_discriminators
 from sonant.training.file_problems import ATTEMPTS, FileProblems
 from sonant.training.finite import FiniteSteps
 from sonant.training.forgetting import forgetting_loss
-from sonant.training.judges import DISCRIMINATORS_NAME, save_discriminators
 from sonant.training.memory import keep_freed_memory
 from sonant.training.mixing import BatchNumbers, MixedCrops, collate, readable_crop
 from sonant.training.monitor import Monitor, validation_examples
@@ -264,8 +264,8 @@ class Trainer:
                 with self.average.in_place(self.network):
                     weights = export_weights(self.network.module)
                 save_weights(self.folder / WEIGHTS_NAME, weights, self.recipe.model)
-            if judges := {key: judge.module for key, (judge, _) in self.objective.discriminators.items()}:
-                save_discriminators(self.folder / DISCRIMINATORS_NAME, judges)
+            if networks := {key: n.module for key, (n, _) in self.objective.discriminators.items()}:
+                save_discriminators(self.folder / DISCRIMINATORS_NAME, networks)
 
     def _restore(self, state: State) -> None:
         self.step, self.finite = state["step"], FiniteSteps(state["skipped"])

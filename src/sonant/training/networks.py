@@ -18,7 +18,7 @@ from sonant.nn.soft_quantizers import DiffQuantizer, GumbelQuantizer
 from sonant.nn.waveform_discriminators import ResidualSTFTDiscriminator, multi_period, multi_scale
 from sonant.nn.weights import load_weights
 from sonant.nn.widening import start_as_narrower
-from sonant.training.judges import load_discriminators
+from sonant.training.discriminator_files import load_discriminators
 from sonant.training.recipe import Recipe
 
 MAY_DIFFER = ("name", "n_q", "bandwidths")

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric import Fabric
@@ -23,10 +23,27 @@ from sonant.training.losses import MelLoss, time_loss
 from sonant.training.optimizers import load_moments, make_optimizers
 from sonant.training.periodicity import PeriodicityLoss
 from sonant.training.pulses import PulseLoss
-from sonant.training.recipe import Recipe
+from sonant.training.recipe import ADVERSARIAL_LOSSES, RECONSTRUCTION_LOSSES, Recipe
 from sonant.training.structure import StructureLoss
 
 Losses = dict[str, Tensor]
+
+
+class _Adversarial(NamedTuple):
+    """What a step has from the discriminators.
+
+    Attributes:
+        losses: of the codec, none before it hears of them.
+        values: their own loss, if they learn.
+        optimizers: that have a gradient to step by, once the codec has its own.
+    """
+
+    losses: Losses
+    values: dict[str, float]
+    optimizers: list[Any]
+
+
+NO_DISCRIMINATORS = _Adversarial({}, {}, [])
 
 
 class Objective:
@@ -41,19 +58,7 @@ class Objective:
     def __init__(self, recipe: Recipe, fabric: Fabric, discriminators: dict[int, Discriminators]) -> None:
         self.recipe, self.fabric = recipe, fabric
         loss = recipe.loss
-        self.weights = {
-            "time": loss.time,
-            "mel": loss.mel,
-            "noise_to_mask": loss.noise_to_mask,
-            "level": loss.level,
-            "structure": loss.structure,
-            "fine_structure": loss.fine_structure,
-            "periodicity": loss.periodicity,
-            "pulses": loss.pulses,
-            "cyclostationarity": loss.cyclostationarity,
-            "generator": loss.generator,
-            "feature": loss.feature,
-        }
+        self.weights = {name: getattr(loss, name) for name in RECONSTRUCTION_LOSSES + ADVERSARIAL_LOSSES}
         self.balancer = Balancer(self.weights)
         self.mel_loss = MelLoss(
             recipe.model.sample_rate,
@@ -106,17 +111,8 @@ class Objective:
         if self.auditory_loss is not None:
             losses |= self.auditory_loss(audio, decoded)._asdict()
         losses |= {name: loss(audio, decoded) for name, loss in self.pattern_losses.items()}
-        values: dict[str, float] = {}
-        part = self.recipe.discriminator
-        judge = self.discriminators.get(n_q if part.per_bandwidth else 0)
-        learning: list[Any] = []
-        if judge is not None and step >= part.start_step:
-            learn = draw.random() < part.update_probability
-            heard = step >= part.start_step + part.warmup_steps
-            if learn or heard:
-                network, optimizers = judge
-                if self._judge(network, audio, decoded, learn, heard, losses, values):
-                    learning = optimizers
+        adversarial = self._adversarial(step, n_q, audio, decoded, draw)
+        losses |= adversarial.losses
         outside = sum(getattr(self.recipe.loss, name) * loss for name, loss in of_network.items())
         if self.recipe.loss.balancer:
             gradient = self.balancer.gradient(losses, decoded)
@@ -124,28 +120,44 @@ class Objective:
             weighted = sum(self.weights[name] * loss for name, loss in losses.items())
             (gradient,) = torch.autograd.grad(weighted, decoded)
         self.fabric.backward((network_output * gradient).sum() + outside)
-        for optimizer in learning:
+        for optimizer in adversarial.optimizers:
             optimizer.step()
         named = losses | of_network
-        return values | dict(zip(named, torch.stack([*named.values()]).tolist(), strict=True))
+        values = dict(zip(named, torch.stack([*named.values()]).tolist(), strict=True))
+        return adversarial.values | values
 
-    def _judge(
+    def _adversarial(
+        self, step: int, n_q: int, audio: Tensor, decoded: Tensor, draw: random.Random
+    ) -> _Adversarial:
+        """Whether the discriminators learn and are heard at a step, and what comes of it; as `backward`."""
+        part = self.recipe.discriminator
+        chosen = self.discriminators.get(n_q if part.per_bandwidth else 0)
+        if chosen is None or step < part.start_step:
+            return NO_DISCRIMINATORS
+        learn = draw.random() < part.update_probability
+        heard = step >= part.start_step + part.warmup_steps
+        if not learn and not heard:
+            return NO_DISCRIMINATORS
+        return self._discriminate(*chosen, audio, decoded, learn, heard)
+
+    def _discriminate(
         self,
         network: Any,
+        optimizers: list[Any],
         audio: Tensor,
         decoded: Tensor,
         learn: bool,
         heard: bool,
-        losses: Losses,
-        values: dict[str, float],
-    ) -> bool:
-        """Add the adversarial losses; returns whether the discriminators have a gradient to step by.
+    ) -> _Adversarial:
+        """The adversarial losses, and a gradient of the discriminators.
 
         One pass over the decoded audio, a leaf, serves both. They step after the codec's gradient: features
         of the original and of the decoded audio have to be those of the same discriminators. For that they
         are also in evaluation from the first audio on: a spectral norm moves with every pass in training.
         """
-        learnt = False
+        losses: Losses = {}
+        values: dict[str, float] = {}
+        learning: list[Any] = []
         real_audio, fake_audio = audio.transpose(1, 2), decoded.transpose(1, 2)
         with torch.set_grad_enabled(learn), self._autocast():
             real_logits, real = (network if learn else network.module)(real_audio)
@@ -158,13 +170,13 @@ class Objective:
             weights = [*network.parameters()]
             self.fabric.backward(loss, inputs=weights, retain_graph=heard)
             norm = torch.nn.utils.clip_grad_norm_(weights, float("inf"))
-            learnt = bool(torch.isfinite(norm))
+            learning = optimizers if norm.isfinite() else []
             values["discriminator"] = loss.item()
         if heard:
-            losses["generator"] = generator_loss(logits)
-            losses["feature"] = feature_loss(real, fake, self.recipe.loss.relative_features)
+            relative = self.recipe.loss.relative_features
+            losses = {"generator": generator_loss(logits), "feature": feature_loss(real, fake, relative)}
         network.train()
-        return learnt
+        return _Adversarial(losses, values, learning)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         """What the discriminators compute in."""

@@ -35,7 +35,14 @@ from sonant.training.manifest import (
     validation_list,
     write_manifest,
 )
-from sonant.training.shard_notes import Contents, key_of, noted, remove_note, write_note
+from sonant.training.shard_notes import (
+    Contents,
+    key_of,
+    noted,
+    noted_shards,
+    remove_note,
+    write_note,
+)
 
 TARGET_RMS = 0.1
 PEAK_LIMIT = 0.98
@@ -271,6 +278,22 @@ def _parts(recordings: list[Recording], jobs: int) -> list[list[Recording]]:
     return [recordings[i : i + size] for i in range(0, len(recordings), size)]
 
 
+def _clear(out: Path, shards: set[Path], recordings: Iterable[Recording]) -> None:
+    """Make room for these shards: what another run has left in the folder goes.
+
+    Raises:
+        ConfigError: if that, or a shard, is to be packed.
+    """
+    others = noted_shards(out) - shards
+    overwritten = {path.resolve() for path in shards | others}
+    if any(Path(recording.file).resolve() in overwritten for recording in recordings):
+        raise ConfigError(f"{out}: holds what is to be packed; choose another folder")
+    for path in (out / MANIFEST_NAME, out / VALIDATION_NAME, *others):
+        path.unlink(missing_ok=True)
+    for shard in others:
+        remove_note(shard)
+
+
 def pack_recordings(
     recordings: list[Recording],
     out: Path,
@@ -283,7 +306,7 @@ def pack_recordings(
     """Pack recordings into the folder `out`; yields a sentence for each one that was left out.
 
     A pack that was there is gone from the start: half of its shards would not be what its manifest says.
-    Shards that an interrupted run of the same call has finished are kept.
+    Shards that an interrupted run of the same call has finished are kept, those of other calls go.
 
     Args:
         recordings: what to pack, in the order it shall lie in the shards.
@@ -306,11 +329,7 @@ def pack_recordings(
     work = [] if form == "index" else _shard_jobs(recordings, out, form)
     out.mkdir(parents=True, exist_ok=True)
     if work:
-        shards = {path.resolve() for path, _ in work}
-        if any(Path(recording.file).resolve() in shards for recording in recordings):
-            raise ConfigError(f"{out}: holds what is to be packed; choose another folder")
-        for name in (MANIFEST_NAME, VALIDATION_NAME):
-            (out / name).unlink(missing_ok=True)
+        _clear(out, {path for path, _ in work}, recordings)
     packed: list[Recording] = []
     last_problem = ""
     if form == "index":

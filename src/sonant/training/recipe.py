@@ -28,6 +28,10 @@ HEARING_LOSSES = {
 }
 """The shortest crop each of them takes, in samples at 24 kHz."""
 
+RECONSTRUCTION_LOSSES = ("time", "mel", *HEARING_LOSSES)
+ADVERSARIAL_LOSSES = ("generator", "feature")
+"""Those that the codec has from its discriminators."""
+
 FORGETTING_SECONDS = 0.6
 """The shortest crop for that loss: two times its 0.25 s, in whole frames, and one frame."""
 
@@ -103,9 +107,9 @@ def _check_combinations(recipe: Recipe) -> None:
 
 def _check_losses(recipe: Recipe) -> None:
     loss, part = recipe.loss, recipe.discriminator
-    heard: tuple[str, ...] = ("time", "mel", *HEARING_LOSSES)
+    heard: tuple[str, ...] = RECONSTRUCTION_LOSSES
     if part.start_step == part.warmup_steps == 0:
-        heard = (*heard, "generator", "feature")
+        heard = (*heard, *ADVERSARIAL_LOSSES)
     if loss.balancer and not any(getattr(loss, name) for name in heard):
         raise ConfigError(f"loss.balancer needs a loss with a weight: one of {', '.join(heard)}")
 

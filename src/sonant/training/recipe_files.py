@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from sonant.errors import ConfigError
 from sonant.training.recipe import Recipe
@@ -18,6 +19,7 @@ from sonant.training.recipe_values import (
     Ranges,
     Values,
     build,
+    checked,
     parse_override,
     read_toml,
 )
@@ -52,7 +54,7 @@ RANGES: Ranges = {
     "discriminator.filters": POSITIVE,
     "discriminator.period_filters": POSITIVE,
     "discriminator.emphasis": SHARE,
-    "discriminator.band": POSITIVE,
+    "discriminator.band": ("more than 0 and at most 1", lambda x: 0 < x <= 1),
     "discriminator.windows": POSITIVE,
     "discriminator.update_probability": SHARE,
     "discriminator.learning_rate": NOT_NEGATIVE,
@@ -100,13 +102,13 @@ def _resolved(name: str, changed_by: tuple[str, ...] = ()) -> Values:
     stem, _, variant = name.partition(".toml:")
     path = Path(f"{stem}.toml" if variant else name)
     values = read_toml(path)
-    variants = values.pop("variants", {})
+    variants = _variants(values)
     if variant not in variants and (variant or variants):
         known = ", ".join(variants) or "none"
         asked = f"has no variant {variant!r}" if variant else "needs a variant"
         raise ConfigError(f"{path}: {asked}; it has {known}, to be named as RECIPE:VARIANT")
     values = _merged(values, variants.get(variant, {}))
-    base = values.pop("base", None)
+    base = checked(str | None, values.pop("base", None), {}, "base")
     if base is None:
         return values
     return _merged(_resolved(str(path.parent / base), (*changed_by, name)), values)
@@ -114,7 +116,15 @@ def _resolved(name: str, changed_by: tuple[str, ...] = ()) -> Values:
 
 def recipe_variants(path: Path) -> list[str]:
     """The names of a recipe file's variants."""
-    return list(read_toml(path).get("variants", {}))
+    return list(_variants(read_toml(path)))
+
+
+def _variants(values: Values) -> dict[str, Values]:
+    """Take the tables of the variants, by name, out of the values of a file."""
+    tables: dict[str, Values] = checked(
+        dict[str, dict[str, Any]], values.pop("variants", {}), {}, "variants"
+    )
+    return tables
 
 
 def load_recipe(path: Path | str, overrides: list[str] | None = None) -> Recipe:

@@ -48,6 +48,8 @@ class DataRecipe:
     workers: int = 1
 
     def __post_init__(self) -> None:
+        if not self.packs:
+            raise ConfigError("data.pack is empty; name a folder or a manifest at least")
         if not 0 < self.speed[0] <= self.speed[1] < inf:
             raise ConfigError(f"data.speed is {self.speed}; it is a range of positive factors")
         if not -inf < self.gain_db[0] <= self.gain_db[1] < inf:

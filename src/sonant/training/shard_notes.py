@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from sonant.training.manifest import ANY_NAME, Recording
 from sonant.whole_files import replacing
@@ -40,18 +41,32 @@ def write_note(shard: Path, key: str, contents: Contents) -> None:
 
 def noted(shard: Path, key: str) -> Contents | None:
     """What a shard holds that was made of the same, None if there is none."""
-    try:
-        values = json.loads(_note(shard).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    values = _read(_note(shard))
+    if values is None:
         return None
     packed = [Recording(**value) for value in values["packed"]]
     whole = values["key"] == key and (shard.exists() or not packed)
     return (packed, values["problems"]) if whole else None
 
 
+def noted_shards(folder: Path) -> set[Path]:
+    """The shards in a folder that have a note: those of a pack that was interrupted."""
+    notes = folder.glob(f"*{ENDING}")
+    return {note.with_suffix("") for note in notes if _read(note) is not None}
+
+
 def remove_note(shard: Path) -> None:
     """Once the pack has its manifest."""
     _note(shard).unlink(missing_ok=True)
+
+
+def _read(note: Path) -> dict[str, Any] | None:
+    """The values of a note; None where there is none, or something else by its name."""
+    try:
+        values = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) and values.keys() == {"key", "packed", "problems"} else None
 
 
 def _note(shard: Path) -> Path:

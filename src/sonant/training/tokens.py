@@ -97,8 +97,8 @@ def tokenise(
         AudioError: if attempt after attempt met a file that cannot be read.
     """
     for kind, amount in hours.items():
-        if amount and not corpus.has(kind):
-            raise ConfigError(f"the corpus has no {kind}")
+        if amount:
+            corpus.check_has(kind)
     random, problems = np.random.default_rng(seed), FileProblems()
     length = samples_of_a_crop(codec.config, seconds)
     enough = [b for b in codec.config.bandwidths if codec.config.codebooks_for(b) >= n_q]

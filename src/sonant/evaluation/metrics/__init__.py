@@ -16,8 +16,12 @@ import numpy as np
 from sonant.audio import Audio
 from sonant.evaluation.metrics import opinion, perceptual, signal
 from sonant.evaluation.metrics.loudness import loudness
+from sonant.evaluation.statistics import ANY_VALUE, NOT_NEGATIVE, Scale
 
 Measure = Callable[[Audio, Audio, int], float]
+
+OPINION: Scale = (1.0, 5.0)
+"""Mean opinion scores."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Metric:
 
     `better` is 1 where more is better, −1 where less is, 0 where the value only describes.
     `package` is the distribution that it needs beyond Sonant's own, `speech` that it suits speech only.
+    `scale` is what values lie between.
     """
 
     key: str
@@ -36,6 +41,7 @@ class Metric:
     speech: bool = False
     package: str | None = None
     revision: int = 1
+    scale: Scale = ANY_VALUE
 
     @property
     def identity(self) -> str:
@@ -83,21 +89,46 @@ METRICS = {
     metric.key: metric
     for metric in (
         Metric("si_snr", "SI-SNR", _si_snr, 1, "dB", revision=2),
-        Metric("visqol_audio", "ViSQOL audio", _mono(perceptual.visqol_audio), 1, package="visqol-python"),
         Metric(
-            "visqol_speech", "ViSQOL speech", _mono(perceptual.visqol_speech), 1, "", True, "visqol-python"
+            "visqol_audio",
+            "ViSQOL audio",
+            _mono(perceptual.visqol_audio),
+            better=1,
+            package="visqol-python",
+            scale=OPINION,
         ),
-        Metric("pesq", "PESQ", _mono(perceptual.pesq_wideband), 1, "", True, "pesq"),
-        Metric("stoi", "STOI", _mono(perceptual.stoi), 1, "", True, "pystoi", revision=2),
-        Metric("mel", "mel distance", _spectral(signal.mel_distance), -1, "dB", revision=2),
-        Metric("stft", "STFT distance", _spectral(signal.stft_distance), -1, revision=2),
         Metric(
-            "lsd", "log-spectral distance", _spectral(signal.log_spectral_distance), -1, "dB", revision=2
+            "visqol_speech",
+            "ViSQOL speech",
+            _mono(perceptual.visqol_speech),
+            better=1,
+            speech=True,
+            package="visqol-python",
+            scale=OPINION,
         ),
-        Metric("bandwidth", "bandwidth", _bandwidth, 0, "kHz"),
+        Metric("pesq", "PESQ", _mono(perceptual.pesq_wideband), 1, "", True, "pesq", scale=OPINION),
+        Metric("stoi", "STOI", _mono(perceptual.stoi), 1, "", True, "pystoi", 2, (0.0, 1.0)),
+        Metric(
+            "mel", "mel distance", _spectral(signal.mel_distance), -1, "dB", revision=2, scale=NOT_NEGATIVE
+        ),
+        Metric(
+            "stft", "STFT distance", _spectral(signal.stft_distance), -1, revision=2, scale=NOT_NEGATIVE
+        ),
+        Metric(
+            "lsd",
+            "log-spectral distance",
+            _spectral(signal.log_spectral_distance),
+            better=-1,
+            unit="dB",
+            revision=2,
+            scale=NOT_NEGATIVE,
+        ),
+        Metric("bandwidth", "bandwidth", _bandwidth, 0, "kHz", scale=NOT_NEGATIVE),
         Metric("loudness", "loudness difference", _loudness_difference, 0, "LU"),
-        Metric("dnsmos", "DNSMOS", _mono(opinion.dnsmos), 1, "", True, "speechmos"),
-        Metric("plcmos", "PLCMOS", _mono(opinion.plcmos), 1, "", True, "speechmos"),
-        Metric("distillmos", "DistillMOS", _mono(opinion.distillmos), 1, "", True, "distillmos"),
+        Metric("dnsmos", "DNSMOS", _mono(opinion.dnsmos), 1, "", True, "speechmos", scale=OPINION),
+        Metric("plcmos", "PLCMOS", _mono(opinion.plcmos), 1, "", True, "speechmos", scale=OPINION),
+        Metric(
+            "distillmos", "DistillMOS", _mono(opinion.distillmos), 1, "", True, "distillmos", scale=OPINION
+        ),
     )
 }

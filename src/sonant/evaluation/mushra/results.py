@@ -94,7 +94,7 @@ def read_ratings(path: Path, session: Session) -> list[Rating]:
     """The session's ratings in a file; where one was given twice, the last one.
 
     Raises:
-        ConfigError: if there are none of this session, or columns are missing.
+        ConfigError: if there are none of this session, columns are missing, or a score cannot be.
     """
     try:
         with open(path, newline="", encoding="utf-8") as file:
@@ -108,8 +108,10 @@ def read_ratings(path: Path, session: Session) -> list[Rating]:
         }
     except FileNotFoundError:
         raise ConfigError(f"{path}: holds no ratings yet; sonant mushra serve asks for them") from None
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
         raise ConfigError(f"{path}: holds no ratings in pymushra's columns ({error})") from None
+    if odd := [score for score in latest.values() if not 0 <= score <= 100]:
+        raise ConfigError(f"{path}: a score is from 0 to 100, not {odd[0]:g}")
     if not latest:
         raise ConfigError(f"{path}: holds no ratings of test {session.id} yet")
     return [Rating(*key, score) for key, score in latest.items()]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from sonant.evaluation.metrics import METRICS
 from sonant.evaluation.report.paper import TABLES, PaperTable
-from sonant.evaluation.results import ENTROPY_CODED_RATE, RATE, Results
+from sonant.evaluation.results import ENTROPY_CODED_RATE, RATE, Results, attributed
 from sonant.evaluation.statistics import Mean
 
 NOTHING = "–"
@@ -118,7 +118,7 @@ def quick_table(results: Results) -> str:
 
 
 def _gaps(results: Results) -> list[str]:
-    lines = [f"- {spec}: {reason}" for spec, reason in results.missing.items()]
+    lines = [f"- {attributed(spec, reason)}" for spec, reason in results.missing.items()]
     lines += [f"- {reason}" for reason in results.unread()]
     for (codec, reason), excerpts in results.skipped().items():
         where = ", ".join(excerpts[:3]) + (f" and {len(excerpts) - 3} more" if len(excerpts) > 3 else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -68,10 +69,9 @@ def _file_names(kind: str, names: Sequence[str]) -> dict[str, str]:
     """A path under the report's folder for each name, all different."""
     paths: dict[str, str] = {}
     for name in names:
-        path = stem = f"plots/{kind}-" + re.sub(r"[^\w.-]+", "-", name)
-        while path in paths.values():
-            path = f"{stem}-{len(paths)}"
-        paths[name] = path
+        stem = f"plots/{kind}-" + re.sub(r"[^\w.-]+", "-", name)
+        numbered = (f"{stem}-{number}" for number in count(1))
+        paths[name] = next(path for path in chain([stem], numbered) if path not in paths.values())
     return {name: f"{path}.png" for name, path in paths.items()}
 
 
