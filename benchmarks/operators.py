@@ -19,10 +19,10 @@ import onnxruntime as ort
 import sonant
 from sonant.codec import Codec
 from sonant.engine.halves import Halves
-from sonant.engine.layers import START, STREAM
 from sonant.engine.precision import decoder_layers, encoder_layers
 from sonant.engine.quantizer import quantizer_graph
 from sonant.engine.seanet import decoder_graph, encoder_graph
+from sonant.engine.states import START, STREAM
 from sonant.stepping import SEGMENTS_AT_ONCE
 from sonant.streams import BLOCK_FRAMES
 

@@ -41,8 +41,10 @@ class Handler(SimpleHTTPRequestHandler):
 def main() -> None:
     """Make the folder and serve it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("model", nargs="?", default="24khz")
-    parser.add_argument("--runtime", type=Path)
+    parser.add_argument("model", nargs="?", default="24khz", help="mono, without segments")
+    parser.add_argument(
+        "--runtime", type=Path, help="folder dist of onnxruntime-web; default: from jsDelivr"
+    )
     parser.add_argument("--port", type=int, default=8092)
     options = parser.parse_args()
     make_site(OUT, options.model, options.runtime)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +25,7 @@ from sonant.container import version0
 from webdriver import Browser, browser, browser_is_here
 
 RUNTIME = os.environ.get("ONNXRUNTIME_WEB")
+STATUS = "document.querySelector('#status').textContent"
 BYTES = "async (blob) => Array.from(new Uint8Array(await blob.arrayBuffer()))"
 
 pytestmark = pytest.mark.skipif(not browser_is_here(), reason="needs chromium and chromedriver")
@@ -38,6 +40,12 @@ def example() -> ModuleType:
 def address(example: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("site")
     example.make_site(folder, "24khz", Path(RUNTIME) if RUNTIME else None)
+    with served(example, folder) as url:
+        yield url
+
+
+@contextmanager
+def served(example: ModuleType, folder: Path) -> Iterator[str]:
     handler = partial(example.Handler, directory=folder)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
@@ -66,28 +74,58 @@ def test_its_files_are_those_of_version_0(address: str, codec: Codec) -> None:
     assert bytes(data) == expected.getvalue()
 
 
-@pytest.mark.skipif(not RUNTIME, reason="needs onnxruntime-web, in ONNXRUNTIME_WEB")
+needs_runtime = pytest.mark.skipif(not RUNTIME, reason="needs onnxruntime-web, in ONNXRUNTIME_WEB")
+
+
+@needs_runtime
 @pytest.mark.parametrize("mobile", [False, True])
 def test_what_it_codes_is_what_sonant_codes(
     address: str, codec: Codec, tmp_path: Path, mobile: bool
 ) -> None:
     wav, _ = read_audio(AUDIO / "speech_en.flac", 24_000, 1)
     expected = codec.encode(wav, bitrate=12.0)
-    status = "document.querySelector('#status').textContent"
     with browser(390 if mobile else 1000, 844, mobile=mobile) as page:
         page.open(address)
-        page.wait(f"{status}.startsWith('Choose')", 60)
+        page.wait(f"{STATUS}.startsWith('Choose')", 60)
         page.click("#bitrates input[value='12']")
         page.click("#example")
-        page.wait(f"{status}.includes('decoded in')", 60)
+        page.wait(f"{STATUS}.includes('decoded in')", 60)
         assert page.run("return document.documentElement.scrollWidth <= innerWidth")
         blob = "fetch(document.querySelector('#save').href).then((answer) => answer.blob())"
         data = bytes(awaited(page, f"{blob}.then({BYTES})"))
         assert abs(page.wait("document.querySelector('#decoded').duration") - wav.shape[1] / 24_000) < 0.01
         page.choose_file("#file", Path(__file__))
-        page.wait(f"{status}.includes('cannot be read')")
+        page.wait(f"{STATUS}.includes('cannot be read')")
     (tmp_path / "a.ecdc").write_bytes(data)
     with sonant.open(tmp_path / "a.ecdc", codec) as recording:
         (codes,) = recording.codes()
     assert codes.length == expected.length
     assert np.mean(codes.values == expected.values) > 0.98
+
+
+@needs_runtime
+def test_what_cannot_be_coded_is_told_and_can_be_tried_again(address: str) -> None:
+    shown = "!document.querySelector('#result').hidden"
+    with browser() as page:
+        page.open(address)
+        page.wait(f"{STATUS}.startsWith('Choose')", 60)
+        page.click("#example")
+        page.wait(f"{STATUS}.includes('decoded in')", 60)
+        page.run("window.fetched = fetch; window.fetch = () => Promise.reject(new Error('no network'))")
+        page.click("#bitrates input[value='3']")
+        page.wait(
+            f"{STATUS}.startsWith('example.flac cannot be coded (') && {STATUS}.includes('no network')"
+        )
+        assert not page.run(f"return {shown}"), "the result of another bitrate"
+        page.run("window.fetch = window.fetched")
+        page.click("#bitrates input[value='6']")
+        page.click("#bitrates input[value='3']")
+        page.wait(f"{shown} && {STATUS}.includes('decoded in')", 60)
+
+
+def test_a_page_without_its_files_says_so(example: ModuleType, tmp_path: Path) -> None:
+    for file in example.PAGE.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    with served(example, tmp_path) as alone, browser() as page:
+        page.open(alone)
+        page.wait(f"{STATUS}.startsWith('The model cannot be loaded')")

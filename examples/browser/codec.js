@@ -28,8 +28,9 @@ export class Codec {
     return audio.data.subarray(0, length);
   }
 
-  quantizer(books) {
-    if (!this.quantizers.has(books)) this.quantizers.set(books, this.open(`quantizer_${books}`));
+  /* Loaded when it is first asked for; one that could not be loaded is tried again. */
+  async quantizer(books) {
+    if (!this.quantizers.has(books)) this.quantizers.set(books, await this.open(`quantizer_${books}`));
     return this.quantizers.get(books);
   }
 }

@@ -3,10 +3,10 @@ import {Codec, ecdcFile} from './codec.js';
 const $ = (id) => document.getElementById(id);
 const MOST_SECONDS = 60;
 
-const model = await (await fetch('site.json')).json();
+let model = null; // what site.json says
 let codec = null;
 let taken = null; // {name, samples, cut}
-let round = 0; // of what was asked for; only the last is shown
+let round = 0; // counts what was asked for; only the last is shown
 
 function tell(text) {
   $('status').textContent = text;
@@ -33,9 +33,10 @@ function show(element, attribute, blob) {
   element[attribute] = URL.createObjectURL(blob);
 }
 
-async function take(name, data) {
+/* Take a recording, of a promise of its bytes, and code it. */
+async function take(name, bytes) {
   try {
-    const {samples, cut} = await samplesOf(data);
+    const {samples, cut} = await samplesOf(await bytes);
     taken = {name, samples, cut};
   } catch (error) {
     tell(`${name} cannot be read (${error.message}).`);
@@ -45,27 +46,41 @@ async function take(name, data) {
   await code();
 }
 
+/* Code what was taken at the chosen bitrate, and show what came of it. */
 async function code() {
   if (!taken || !codec) return;
   const mine = ++round;
-  const {name, samples, cut} = taken;
   const bitrate = document.querySelector('#bitrates input:checked').value;
   tell('Coding …');
   await new Promise((painted) => setTimeout(painted, 50));
+  try {
+    const coded = await codeAndDecode(taken, bitrate);
+    if (mine === round) showResult(coded);
+  } catch (error) {
+    if (mine !== round) return;
+    $('result').hidden = true;
+    tell(`${taken.name} cannot be coded (${error.message}).`);
+  }
+}
+
+async function codeAndDecode({name, samples, cut}, bitrate) {
   const began = performance.now();
   const codes = await codec.encode(samples, model.codebooks[bitrate]);
   const coded = performance.now();
   const audio = await codec.decode(codes, samples.length);
   const decoded = performance.now();
-  if (mine !== round) return;
-  const file = ecdcFile(codes, samples.length, model);
+  const seconds = {coding: (coded - began) / 1000, decoding: (decoded - coded) / 1000};
+  return {name, length: samples.length, cut, audio, file: ecdcFile(codes, samples.length, model), seconds};
+}
+
+function showResult({name, length, cut, audio, file, seconds}) {
   show($('decoded'), 'src', wavFile(audio));
   show($('save'), 'href', file);
   $('save').download = `${name.replace(/\.[^.]*$/, '')}.ecdc`;
-  const seconds = samples.length / model.sample_rate;
   tell(
-    `${cut ? 'The first ' : ''}${seconds.toFixed(1)} s in ${file.size.toLocaleString('en')} bytes, 1 : ${Math.round((2 * samples.length) / file.size)} of 16-bit samples; `
-    + `coded in ${((coded - began) / 1000).toFixed(2)} s, decoded in ${((decoded - coded) / 1000).toFixed(2)} s.`,
+    `${cut ? 'The first ' : ''}${(length / model.sample_rate).toFixed(1)} s in ${file.size.toLocaleString('en')} bytes, `
+    + `1 : ${Math.round((2 * length) / file.size)} of 16-bit samples; `
+    + `coded in ${seconds.coding.toFixed(2)} s, decoded in ${seconds.decoding.toFixed(2)} s.`,
   );
   $('result').hidden = false;
 }
@@ -86,7 +101,7 @@ async function record() {
       listen(null);
       const file = await recorder.stop();
       $('record').disabled = false;
-      await take('recording.wav', await file.arrayBuffer());
+      await take('recording.wav', file.arrayBuffer());
     } else {
       const recorder = new Microphone();
       await recorder.start();
@@ -99,19 +114,23 @@ async function record() {
   }
 }
 
-$('bitrates').append(...Object.keys(model.codebooks).sort((a, b) => a - b).map((bitrate) => {
-  const label = document.createElement('label');
-  const input = Object.assign(document.createElement('input'), {type: 'radio', name: 'bitrate', value: bitrate});
-  input.checked = Number(bitrate) === model.default_bitrate;
-  input.onchange = code;
-  label.append(input, ` ${bitrate}`);
-  return label;
-}));
-$('file').onchange = async ({target: {files: [file]}}) => file && take(file.name, await file.arrayBuffer());
-$('record').onclick = record;
-$('example').onclick = async () => take('example.flac', await (await fetch('example.flac')).arrayBuffer());
+function offerBitrates() {
+  $('bitrates').append(...Object.keys(model.codebooks).sort((a, b) => a - b).map((bitrate) => {
+    const label = document.createElement('label');
+    const input = Object.assign(document.createElement('input'), {type: 'radio', name: 'bitrate', value: bitrate});
+    input.checked = Number(bitrate) === model.default_bitrate;
+    input.onchange = code;
+    label.append(input, ` ${bitrate}`);
+    return label;
+  }));
+}
 
 try {
+  model = await (await fetch('site.json')).json();
+  offerBitrates();
+  $('file').onchange = ({target: {files: [file]}}) => file && take(file.name, file.arrayBuffer());
+  $('record').onclick = record;
+  $('example').onclick = () => take('example.flac', fetch('example.flac').then((answer) => answer.arrayBuffer()));
   const runtime = await import(model.runtime);
   runtime.env.wasm.numThreads = 1;
   codec = await Codec.load(runtime, 'model', model);

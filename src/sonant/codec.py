@@ -12,8 +12,8 @@ from sonant.audio import Audio, floats, mix_channels, resample
 from sonant.codes import Codes, join
 from sonant.config import CodecConfig
 from sonant.engine.backend import Backend
-from sonant.engine.layers import Weights
 from sonant.engine.runtime import Engine
+from sonant.engine.weights import Weights
 from sonant.errors import AudioError, ConfigError
 from sonant.segments import SegmentDecoder, SegmentEncoder
 from sonant.stepping import Job, run_together

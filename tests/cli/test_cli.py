@@ -213,6 +213,16 @@ def test_errors_are_one_line(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("command", "name"), [("encode", "a.ecdc"), ("decode", "a.wav")])
+def test_an_input_is_not_its_own_output(command: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"of another kind")
+    result = sonant(command, tmp_path / name, "-f")
+    assert result.returncode == 2
+    expected = f"sonant: {tmp_path / name}: would be both input and output; name the output with -o\n"
+    assert result.stderr.decode() == expected
+    assert (tmp_path / name).read_bytes() == b"of another kind"
+
+
 def test_a_port_that_cannot_be_is_refused() -> None:
     result = sonant("studio", "--port", "99999", "--no-browser")
     assert result.returncode == 2

@@ -12,10 +12,10 @@ from onnx import TensorProto
 
 from sonant.config import CodecConfig
 from sonant.engine.backend import Backend
-from sonant.engine.layers import Ends
 from sonant.engine.precision import decoder_layers, encoder_layers
 from sonant.engine.runtime import Engine
 from sonant.engine.seanet import decoder_graph, encoder_graph
+from sonant.engine.states import Ends
 from sonant.nn.codec import CodecNetwork
 from sonant.nn.initialization import initialise
 from sonant.nn.weights import export_weights

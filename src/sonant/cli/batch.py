@@ -42,10 +42,10 @@ def in_and_out(inputs: list[Path], output: str | None) -> tuple[list[Path], str 
 
 
 def refuse_outputs(inputs: Sequence[Path], endings: Collection[str]) -> None:
-    """Catch the output named after the input, as other tools have it, before anything is written.
+    """Refuse an output given after the input, as other tools take it, before anything is written.
 
     Raises:
-        SonantError: if an input with the ending of an output is not there, or is the second of two.
+        SonantError: if an input with the ending of an output does not exist, or is the second of two.
     """
     alike = [path.suffix.lower() in endings for path in inputs]
     for path, like_an_output in zip(inputs, alike, strict=True):
@@ -61,8 +61,8 @@ def with_targets(sources: Sequence[Path], output: str | None, ending: str) -> li
     A slash at its end makes `-o` a folder for one input, too.
 
     Raises:
-        SonantError: if many inputs have one file as their output, or two the same, or the folder cannot
-            be made.
+        SonantError: if many inputs have one file as their output, or two the same, or an output is an
+            input, or the folder cannot be made.
     """
     if output is None and any(str(source) == PIPE for source in sources):
         output = PIPE
@@ -80,6 +80,8 @@ def with_targets(sources: Sequence[Path], output: str | None, ending: str) -> li
             raise SonantError(f"{folder}: several inputs need a folder as their output")
         _make_folder(folder)
     outputs = [(folder or source.parent) / f"{source.stem}{ending}" for source in sources]
+    if same := next((path for path in sources if path in outputs), None):
+        raise SonantError(f"{same}: would be both input and output; name the output with -o")
     if len(set(outputs)) < len(outputs):
         raise SonantError("two inputs would get the same output; give them one by one with -o")
     return list(map(Pair, sources, outputs))
@@ -166,7 +168,7 @@ def _in_processes(
 
 
 def _bar(*columns: ProgressColumn) -> ProgressBar:
-    """Shown on a terminal only."""
+    """A progress bar on standard error, shown on a terminal only."""
     from rich.console import Console
     from rich.progress import Progress
 

@@ -10,7 +10,7 @@ import typer
 
 from sonant.cli.options import Jobs
 
-data = typer.Typer(help="Pack corpora for training, and say what is in them.", no_args_is_help=True)
+data = typer.Typer(help="Pack corpora for training, and show what they hold.", no_args_is_help=True)
 
 
 class Form(str, Enum):
@@ -33,22 +33,24 @@ def pack(
             help="dns4, common-voice, audioset, fsd50k, jamendo, index, folder, tar, list or manifest."
         ),
     ] = "auto",
-    kind: Annotated[str, typer.Option(help="What folders, tars and lists hold.")] = "general",
-    sample_rate: Annotated[int, typer.Option(help="Hz.")] = 24_000,
-    channels: Annotated[int, typer.Option(min=1, max=2)] = 1,
+    kind: Annotated[
+        str, typer.Option(help="Kind of the audio in folders, tars and lists, such as speech.")
+    ] = "general",
+    sample_rate: Annotated[int, typer.Option(help="Sample rate of the pack, in Hz.")] = 24_000,
+    channels: Annotated[int, typer.Option(min=1, max=2, help="Channels of the pack.")] = 1,
     form: Annotated[
         Form,
         typer.Option(help="Opus shards, flat 16-bit samples, or only an index of files left in place."),
     ] = Form.OPUS,
     kbps: Annotated[
         float | None,
-        typer.Option(min=6, max=256, help="Bitrate of Opus shards, per channel; by default 96."),
+        typer.Option(min=6, max=256, help="kbit/s of Opus shards, per channel; by default 96."),
     ] = None,
     jobs: Jobs = 0,
 ) -> None:
     """Decode, normalise and pack recordings.
 
-    A pack has their licences and durations, and a list of those that are for validation.
+    A pack records their licences and durations, and lists those that are for validation.
     """
     from sonant.errors import ConfigError, printable
     from sonant.training.datasets import list_recordings
@@ -70,7 +72,7 @@ def pack(
 
 @data.command()
 def show(manifest: Annotated[Path, typer.Argument(help="A manifest, or the folder of a pack.")]) -> None:
-    """Hours by split and kind, and by source and licence."""
+    """Show hours by split and kind, and by source and licence."""
     from sonant.errors import printable
     from sonant.training.manifest import hours_by_kind, hours_by_source, read_manifest
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sonant.cli.options import Device, Jobs, Precision, SkipExisting, Threads, inputs_to_try
+from sonant.cli.options import Device, Force, Jobs, Precision, SkipExisting, Threads, inputs_to_try
 
 if TYPE_CHECKING:
     from sonant.cli.batch import Pair, Work
@@ -27,24 +27,28 @@ def decode(
         ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("-m", "--model", help="Instead of the model the file names.")
+        str | None,
+        typer.Option("-m", "--model", help="Model to use instead of the one that the file names."),
     ] = None,
-    start: Annotated[float, typer.Option(min=0, help="Seconds to begin at.")] = 0.0,
-    duration: Annotated[float | None, typer.Option(min=0, help="Seconds to decode.")] = None,
+    start: Annotated[float, typer.Option(min=0, help="Where to begin, in seconds.")] = 0.0,
+    duration: Annotated[
+        float | None, typer.Option(min=0, help="Seconds to decode; by default to the end.")
+    ] = None,
     rate: Annotated[
-        str | None, typer.Option(help="Hz of the output, or original; by default the model's.")
+        str | None,
+        typer.Option(help="Sample rate of the output in Hz, or original; by default the model's."),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Damage is an error.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Treat damage as an error.")] = False,
     jobs: Jobs = 1,
     skip: SkipExisting = False,
     threads: Threads = 1,
     precision: Precision = "float32",
     device: Device = "cpu",
-    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing outputs.")] = False,
+    force: Force = False,
 ) -> None:
     """Decode .ecdc files into audio files.
 
-    Damaged parts fade into silence and are told on standard error; the exit code is then 3.
+    Damaged parts fade into silence and are reported on standard error; the exit code is then 3.
     """
     from functools import partial
 

@@ -17,15 +17,16 @@ def detokenize(
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the audio.")],
     model: Annotated[
-        str | None, typer.Option("-m", "--model", help="Instead of the model told beside the codes.")
+        str | None,
+        typer.Option("-m", "--model", help="Model to use instead of the one named beside the codes."),
     ] = None,
     kind: Annotated[str, typer.Option("--format", help="wav, flac or ogg.")] = "wav",
     jobs: Jobs = 0,
 ) -> None:
     """Decode arrays of codes into audio files.
 
-    Started again with the same output it goes on where it stopped; audio of other codes or of another model
-    is made again. Codes that fail are told on standard error; the exit code is then 2.
+    Started again with the same output, it continues where it stopped; audio made from other codes or by
+    another model is made again. Codes that fail are reported on standard error; the exit code is then 2.
     """
     from sonant.cli.corpus_progress import corpus_progress
     from sonant.tokenizing.back import detokenize as decode_all

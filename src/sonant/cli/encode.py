@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sonant.cli.options import Bitrate, Device, Jobs, Precision, SkipExisting, Threads, inputs_to_try
+from sonant.cli.options import (
+    Bitrate,
+    Device,
+    Force,
+    Jobs,
+    Model,
+    Precision,
+    SkipExisting,
+    Threads,
+    inputs_to_try,
+)
 
 if TYPE_CHECKING:
     from sonant.cli.batch import Work
@@ -25,29 +35,30 @@ def encode(
             help="File, folder/, or - for standard output; by default beside the input.",
         ),
     ] = None,
-    model: Annotated[str, typer.Option("-m", "--model", help="Name, file, folder or hub id.")] = "24khz",
+    model: Model = "24khz",
     bitrate: Bitrate = None,
     abr: Annotated[
         float | None,
         typer.Option(
-            help="Average kbit/s after entropy coding, instead of -b: as many codebooks at a time as fit."
+            help="Average kbit/s after entropy coding, instead of -b: uses as many codebooks as fit."
         ),
     ] = None,
     lm: Annotated[
         bool | None,
-        typer.Option("--lm/--no-lm", help="Code with the language model; the default where there is one."),
+        typer.Option("--lm/--no-lm", help="Use the language model; by default wherever there is one."),
     ] = None,
     version: Annotated[
-        int, typer.Option("--format", min=0, max=1, help="Version of the file; 0 for the official tool.")
+        int,
+        typer.Option("--format", min=0, max=1, help="File format version; 0 is that of the official tool."),
     ] = 1,
     tag: Annotated[
-        list[str] | None, typer.Option(help="NAME=TEXT to keep in the file; may be repeated.")
+        list[str] | None, typer.Option(help="NAME=TEXT to store in the file; may be repeated.")
     ] = None,
     chunk: Annotated[
         float | None,
         typer.Option(
             min=0.1,
-            help="Seconds that are coded on their own, by default 5: what damage costs, and the delay "
+            help="Seconds per independently coded chunk, by default 5: what damage costs, and the delay "
             "of a pipe.",
         ),
     ] = None,
@@ -56,15 +67,15 @@ def encode(
         typer.Option(
             min=0.0,
             max=1.0,
-            help="How readily codes give up closeness for bits; 0 looks for the nearest, by default "
-            "0.1 with a language model.",
+            help="Strength of rate-distortion optimisation, 0 for none; by default 0.1 with a language "
+            "model.",
         ),
     ] = None,
     beam: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Beginnings kept in the search for codes; by default 3 where they give up closeness, "
+            help="Width of the beam search for codes; by default 3 with rate-distortion optimisation, "
             "else 4, and 1 for official weights.",
         ),
     ] = None,
@@ -73,7 +84,7 @@ def encode(
     threads: Threads = 1,
     precision: Precision = "float32",
     device: Device = "cpu",
-    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing outputs.")] = False,
+    force: Force = False,
 ) -> None:
     """Encode audio files into .ecdc files."""
     from functools import partial

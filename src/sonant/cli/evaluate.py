@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from sonant.cli.options import Jobs, JsonFile
+from sonant.cli.options import Cache, Evs, Jobs, JsonFile, Lyra, Root
 
 QUICK_CODECS = ("sonant:3", "sonant:6", "sonant:12", "opus:6", "opus:12")
 FULL_CODECS = (
@@ -29,35 +29,47 @@ def evaluate(
         Path,
         typer.Argument(help="Folder of audio (a subfolder per category), a manifest, or validation24/48."),
     ],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for the report.")] = None,
-    root: Annotated[Path | None, typer.Option(help="Folder that a manifest's paths start from.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Folder for the report; by default a table is printed."),
+    ] = None,
+    root: Root = None,
     codecs: Annotated[
-        str, typer.Option(help="As family:kbps,… such as sonant:6,sonant-abr:6,opus:12.")
+        str,
+        typer.Option(help="FAMILY:KBPS,… such as sonant:6,sonant-abr:6,opus:12; by default a wide choice."),
     ] = "",
     model: Annotated[
         list[str] | None,
-        typer.Option("-m", "--model", help="NAME=MODEL, a family for --codecs."),
+        typer.Option("-m", "--model", help="NAME=MODEL, a family for --codecs; may be repeated."),
     ] = None,
-    metrics: Annotated[str, typer.Option(help="Keys of metrics, by comma; default all.")] = "",
-    quick: Annotated[bool, typer.Option(help="Few codecs, metrics and excerpts: a first table.")] = False,
+    metrics: Annotated[
+        str, typer.Option(help="Keys of metrics, separated by commas; by default all.")
+    ] = "",
+    quick: Annotated[
+        bool, typer.Option(help="Few codecs, metrics and excerpts, for a first table.")
+    ] = False,
     noise: Annotated[
-        Path | None, typer.Option(help="Folder of noises: adds a noisy speech category to a folder.")
+        Path | None, typer.Option(help="Folder of noises: adds a category of noisy speech to a folder.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the noises drawn.")] = 1,
-    sample_rate: Annotated[int, typer.Option(help="Of a folder: 24000 (mono) or 48000 (stereo).")] = 24_000,
-    lyra: Annotated[Path | None, typer.Option(help="Folder with Lyra-v2's three model files.")] = None,
-    evs: Annotated[Path | None, typer.Option(help="Folder with EVS_cod and EVS_dec.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for drawing noises.")] = 1,
+    sample_rate: Annotated[
+        int, typer.Option(help="Sample rate for a folder: 24000 (mono) or 48000 (stereo).")
+    ] = 24_000,
+    lyra: Lyra = None,
+    evs: Evs = None,
     external: Annotated[
         tuple[str, str, str] | None,
-        typer.Option(metavar="NAME ENCODE DECODE", help="Commands with {in}, {out}, {kbps}."),
+        typer.Option(
+            metavar="NAME ENCODE DECODE", help="Another codec, as commands with {in}, {out}, {kbps}."
+        ),
     ] = None,
-    players: Annotated[int, typer.Option(help="Excerpts per category to hear on the page.")] = 1,
+    players: Annotated[int, typer.Option(min=0, help="Excerpts per category to hear on the page.")] = 1,
     speed: Annotated[bool, typer.Option("--speed", help="Also measure speed on one thread.")] = False,
     jobs: Jobs = 1,
-    cache: Annotated[Path | None, typer.Option(help="Folder of results kept between runs.")] = None,
+    cache: Cache = None,
     json: JsonFile = None,
 ) -> None:
-    """Measure codecs on audio, beside those that people use."""
+    """Measure codecs on audio, beside Opus, Lyra-v2 and others."""
     from sonant.evaluation.command import (
         Request,
         codec_sources,

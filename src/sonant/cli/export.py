@@ -13,7 +13,8 @@ def export(
     onnx: Annotated[Path | None, typer.Option(help="New folder for ONNX graphs.")] = None,
     transformers: Annotated[Path | None, typer.Option(help="New folder for 🤗 Transformers.")] = None,
     beam: Annotated[
-        int | None, typer.Option(min=1, help="How widely ONNX quantisers search; by default as `encode`.")
+        int | None,
+        typer.Option(min=1, help="Width of the ONNX quantisers' beam search; by default as `encode`."),
     ] = None,
 ) -> None:
     """Write a model for ONNX Runtime or for 🤗 Transformers."""

@@ -13,9 +13,9 @@ from sonant.cli.options import inputs_to_try
 
 def info(
     file: Annotated[Path, inputs_to_try("An .ecdc file.")],
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what an .ecdc file holds."""
+    """Show what an .ecdc file holds."""
     from sonant.errors import printable
     from sonant.information import describe
 

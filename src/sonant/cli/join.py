@@ -7,17 +7,17 @@ from typing import Annotated
 
 import typer
 
-from sonant.cli.options import inputs_to_try
+from sonant.cli.options import Force, inputs_to_try
 
 
 def join(
     files: Annotated[list[Path], inputs_to_try(".ecdc files of one model, in order.")],
     out: Annotated[
-        Path, typer.Option("-o", "--output", help="The .ecdc file to write; - is standard output.")
+        Path, typer.Option("-o", "--output", help="The .ecdc file to write, or - for standard output.")
     ],
-    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite an existing file.")] = False,
+    force: Force = False,
 ) -> None:
-    """Put .ecdc files end to end, without decoding them."""
+    """Concatenate .ecdc files without decoding them."""
     from sonant.files import join_files
 
     join_files(files, out, overwrite=force)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 
-def models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the models that can be used by name."""
     from sonant.models.registry import OFFICIAL_NAMES, bundled_models, known_config
 

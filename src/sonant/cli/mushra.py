@@ -7,14 +7,12 @@ from typing import Annotated
 
 import typer
 
+from sonant.cli.options import Cache, Evs, Lyra, Root
 from sonant.cli.serving import Host, Port, serve_page
 
 mushra = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
-    rich_markup_mode=None,
     help="Prepare, serve and report a listening test.",
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -25,18 +23,23 @@ def prepare(
     codecs: Annotated[
         str, typer.Option(help="As for `sonant evaluate`.")
     ] = "sonant:3,sonant:6,sonant:12,opus:6,opus:12",
-    root: Annotated[Path | None, typer.Option(help="Folder that a manifest's paths start from.")] = None,
-    model: Annotated[list[str] | None, typer.Option("-m", "--model", help="NAME=MODEL.")] = None,
-    lyra: Annotated[Path | None, typer.Option(help="Folder with Lyra-v2's three model files.")] = None,
-    evs: Annotated[Path | None, typer.Option(help="Folder with EVS_cod and EVS_dec.")] = None,
-    sample_rate: Annotated[int, typer.Option(help="Of a folder: 24000 or 48000.")] = 24_000,
+    root: Root = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("-m", "--model", help="NAME=MODEL, a family for --codecs; may be repeated."),
+    ] = None,
+    lyra: Lyra = None,
+    evs: Evs = None,
+    sample_rate: Annotated[
+        int, typer.Option(help="Sample rate for a folder: 24000 (mono) or 48000 (stereo).")
+    ] = 24_000,
     per_category: Annotated[int, typer.Option(min=1, help="Excerpts of each category.")] = 6,
-    seed: Annotated[int, typer.Option(min=0, help="Of all that is shuffled.")] = 1,
-    cache: Annotated[Path | None, typer.Option(help="Folder of results kept between runs.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for all shuffling.")] = 1,
+    cache: Cache = None,
 ) -> None:
     """Make blinded versions of excerpts.
 
-    They are equally loud, with a hidden reference and a low anchor among them.
+    All are equally loud; a hidden reference and a low-pass anchor are among them.
     """
     from sonant.errors import ConfigError
     from sonant.evaluation.cache import default_cache
@@ -59,7 +62,7 @@ def prepare(
 
 @mushra.command()
 def serve(
-    folder: Annotated[Path, typer.Argument(help="Of a session.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of the session.")],
     host: Host = "127.0.0.1",
     port: Port = 8080,
 ) -> None:
@@ -73,11 +76,15 @@ def serve(
 
 @mushra.command()
 def report(
-    folder: Annotated[Path, typer.Argument(help="Of a session.")],
-    results: Annotated[Path | None, typer.Option(help="Ratings in pymushra's columns.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for the report.")] = None,
+    folder: Annotated[Path, typer.Argument(help="Folder of the session.")],
+    results: Annotated[
+        Path | None, typer.Option(help="Ratings, CSV with pymushra's columns; by default the session's.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder for the report; by default the session's.")
+    ] = None,
 ) -> None:
-    """Screen the raters as the paper does.
+    """Screen the raters as the paper does, and report the ratings.
 
     Writes a table, a plot and JSON.
     """

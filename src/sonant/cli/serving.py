@@ -12,8 +12,8 @@ from sonant.errors import ConfigError
 if TYPE_CHECKING:
     from http.server import ThreadingHTTPServer
 
-Host = Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")]
-Port = Annotated[int, typer.Option(min=0, max=65_535, help="0 takes any that is free.")]
+Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")]
+Port = Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes any free one.")]
 
 
 def serve_page(

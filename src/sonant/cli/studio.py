@@ -12,18 +12,20 @@ from sonant.cli.serving import Host, Port, serve_page
 def studio(
     model: Annotated[
         list[str] | None,
-        typer.Option("-m", "--model", help="Name, file, folder or hub id; may be repeated."),
+        typer.Option(
+            "-m", "--model", help="Name, file, folder or hub id; may be repeated; by default all bundled."
+        ),
     ] = None,
     seconds: Annotated[
-        float, typer.Option(min=1.0, max=86_400, help="How much of a recording is taken.")
+        float, typer.Option(min=1.0, max=86_400, help="Seconds taken of a recording, at most.")
     ] = 120.0,
     host: Host = "127.0.0.1",
     port: Port = 8090,
-    browser: Annotated[bool, typer.Option(help="Show the page in a browser.")] = True,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
 ) -> None:
     """Serve a page to hear recordings at every bitrate.
 
-    What is handed in there, or spoken, is coded on this machine and kept until the page ends.
+    What is uploaded or recorded there is coded on this machine and kept until the server stops.
     """
     from functools import partial
     from pathlib import Path

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from sonant.cli.options import Bitrate, Jobs, inputs_to_try
+from sonant.cli.options import Bitrate, Jobs, Model, inputs_to_try
 
 
 def tokenize(
     inputs: Annotated[list[Path], inputs_to_try("Folders, audio files, manifests (.jsonl, .txt).")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for codes and their manifest.")],
-    model: Annotated[str, typer.Option("-m", "--model", help="Name, file, folder or hub id.")] = "24khz",
+    model: Model = "24khz",
     bitrate: Bitrate = None,
     kind: Annotated[str, typer.Option("--format", help="npy, safetensors or parquet.")] = "npy",
     jobs: Jobs = 0,
@@ -21,8 +21,8 @@ def tokenize(
 ) -> None:
     """Code whole corpora into arrays of codes.
 
-    Started again with the same output it goes on where it stopped. Files that fail are told on standard
-    error and in failed.jsonl; the exit code is then 2.
+    Started again with the same output, it continues where it stopped. Files that fail are reported on
+    standard error and in failed.jsonl; the exit code is then 2.
     """
     from sonant.cli.corpus_progress import corpus_progress
     from sonant.tokenizing import run

@@ -14,23 +14,26 @@ UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "": 1.0}
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A recipe, as recipes/24khz.toml or FILE.toml:VARIANT.")],
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe: FILE.toml or FILE.toml:VARIANT, such as recipes/24khz.toml.")
+    ],
     out: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder of the run; default runs/RECIPE.")
+        Path | None, typer.Option("-o", "--output", help="Folder of the run; by default runs/RECIPE.")
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the folder's checkpoint.")
     ] = False,
     time_limit: Annotated[
-        str | None, typer.Option("--time-limit", help="Save and end after this time: 25m, 1h30m, 90s.")
+        str | None, typer.Option("--time-limit", help="Save and stop after this time: 25m, 1h30m, 90s.")
     ] = None,
     changes: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a value: data.pack=my_pack, loss.mel=2.")
+        list[str] | None,
+        typer.Option("--set", help="Change a value of the recipe, as loss.mel=2; may be repeated."),
     ] = None,
 ) -> None:
-    """Train a codec or a language model as a recipe says.
+    """Train a codec or a language model from a recipe.
 
-    Ends at its steps, the time limit or SIGTERM.
+    Stops after the recipe's steps, at the time limit, or on SIGTERM.
     """
     limit = seconds(time_limit) if time_limit else None
     from sonant.training.lm_recipe import is_lm_recipe

@@ -8,9 +8,10 @@ import onnx
 
 from sonant.config import CodecConfig
 from sonant.engine.graph import OPSET
-from sonant.engine.layers import STREAM, Ends, Weights
 from sonant.engine.quantizer import quantizer_graph
 from sonant.engine.seanet import decoder_graph, encoder_graph
+from sonant.engine.states import STREAM, Ends
+from sonant.engine.weights import Weights
 from sonant.whole_files import replacing_output, write_output
 
 README = """# {name} as ONNX graphs

@@ -13,7 +13,7 @@ import onnx
 
 from sonant.config import CodecConfig
 from sonant.engine.graph import GraphBuilder, Shape
-from sonant.engine.layers import START, Ends, LayerBuilder, Weights
+from sonant.engine.layers import LayerBuilder
 from sonant.engine.seanet import (
     Layers,
     audio_of_frames,
@@ -21,6 +21,8 @@ from sonant.engine.seanet import (
     frames_of_entries,
     latents_of_frames,
 )
+from sonant.engine.states import START, Ends
+from sonant.engine.weights import Weights
 
 
 class Halves:

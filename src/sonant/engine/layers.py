@@ -9,53 +9,26 @@ kernel 2 · stride gives a block for each pair of neighbouring frames.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sonant.config import CodecConfig
 from sonant.engine.graph import GraphBuilder
+from sonant.engine.lstm import LSTM
 from sonant.engine.padding import Padding
-
-Weights = Mapping[str, NDArray[np.float32]]
-Matrix = NDArray[np.float32]
+from sonant.engine.states import Ends, States
+from sonant.engine.weights import Matrix, Weights
 
 ROWS_AT_ONCE = 8
 FEW = 2
-
-
-@dataclass(frozen=True)
-class Ends:
-    """What a graph does where its input begins and ends.
-
-    Attributes:
-        stream: begin from a state given as input and give the state at the end out; else begin
-            at the first sample, with padding.
-        tail: the input ends anywhere, and every strided layer completes its last window.
-    """
-
-    stream: bool
-    tail: bool
-
-
-STREAM = Ends(stream=True, tail=False)
-START = Ends(stream=False, tail=False)
-
-
-@dataclass
-class States:
-    """The states of a graph under construction: input names with shapes, and what follows them."""
-
-    shapes: list[tuple[int, int]] = field(default_factory=list)
-    following: list[str] = field(default_factory=list)
 
 
 class LayerBuilder:
     """Adds layers to a graph, keeping track of the states.
 
     Attributes:
+        lstm: adds the LSTM.
         narrow: the most channels of a kernel of 3 that goes over blocks as long as it reaches back: a third
             more arithmetic in fewer passes over memory. With twice the dilation half as many.
     """
@@ -64,7 +37,8 @@ class LayerBuilder:
 
     def __init__(self, graph: GraphBuilder, config: CodecConfig, weights: Weights, ends: Ends) -> None:
         self.graph, self.config, self.weights, self.ends = graph, config, weights, ends
-        self.states = States()
+        self.states = States(graph)
+        self.lstm = LSTM(graph, config, weights, ends, self.states)
         self._padding = Padding(graph, config.pad_mode)
         self._normalises = config.norm == "time_group_norm"
 
@@ -218,15 +192,13 @@ class LayerBuilder:
             reflected: the first, in a model padded by reflection; else it is zeros.
         """
         g = self.graph
-        following = g.slice(x, -1, None)
+        self.states.following.append(g.slice(x, -1, None))
         if self.ends.stream:
-            before = self._state((1, width), following)
+            before = self.states.input((1, width))
+        elif reflected is None or self.config.pad_mode == "constant":
+            before = g.zeros(1, width)
         else:
-            self.states.following.append(following)
-            if reflected is None or self.config.pad_mode == "constant":
-                before = g.zeros(1, width)
-            else:
-                before = reflected()
+            before = reflected()
         return g.concat(before, g.slice(x, 0, -1))
 
     def up(self, x: str, name: str, stride: int) -> str:
@@ -266,56 +238,6 @@ class LayerBuilder:
     def _pointwise(self, name: str) -> Matrix:
         """The matrix of a convolution of kernel 1."""
         return self.weights[f"{name}.weight"][:, :, 0].T
-
-    def lstm(self, x: str, name: str) -> str:
-        """The LSTM layers with their skip connection."""
-        g = self.graph
-        y = self._lstm_layers(g.op("Transpose", x, perm=[1, 0, 2]), name)
-        return g.op("Add", g.op("Transpose", y, perm=[1, 0, 2]), x)
-
-    def _lstm_layers(self, x: str, name: str) -> str:
-        """Of `[T, B, C]`."""
-        g = self.graph
-        for layer in range(self.config.lstm_layers):
-            w, r, *biases = (
-                self._gates(f"{name}.{part}_l{layer}")
-                for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            )
-            hidden = w.shape[1]
-            matrices = [
-                g.constant(matrix.reshape(1, 4 * hidden, -1), f"{name}.{kind}{layer}")
-                for kind, matrix in (("w", w), ("r", r))
-            ]
-            b = g.constant(np.concatenate(biases).reshape(1, -1), f"{name}.b{layer}")
-            h, c = self._lstm_state(hidden), self._lstm_state(hidden)
-            y, *last = g.op("LSTM", x, *matrices, b, "", h, c, outputs=3, hidden_size=hidden)
-            self._lstm_following(last)
-            x = g.op("Squeeze", y, g.integers(1))
-        return x
-
-    def _gates(self, name: str) -> Matrix:
-        """Weights of the four gates in ONNX's order, input, output, forget, cell: `[4, H, …]`."""
-        i, f, c, o = np.split(self.weights[name], 4)
-        return np.stack([i, o, f, c])
-
-    def _lstm_state(self, hidden: int) -> str:
-        """`[1, B, H]`."""
-        state = self._state_input((1, hidden)) if self.ends.stream else self.graph.zeros(1, hidden)
-        return self.graph.op("Transpose", state, perm=[1, 0, 2])
-
-    def _lstm_following(self, states: list[str]) -> None:
-        """Give states `[1, B, H]` out."""
-        self.states.following += [self.graph.op("Transpose", v, perm=[1, 0, 2]) for v in states]
-
-    def _state_input(self, shape: tuple[int, int]) -> str:
-        name = f"state_{len(self.states.shapes)}"
-        self.states.shapes.append(shape)
-        return self.graph.input(name, ["batch", *shape])
-
-    def _state(self, shape: tuple[int, int], following: str) -> str:
-        """A state input, whose next value is `following`."""
-        self.states.following.append(following)
-        return self._state_input(shape)
 
     def _product(
         self, x: str, name: str, matrix: Matrix, bias: Matrix | None = None, added: str = ""
@@ -366,7 +288,7 @@ class LayerBuilder:
             right = padding // 2
             return self._padding.both(x, padding - right, right, channels, more=more)
         if self.ends.stream:
-            before = self._state_input((padding, channels))
+            before = self.states.input((padding, channels))
         elif self.config.pad_mode == "constant":
             before = g.zeros(padding, channels)
         else:

@@ -12,9 +12,11 @@ from sonant.config import CodecConfig
 from sonant.engine.backend import Precision
 from sonant.engine.graph import GraphBuilder
 from sonant.engine.int8 import Int8LayerBuilder
-from sonant.engine.layers import START, LayerBuilder, Weights
+from sonant.engine.layers import LayerBuilder
 from sonant.engine.seanet import Layers, frames_of_audio
 from sonant.engine.sessions import session_of
+from sonant.engine.states import START
+from sonant.engine.weights import Weights
 
 FRAMES = 25
 ROOM = 1.5

@@ -8,7 +8,7 @@ from onnx import TensorProto
 
 from sonant.config import CodecConfig
 from sonant.engine.graph import GraphBuilder
-from sonant.engine.layers import Weights
+from sonant.engine.weights import Weights
 
 
 def quantizer_graph(config: CodecConfig, weights: Weights, n_q: int, beam: int = 1) -> onnx.ModelProto:

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from sonant.config import CodecConfig
 from sonant.engine.backend import Backend
 from sonant.engine.halves import Halves
-from sonant.engine.layers import STREAM, Ends, Weights
 from sonant.engine.precision import decoder_layers, encoder_layers
 from sonant.engine.quantizer import quantizer_graph
 from sonant.engine.seanet import Layers, decoder_graph, encoder_graph
 from sonant.engine.sessions import session_of
+from sonant.engine.states import STREAM, Ends
+from sonant.engine.weights import Weights
 
 Array = NDArray[np.float32]
 State = tuple[Array, ...]

@@ -9,7 +9,9 @@ from onnx import TensorProto
 
 from sonant.config import CodecConfig
 from sonant.engine.graph import GraphBuilder
-from sonant.engine.layers import Ends, LayerBuilder, Weights
+from sonant.engine.layers import LayerBuilder
+from sonant.engine.states import Ends
+from sonant.engine.weights import Weights
 
 Layers = Callable[[GraphBuilder, CodecConfig, Weights, Ends], LayerBuilder]
 

@@ -265,4 +265,4 @@ async function begin() {
   requestAnimationFrame(draw);
 }
 
-begin().catch((error) => say(`The models could not be had (${error.message}). Load the page again.`));
+begin().catch((error) => say(`The models could not be loaded (${error.message}). Reload the page.`));

@@ -210,7 +210,7 @@ class LanguageModelTrainer:
         self.projections.load_state_dict(state["projections"])
 
     def _start_from_whole_numbers(self, path: Path) -> None:
-        """Take over an integer model, of this codec or one like it, maybe without its `step_feed_forward`."""
+        """Take over an integer model, which may lack the recipe's `step_feed_forward`."""
         config, tensors, _ = read_language_model(path)
         wanted = replace(self.recipe.model, name=config.name)
         state = restored_state(config, tensors)
