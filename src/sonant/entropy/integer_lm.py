@@ -237,7 +237,7 @@ class IntegerLanguageModel:
     def _sums(self, before: Whole, book: int) -> Whole:
         x = before if self._step_embedding is None else self._step_norm(before)
         if self._step_feed_forward:
-            x = np.clip(x + self._step_feed_forward[book](x), -ACTIVATION_LIMIT, ACTIVATION_LIMIT)
+            x = (x + self._step_feed_forward[book](x)).clip(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
         sums = product(x, self._heads[book].weight)
         sums += self._heads[book].bias
         return sums

@@ -48,7 +48,7 @@ def rescale(sums: Whole, scale: Whole | np.float32, limit: int) -> Whole:
     """Round `sums · scale` to whole numbers within ± `limit`."""
     scaled = sums * scale
     np.rint(scaled, out=scaled)
-    return np.clip(scaled, -limit, limit, out=scaled)
+    return scaled.clip(-limit, limit, out=scaled)
 
 
 def layer_norm(x: Whole, gain: Wide, bias: Wide, epsilon: float, limit: int) -> Whole:
@@ -68,7 +68,7 @@ def layer_norm(x: Whole, gain: Wide, bias: Wide, epsilon: float, limit: int) -> 
     wide *= gain
     wide += bias
     np.rint(wide, out=wide)
-    return np.clip(wide, -limit, limit, out=wide).astype(np.float32)
+    return wide.clip(-limit, limit, out=wide).astype(np.float32)
 
 
 def exponentials(scores: Whole, scale: np.float32, table: Wide) -> Wide:
@@ -85,7 +85,7 @@ def exponents(scores: Whole, size: int) -> NDArray[np.intp]:
 
 
 def _places(below: Whole, size: int) -> NDArray[np.intp]:
-    return np.clip(below, 0, size - 1, out=below).astype(np.intp)
+    return below.clip(0, size - 1, out=below).astype(np.intp)
 
 
 def cumulative_frequencies(weights: Wide, total: int) -> NDArray[np.int64]:
