@@ -252,7 +252,7 @@ class CodecConfig(JsonConfig):
 
 @dataclass(frozen=True)
 class LanguageModelConfig(JsonConfig):
-    """Sizes of the small Transformer over codes (paper, section 3.3), whole numbers of at least 1.
+    """Sizes of the small Transformer over codes (paper, section 3.3), whole numbers.
 
     What reads or trains a model checks them.
 

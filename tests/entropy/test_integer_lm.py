@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -188,6 +189,21 @@ def test_missing_and_misshapen_tensors_are_refused() -> None:
         IntegerLanguageModel(config, {k: v for k, v in tensors.items() if k != "positions"})
     with pytest.raises(WeightsError, match="wrong shape"):
         IntegerLanguageModel(config, tensors | {"heads.0.bias": np.zeros(5)})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"step_feed_forward": -1}, "sizes"),
+        ({"step_feed_forward": True}, "sizes"),
+        ({"step_feed_forward": 10**18}, "wrong shape"),
+        ({"conditioned": False}, "not conditioned"),
+    ],
+)
+def test_step_networks_that_a_model_cannot_have_are_refused(change: dict[str, int], message: str) -> None:
+    config, tensors = small_tensors(2, step_feed_forward=16)
+    with pytest.raises(WeightsError, match=message):
+        IntegerLanguageModel(replace(config, **change), tensors)
 
 
 def test_a_model_of_another_codec_is_refused(tmp_path: Path) -> None:

@@ -636,12 +636,15 @@ def test_what_other_calls_have_left_goes(corpus_folder, tmp_path, monkeypatch):
     assert {path.name for path in out.iterdir()} == {names[0], "manifest.jsonl", "validation.jsonl"}
 
 
-def test_a_damaged_note_is_none(corpus_folder, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "note", ['{"key"', '{"key": "of another version", "packed": [{"key": 1}], "problems": []}']
+)
+def test_a_damaged_note_is_none(corpus_folder, tmp_path, monkeypatch, note):
     recordings = list_recordings(corpus_folder)
     names = pack_until(monkeypatch, None, recordings, tmp_path / "whole", form="pcm")
     out = tmp_path / "out"
     pack_until(monkeypatch, names[2], recordings, out, form="pcm")
-    (out / f"{names[0]}.note").write_text('{"key"')
+    (out / f"{names[0]}.note").write_text(note)
     assert pack_until(monkeypatch, None, recordings, out, form="pcm") == [names[0], *names[2:]]
 
 

@@ -80,9 +80,10 @@ def with_targets(sources: Sequence[Path], output: str | None, ending: str) -> li
             raise SonantError(f"{folder}: several inputs need a folder as their output")
         _make_folder(folder)
     outputs = [(folder or source.parent) / f"{source.stem}{ending}" for source in sources]
-    if same := next((path for path in sources if path in outputs), None):
+    different = set(outputs)
+    if same := next((path for path in sources if path in different), None):
         raise SonantError(f"{same}: would be both input and output; name the output with -o")
-    if len(set(outputs)) < len(outputs):
+    if len(different) < len(outputs):
         raise SonantError("two inputs would get the same output; give them one by one with -o")
     return list(map(Pair, sources, outputs))
 

@@ -83,6 +83,8 @@ class IntegerLanguageModel:
         sizes = (*positive, config.num_layers, config.past_context, config.step_feed_forward)
         if not all(type(size) is int for size in sizes) or min(positive) < 1 or min(sizes) < 0:
             raise WeightsError("the language model's sizes make no sense")
+        if config.step_feed_forward and not config.conditioned:
+            raise WeightsError("the language model has step_feed_forward, but is not conditioned")
         if dim % config.num_heads:
             raise WeightsError(f"the language model's {dim} channels are not those of equal heads")
         self._embedding = read.table("emb", (n_q, bins + 1, dim))

@@ -42,11 +42,10 @@ def write_note(shard: Path, key: str, contents: Contents) -> None:
 def noted(shard: Path, key: str) -> Contents | None:
     """What a shard holds that was made of the same, None if there is none."""
     values = _read(_note(shard))
-    if values is None:
+    if values is None or values["key"] != key:
         return None
     packed = [Recording(**value) for value in values["packed"]]
-    whole = values["key"] == key and (shard.exists() or not packed)
-    return (packed, values["problems"]) if whole else None
+    return (packed, values["problems"]) if shard.exists() or not packed else None
 
 
 def noted_shards(folder: Path) -> set[Path]:
