@@ -13,9 +13,10 @@ from pathlib import Path
 
 from sonant.config import CodecConfig
 from sonant.container import version0, version1
+from sonant.container.decoding import decoded
 from sonant.container.index import find_index
 from sonant.container.probe import probe
-from sonant.container.reader import ChunkReader, Damage, decoded, read_chunk_at
+from sonant.container.reader import ChunkReader, Damage, read_chunk_at
 from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.entropy.lm_store import load_language_model
 from sonant.errors import FormatError
