@@ -39,7 +39,7 @@ class Int8LayerBuilder(LayerBuilder):
         zero: int,
     ) -> None:
         super().__init__(graph, config, weights, ends)
-        self.lstm = Int8LSTM(graph, config, weights, ends, self.states, lstm_range)
+        self.lstm = Int8LSTM(graph, config, weights, self.states, lstm_range)
         self._zero = zero
         self._quantized: dict[str, tuple[str, str]] = {}
 

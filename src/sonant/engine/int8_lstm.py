@@ -14,7 +14,7 @@ from sonant.config import CodecConfig
 from sonant.engine.graph import MICROSOFT, GraphBuilder
 from sonant.engine.int8_columns import by_columns
 from sonant.engine.lstm import LSTM
-from sonant.engine.states import Ends, States
+from sonant.engine.states import States
 from sonant.engine.weights import Matrix, Weights
 
 EXTRA = 2
@@ -29,15 +29,9 @@ class Int8LSTM(LSTM):
     """
 
     def __init__(
-        self,
-        graph: GraphBuilder,
-        config: CodecConfig,
-        weights: Weights,
-        ends: Ends,
-        states: States,
-        largest: float,
+        self, graph: GraphBuilder, config: CodecConfig, weights: Weights, states: States, largest: float
     ) -> None:
-        super().__init__(graph, config, weights, ends, states)
+        super().__init__(graph, config, weights, states)
         self._channels, self._largest = config.bottleneck_channels, largest
 
     def _stacked(self, x: str, name: str) -> str:

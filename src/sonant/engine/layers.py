@@ -37,8 +37,8 @@ class LayerBuilder:
 
     def __init__(self, graph: GraphBuilder, config: CodecConfig, weights: Weights, ends: Ends) -> None:
         self.graph, self.config, self.weights, self.ends = graph, config, weights, ends
-        self.states = States(graph)
-        self.lstm = LSTM(graph, config, weights, ends, self.states)
+        self.states = States(graph, ends)
+        self.lstm = LSTM(graph, config, weights, self.states)
         self._padding = Padding(graph, config.pad_mode)
         self._normalises = config.norm == "time_group_norm"
 

@@ -6,18 +6,15 @@ import numpy as np
 
 from sonant.config import CodecConfig
 from sonant.engine.graph import GraphBuilder
-from sonant.engine.states import Ends, States
+from sonant.engine.states import States
 from sonant.engine.weights import Matrix, Weights
 
 
 class LSTM:
     """Adds a model's LSTM layers with their skip connection to a graph."""
 
-    def __init__(
-        self, graph: GraphBuilder, config: CodecConfig, weights: Weights, ends: Ends, states: States
-    ) -> None:
-        self._graph, self._layers, self._weights = graph, config.lstm_layers, weights
-        self._ends, self._states = ends, states
+    def __init__(self, graph: GraphBuilder, config: CodecConfig, weights: Weights, states: States) -> None:
+        self._graph, self._layers, self._weights, self._states = graph, config.lstm_layers, weights, states
 
     def __call__(self, x: str, name: str) -> str:
         """`[B, T, C]` to `[B, T, C]`."""
@@ -52,9 +49,8 @@ class LSTM:
 
     def _state(self, hidden: int) -> str:
         """`[1, B, H]`."""
-        g = self._graph
-        state = self._states.input((1, hidden)) if self._ends.stream else g.zeros(1, hidden)
-        return str(g.op("Transpose", state, perm=[1, 0, 2]))
+        state = self._states.input_or_zeros(1, hidden)
+        return str(self._graph.op("Transpose", state, perm=[1, 0, 2]))
 
     def _following(self, states: list[str]) -> None:
         """Give states `[1, B, H]` out."""

@@ -33,8 +33,8 @@ class States:
         following: the values that follow the inputs, in their order.
     """
 
-    def __init__(self, graph: GraphBuilder) -> None:
-        self._graph = graph
+    def __init__(self, graph: GraphBuilder, ends: Ends) -> None:
+        self._graph, self._stream = graph, ends.stream
         self.shapes: list[tuple[int, int]] = []
         self.following: list[str] = []
 
@@ -43,3 +43,7 @@ class States:
         name = f"state_{len(self.shapes)}"
         self.shapes.append(shape)
         return self._graph.input(name, ["batch", *shape])
+
+    def input_or_zeros(self, rows: int, width: int) -> str:
+        """The next state in a stream, else zeros."""
+        return self.input((rows, width)) if self._stream else self._graph.zeros(rows, width)
