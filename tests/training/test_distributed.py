@@ -76,6 +76,7 @@ UNREADABLE_ON_RANK_1 = """
 import json, sys
 from pathlib import Path
 from sonant.errors import AudioError
+from sonant.nn.distributed import leave
 from sonant.training.loop import Trainer
 from sonant.training.file_problems import ATTEMPTS
 from sonant.training.recipe_files import recipe_from_dict
@@ -94,6 +95,7 @@ try:
     trainer.run()
 except AudioError as error:
     Path(sys.argv[2], f"rank{rank}.txt").write_text(str(error))
+    leave()
 """
 
 
