@@ -38,7 +38,7 @@ def small_tensors(
 ) -> tuple[LanguageModelConfig, dict[str, np.ndarray]]:
     network = small_network(n_q, conditioned, step_feed_forward)
     codes = torch.randint(0, 1024, (2, n_q, max_frames))
-    return network.config, integer_tensors(network, codes, max_frames)
+    return network.config, integer_tensors(network, [codes], max_frames)
 
 
 def small_model(

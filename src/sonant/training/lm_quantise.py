@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,12 +41,13 @@ COVERED = 0.99999
 Array = NDArray[Any]
 
 
-def integer_tensors(model: LanguageModel, codes: Tensor, max_frames: int) -> dict[str, Array]:
+def integer_tensors(model: LanguageModel, codes: Sequence[Tensor], max_frames: int) -> dict[str, Array]:
     """All tensors of the integer model.
 
     Args:
         model: trained, its tables written out.
-        codes: `[B, n_q, T]` to calibrate on, as training has them.
+        codes: each `[B, n_q, T]`, to calibrate on, as training has them. What a step sees depends on its
+            number of codebooks, so they should have every number that the model will meet, and all at least once.
         max_frames: steps that a chunk may have.
     """
     ranges = _activation_ranges(model.eval(), codes)
@@ -82,7 +84,7 @@ def integer_tensors(model: LanguageModel, codes: Tensor, max_frames: int) -> dic
     return out
 
 
-def _activation_ranges(model: LanguageModel, codes: Tensor) -> dict[str, float]:
+def _activation_ranges(model: LanguageModel, codes: Sequence[Tensor]) -> dict[str, float]:
     """The absolute values that nearly all activations stay below, by place in the network."""
     seen: defaultdict[str, list[Tensor]] = defaultdict(list)
 
@@ -120,7 +122,8 @@ def _activation_ranges(model: LanguageModel, codes: Tensor) -> dict[str, float]:
             hooks.append(net.linear1.register_forward_hook(after(f"step.{k}.hidden")))
             hooks.append(net.register_forward_hook(after("conditioned")))
     with torch.no_grad():
-        model(shifted(codes), None, 0, codes)
+        for batch in codes:
+            model(shifted(batch), None, 0, batch)
     for hook in hooks:
         hook.remove()
     return {name: _almost_largest(torch.cat(values)) for name, values in seen.items()}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sonant.codec import Codec
 from sonant.entropy.integer_lm import IntegerLanguageModel
@@ -87,8 +88,7 @@ def finish(trainer: LanguageModelTrainer, codec: Codec) -> None:
     recipe, folder = trainer.recipe, trainer.folder
     model = LanguageModel(recipe.model)
     model.load_state_dict(untied(trainer.model))
-    calibration = _calibration(trainer.tokens, recipe)
-    tensors = integer_tensors(model.eval(), torch.from_numpy(calibration), recipe.frames)
+    tensors = integer_tensors(model.eval(), _calibration(trainer.tokens, recipe), recipe.frames)
     path = folder / LM_IN_A_FOLDER
     save_language_model(path, recipe.model, tensors, codec.weights_hash)
     report = {
@@ -100,10 +100,11 @@ def finish(trainer: LanguageModelTrainer, codec: Codec) -> None:
     (folder / "lm.json").write_text(json.dumps(report, indent=1))
 
 
-def _calibration(tokens: Tokens, recipe: LanguageModelRecipe) -> np.ndarray:
+def _calibration(tokens: Tokens, recipe: LanguageModelRecipe) -> list[Tensor]:
     kinds = [codes for kind, codes in tokens.items() if kind.startswith("train")]
     each = -(-CALIBRATION_CHUNKS // len(kinds))
-    return np.concatenate([c[:each, : recipe.model.n_q, : recipe.frames] for c in kinds]).astype(np.int64)
+    codes = torch.from_numpy(np.concatenate([c[:each, :, : recipe.frames] for c in kinds]).astype(np.int64))
+    return [codes[:, :n_q] for n_q in sorted({*recipe.codebooks, recipe.model.n_q})]
 
 
 def integer_report(lm: IntegerLanguageModel, tokens: Tokens, recipe: LanguageModelRecipe) -> dict[str, Any]:
