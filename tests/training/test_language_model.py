@@ -27,8 +27,8 @@ from sonant.training.finite import FiniteSteps
 from sonant.training.language_model import LanguageModelTrainer
 from sonant.training.lm_loss import cross_entropy
 from sonant.training.lm_quantise import _almost_largest, integer_tensors
-from sonant.training.lm_run import _calibration
 from sonant.training.lm_recipe import load_lm_recipe, recipe_from_dict
+from sonant.training.lm_run import _calibration
 from sonant.training.lm_tables import start_from_codebooks, untied
 from sonant.training.tokens import load_tokens
 from training.test_recipes import RECIPES

@@ -46,8 +46,8 @@ def integer_tensors(model: LanguageModel, codes: Sequence[Tensor], max_frames: i
 
     Args:
         model: trained, its tables written out.
-        codes: each `[B, n_q, T]`, to calibrate on, as training has them. What a step sees depends on its
-            number of codebooks, so they should have every number that the model will meet, and all at least once.
+        codes: to calibrate on, each `[B, n_q, T]`, as training has them: one for every number of codebooks
+            that the model will meet, since activations depend on it, and one for all that it has.
         max_frames: steps that a chunk may have.
     """
     ranges = _activation_ranges(model.eval(), codes)
