@@ -144,6 +144,8 @@ def test_what_is_wrong_with_one_is_an_error_before_any_is_coded() -> None:
         codec.encode_batch([good, bad])
     with pytest.raises(AudioError, match="a length of 641 for a recording of 640 samples"):
         codec.encode_batch([good, good], [640, 641])
+    with pytest.raises(AudioError, match="1 lengths for 2 recordings"):
+        codec.encode_batch(np.zeros((2, 1, 640), np.float32), [640])
     streams = [codec.encoder(), codec.encoder()]
     with pytest.raises(AudioError, match="NaN, infinity or more"):
         push_all(streams, [good, bad])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -220,6 +221,10 @@ def test_importing_sonant_does_not_import_torch() -> None:
 
     program = "import sys, sonant; sonant.load; sonant.compress; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_types_are_there_for_the_programs_of_others() -> None:
+    assert (Path(sonant.__file__).parent / "py.typed").exists()
 
 
 def test_the_public_names_are_listed_before_they_are_imported() -> None:

@@ -15,13 +15,22 @@ from sonant.language_models import language_model, official_language_model
 
 
 def test_a_language_model_that_was_replaced_is_read_again(tmp_path: Path) -> None:
-    codec: Any = SimpleNamespace(location=tmp_path / "a.safetensors", weights_hash="12" * 32)
+    config = SimpleNamespace(bins=1024)
+    codec: Any = SimpleNamespace(location=tmp_path / "a.safetensors", weights_hash="12" * 32, config=config)
     models = []
     for n_q in (4, 8):
         save_language_model(tmp_path / "a.lm.safetensors", *small_tensors(n_q), codec.weights_hash)
         models += [language_model(codec), language_model(codec)]
     assert [model.n_q for model in models if model] == [4, 4, 8, 8]
     assert models[2] is models[3]
+
+
+def test_a_language_model_of_other_codebooks_is_a_sentence(tmp_path: Path) -> None:
+    config = SimpleNamespace(bins=512)
+    codec: Any = SimpleNamespace(location=tmp_path / "a.safetensors", weights_hash="12" * 32, config=config)
+    save_language_model(tmp_path / "a.lm.safetensors", *small_tensors(), codec.weights_hash)
+    with pytest.raises(WeightsError, match="is for 1024 entries in a codebook, not 512"):
+        language_model(codec)
 
 
 def test_weights_from_nowhere_have_no_language_model(

@@ -134,3 +134,12 @@ def test_signals_after_the_first_do_not_end_the_cleaning_up() -> None:
             signal.raise_signal(signal.SIGTERM)
             cleaned = True
     assert cleaned and end.value.code == 128 + signal.SIGTERM
+
+
+def test_what_an_import_makes_of_a_signal_ends_the_program_as_the_signal_does() -> None:
+    with pytest.raises(SystemExit) as end, ends_as_exceptions():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except SystemExit as stopped:
+            raise ImportError("initialization failed") from stopped
+    assert end.value.code == 128 + signal.SIGTERM

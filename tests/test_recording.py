@@ -2,6 +2,7 @@
 
 import gc
 import io
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ from sonant.audio import read_audio
 from sonant.codec import Codec
 from sonant.container import decoding, version1
 from sonant.container.index import find_index
+from sonant.container.reader import Damage
 from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.entropy.packing import pack_codes
 from sonant.errors import ConfigError, FormatError, MissingDependencyError, WeightsError
 from sonant.files import compress, decompress
+from sonant.playback import Player
 from sonant.recording import Recording
 
 
@@ -291,6 +294,25 @@ def test_a_small_file_cannot_ask_for_days_of_silence(codec: Codec) -> None:
     with sonant.open(file_at_start(file), codec) as recording, pytest.raises(FormatError, match="missing"):
         for _ in recording.blocks():
             pass
+
+
+def test_silence_before_a_damage_counts_too(codec: Codec) -> None:
+    player = Player(codec, 0)
+    with pytest.raises(FormatError, match="are missing"):
+        next(player.conceal(Damage(1 << 62, 320, "lost")))
+
+
+def test_a_closed_recording_leaves_memory_at_once(codec: Codec, coded: tuple[Path, np.ndarray]) -> None:
+    recording = sonant.open(coded[0], codec)
+    recording.read(0.1)
+    recording.close()
+    gone = weakref.ref(recording)
+    gc.disable()
+    try:
+        del recording
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_what_cannot_be_opened_is_told_alike(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from numbers import Real
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sonant.audio import Audio, floats, mix_channels, resample
 from sonant.codes import Codes, join
@@ -20,6 +21,8 @@ from sonant.stepping import Job, run_together
 from sonant.streams import BLOCK_FRAMES, DecoderStream, EncoderStream, FrameDecoder, FrameEncoder
 
 MOST_CHANNELS = 255
+
+Samples = NDArray[np.floating]
 
 
 class Codec:
@@ -98,7 +101,7 @@ class Codec:
             return SegmentDecoder(self.engine)
         return FrameDecoder(self.engine, low_latency=low_latency)
 
-    def encode(self, wav: Audio, sample_rate: int | None = None, bitrate: float | None = None) -> Codes:
+    def encode(self, wav: Samples, sample_rate: int | None = None, bitrate: float | None = None) -> Codes:
         """Code a recording.
 
         Args:
@@ -116,8 +119,8 @@ class Codec:
 
     def encode_batch(
         self,
-        wavs: Sequence[Audio],
-        lengths: Sequence[int] | None = None,
+        wavs: Sequence[Samples] | Samples,
+        lengths: Sequence[int] | NDArray[np.integer] | None = None,
         sample_rate: int | None = None,
         bitrate: float | None = None,
     ) -> list[Codes]:
@@ -129,10 +132,12 @@ class Codec:
             sample_rate, bitrate: as for `encode`, the same for all.
 
         Raises:
-            AudioError: as `encode`, or on a length beyond a recording.
+            AudioError: as `encode`, or on a length beyond a recording or another number of lengths.
             ConfigError: if the model has no such bitrate.
         """
         if lengths is not None:
+            if len(lengths) != len(wavs):
+                raise AudioError(f"{len(lengths)} lengths for {len(wavs)} recordings")
             wavs = [_shortened(wav, length) for wav, length in zip(wavs, lengths, strict=True)]
         prepared = [self._prepared(wav, sample_rate) for wav in wavs]
         encoders = [self.encoder(bitrate) for _ in prepared]
@@ -170,16 +175,16 @@ class Codec:
         audio = run_together(self.engine, (d.finishing(c) for d, c in zip(decoders, codes, strict=True)))
         return [samples[:, : piece.length] for samples, piece in zip(audio, codes, strict=True)]
 
-    def _prepared(self, wav: Audio, sample_rate: int | None) -> Audio:
-        wav = floats(wav).astype(np.float32, copy=False)
-        if wav.ndim == 1:
-            wav = wav[None]
-        if wav.ndim != 2 or not 0 < len(wav) <= MOST_CHANNELS:
-            raise AudioError(f"audio must be [channels, samples], not of shape {wav.shape}")
-        wav = mix_channels(wav, self.config.channels)
+    def _prepared(self, wav: Samples, sample_rate: int | None) -> Audio:
+        audio = floats(wav).astype(np.float32, copy=False)
+        if audio.ndim == 1:
+            audio = audio[None]
+        if audio.ndim != 2 or not 0 < len(audio) <= MOST_CHANNELS:
+            raise AudioError(f"audio must be [channels, samples], not of shape {audio.shape}")
+        audio = mix_channels(audio, self.config.channels)
         if sample_rate is not None and sample_rate != self.config.sample_rate:
-            wav = resample(wav, sample_rate, self.config.sample_rate)
-        return wav
+            audio = resample(audio, sample_rate, self.config.sample_rate)
+        return audio
 
 
 def check_beam(beam: float) -> int:
@@ -193,7 +198,7 @@ def check_beam(beam: float) -> int:
     return int(beam)
 
 
-def _shortened(wav: Audio, length: int) -> Audio:
+def _shortened(wav: Samples, length: int) -> Samples:
     if not 0 <= length <= np.shape(wav)[-1]:
         raise AudioError(f"a length of {length} for a recording of {np.shape(wav)[-1]} samples")
     return wav[..., :length]

@@ -22,12 +22,15 @@ SIZES = (
 LAYERS = ("n_residual_layers", "lstm_layers")
 MOST_BINS = 1 << 15
 """Codes are int16."""
+MOST = 1 << 24
+"""Of any size and of a segment's samples, since memory is needed for what weights do not bear out, too."""
+MOST_DILATION = 1 << 16
 MOST_KBPS = 1e9
 USUAL_BITRATE = 6.0
 
 
 def _is_size(value: Any, least: int = 1) -> bool:
-    return isinstance(value, int) and value >= least
+    return isinstance(value, int) and least <= value <= MOST
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,8 @@ class JsonConfig:
 class CodecConfig(JsonConfig):
     """Sizes of a codec: SEANet encoder and decoder (paper, section 3.1) and RVQ (section 3.2).
 
-    A model that is neither causal nor has segments codes a recording as a whole. Numbers are whole and at
-    least 1 unless it says otherwise.
+    A model that is neither causal nor has segments codes a recording as a whole. Numbers are whole, 1 to
+    2^24 unless it says otherwise.
 
     Attributes:
         name: of the model.
@@ -90,15 +93,15 @@ class CodecConfig(JsonConfig):
         kernel_size, last_kernel_size: of the first and of the last convolution of either side.
         residual_kernel_size: of the first convolution of a residual unit.
         n_residual_layers: residual units of a stage, 0 or more.
-        dilation_base: unit k of a stage is dilated by this to the power of k, from 0.
-        compress: what divides the channels within a residual unit.
+        dilation_base: unit k of a stage is dilated by this to the power of k, from 0, up to 2^16.
+        compress: what divides the channels within a residual unit, at most `n_filters`.
         true_skip: residual units add their input as it is, not through a convolution.
         lstm_layers: 0 or more.
         n_q: codebooks.
         bins: entries of a codebook, a power of two from 2 to 2^15.
         bandwidths: bitrates in kbit/s, above 0, each of 1 to `n_q` codebooks.
         normalize: divide each segment by its volume, which needs `segment`.
-        segment: seconds, one sample at least, that are coded on their own; None is no segments.
+        segment: seconds, of 1 to 2^24 samples, that are coded on their own; None is no segments.
         overlap: share of a segment that the next one has, too, from 0 to below 1.
 
     Raises:
@@ -147,9 +150,17 @@ class CodecConfig(JsonConfig):
     def _check_sizes(self) -> None:
         for name in (*SIZES, *LAYERS):
             if not _is_size(getattr(self, name), least=name in SIZES):
-                raise ConfigError(f"{name} is a whole number, not {getattr(self, name)!r}")
+                raise ConfigError(f"{name} is a whole number, not {getattr(self, name)!r:.40}")
+        if not isinstance(self.name, str):
+            raise ConfigError(f"name is a string, not {self.name!r:.40}")
         if not self.ratios or not all(map(_is_size, self.ratios)):
-            raise ConfigError(f"ratios are whole numbers, not {self.ratios!r}")
+            raise ConfigError(f"ratios are whole numbers, not {self.ratios!r:.40}")
+        if self.dilation_base > 1 and self.n_residual_layers > 1 + math.log(
+            MOST_DILATION, self.dilation_base
+        ):
+            raise ConfigError(f"{self.n_residual_layers} units dilate by more than {MOST_DILATION} at last")
+        if self.compress > self.n_filters:
+            raise ConfigError(f"compress is {self.compress}, more than the {self.n_filters} of n_filters")
         if self.bins & (self.bins - 1) or not 2 <= self.bins <= MOST_BINS:
             raise ConfigError(f"bins must be a power of two from 2 to {MOST_BINS}, not {self.bins}")
         if not 0 <= self.overlap < 1:
@@ -158,8 +169,8 @@ class CodecConfig(JsonConfig):
             raise ConfigError(
                 f"bandwidths are kbit/s above 0, at most {MOST_KBPS:g}, not {self.bandwidths!r:.40}"
             )
-        if self.segment is not None and not 1 <= self.segment * self.sample_rate < math.inf:
-            raise ConfigError(f"segment is a number of seconds, not {self.segment!r}")
+        if self.segment is not None and not 1 <= self.segment * self.sample_rate <= MOST:
+            raise ConfigError(f"segment is a number of seconds, not {self.segment!r:.40}")
 
     @property
     def hop_length(self) -> int:

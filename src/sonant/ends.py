@@ -14,20 +14,25 @@ ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signa
 def ends_as_exceptions() -> Iterator[None]:
     """The first of these signals raises SystemExit with 128 and its number; those after it are too late.
 
-    For the main thread. A signal that is ignored, as under nohup, stays so.
+    For the main thread. A signal that is ignored, as under nohup, stays so. An error that is made of
+    SystemExit, as by the import of a module in C, becomes it again.
     """
-    ending = False
+    ending = 0
 
     def end(number: int, _: object) -> None:
         nonlocal ending
         if not ending:
-            ending = True
-            sys.exit(128 + number)
+            ending = 128 + number
+            sys.exit(ending)
 
     heard = [number for number in ENDS if signal.getsignal(number) not in (None, signal.SIG_IGN)]
     before = {number: signal.signal(number, end) for number in heard}
     try:
         yield
+    except Exception:
+        if ending:
+            sys.exit(ending)
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -23,7 +23,7 @@ def language_model(codec: Codec) -> IntegerLanguageModel | None:
     `model.safetensors`; weights without a `location` have none.
 
     Raises:
-        WeightsError: if there is one that is damaged.
+        WeightsError: if there is one that is damaged or has another number of entries in a codebook.
     """
     place = codec.location
     if place is None:
@@ -36,7 +36,10 @@ def language_model(codec: Codec) -> IntegerLanguageModel | None:
     if not file.exists() or (file.name == LM_IN_A_FOLDER and is_of_another_kind(file)):
         return None
     state = file.stat()
-    return _loaded(file, codec.weights_hash, state.st_mtime_ns, state.st_size)
+    model = _loaded(file, codec.weights_hash, state.st_mtime_ns, state.st_size)
+    if model.bins != codec.config.bins:
+        raise WeightsError(f"{file}: is for {model.bins} entries in a codebook, not {codec.config.bins}")
+    return model
 
 
 @lru_cache(maxsize=4)

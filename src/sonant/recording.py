@@ -199,6 +199,7 @@ class Recording:
 
     def close(self) -> None:
         """Close the file."""
+        self._blocks = None
         self._file.close()
 
     def __enter__(self) -> Recording:

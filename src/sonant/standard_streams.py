@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from typing import BinaryIO, TextIO
 
 from sonant.errors import SonantError
@@ -22,6 +24,9 @@ def standard_output() -> BinaryIO:
 
 
 def _for_bytes(stream: TextIO | None, name: str) -> BinaryIO:
+    """One that waits: programs leave pipes that do not, whose pauses would be taken for the end."""
     if stream is None:
         raise SonantError(f"{name}: is closed")
+    with suppress(OSError, AttributeError):  # what is no file, or Windows before Python 3.12
+        os.set_blocking(stream.fileno(), True)
     return stream.buffer

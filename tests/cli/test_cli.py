@@ -5,6 +5,8 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 import soundfile
 
 from sonant.cli import main
+from sonant.standard_streams import standard_input
 
 WHAT_INFO_IMPORTS = """
 import sys
@@ -114,6 +117,31 @@ def test_closed_pipes_are_a_sentence(
     assert (result.returncode, result.stderr.decode()) == (2, f"sonant: {sentence}\n")
 
 
+def test_a_closed_standard_error_stops_no_work(speech_file: Path, tmp_path: Path) -> None:
+    command = f"{sys.executable} -m sonant encode {speech_file} -o a.ecdc --no-lm --beam 1 2>&-"
+    result = subprocess.run(command, shell=True, cwd=tmp_path, check=False)
+    assert (result.returncode, (tmp_path / "a.ecdc").exists()) == (0, True)
+
+
+@pytest.mark.skipif(not hasattr(os, "set_blocking"), reason="a system without such pipes")
+def test_a_pause_in_a_pipe_that_does_not_wait_is_not_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+
+    def write() -> None:
+        with open(writer, "wb", buffering=0) as pipe:
+            pipe.write(b"one")
+            time.sleep(0.1)
+            pipe.write(b"two")
+
+    with open(reader) as pipe:
+        monkeypatch.setattr(sys, "stdin", pipe)
+        thread = threading.Thread(target=write)
+        thread.start()
+        assert standard_input().read(6) == b"onetwo"
+        thread.join()
+
+
 def test_a_search_finds_the_same_for_a_file_and_for_a_pipe(speech_file: Path, tmp_path: Path) -> None:
     audio, rate = soundfile.read(speech_file, dtype="int16")
     wav, coded, plain = (tmp_path / name for name in ("a.wav", "a.ecdc", "plain.ecdc"))
@@ -193,6 +221,7 @@ def test_info_and_models(speech_file: Path, tmp_path: Path) -> None:
         (["info", "{speech}"], "is not .ecdc"),
         (["encode", "{speech}", "{speech}", "-"], "several inputs cannot go into one output"),
         (["encode", "{speech}", "{speech}", "-o", "{speech}/x"], "x: the folder cannot be made"),
+        (["encode", "a/x.wav", "b/x.wav", "-o", "{tmp}"], "a/x.wav and b/x.wav would get the same output"),
         (["encode", "{speech}", "-o", "{tmp}/a.mp3"], "a.mp3: is the name of audio"),
         (["join", "a.ecdc", "b.ecdc", "-o", "{tmp}/a.wav"], "a.wav: is the name of audio"),
         (["encode", "{speech}", "--chunk", "inf", "-o", "{tmp}/a.ecdc"], "a chunk lasts some seconds"),

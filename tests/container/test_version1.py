@@ -368,6 +368,14 @@ def test_a_chunk_that_is_elsewhere_than_the_index_says() -> None:
     assert item == Damage(0, 320, "data that does not match its checksum")
 
 
+@pytest.mark.parametrize("samples", [319, 1 << 62])
+def test_a_chunk_that_covers_other_samples_than_the_index_says(samples: int) -> None:
+    chunk = version1.Chunk(0, 1, 320, 4, version1.PACKED, bytes(5)).to_bytes(320)
+    index = Index(0, (len(chunk),), (samples,))
+    item = read_chunk_at(io.BytesIO(chunk), index, 0, header_of(MONO))
+    assert isinstance(item, Damage) and item.samples == samples
+
+
 @pytest.mark.parametrize("junk", [1, 38, 39, 40, 79])
 def test_the_next_chunk_is_found_wherever_it_begins(junk: int) -> None:
     """Even where its two sync bytes are read in two pieces."""

@@ -168,6 +168,7 @@ def test_extreme_weights_keep_every_code_possible() -> None:
         ("exp.output", 1 << 23),
         ("exp.attention", -1),
         ("layers.0.gelu", 600),
+        ("layers.1.score.scale", -0.1),
         ("emb.shift", 30),
         ("step.emb.shift", 20),
         ("norm_in.epsilon", 0),
@@ -237,6 +238,7 @@ def sizes(bins: int = 4, heads: int = 1, dim: int = 4) -> tuple[LanguageModelCon
         ({}, {"exp.output": [0, 0]}, "falling"),
         ({}, {"exp.attention": [2, 1, 2]}, "falling"),
         ({}, {"exp.attention": []}, "falling"),
+        ({}, {"exp.attention": np.ones((1 << 22) + 1, np.int8)}, "falling"),
         ({}, {"exp.output": [1.5, 1]}, "whole numbers"),
         ({"dim": 6, "heads": 4}, {}, "equal heads"),
         ({"heads": 0}, {}, "sizes"),
@@ -251,6 +253,14 @@ def test_sizes_and_tables_that_could_break_exactness_are_refused(
     config, tensors = sizes(**change)
     with pytest.raises(WeightsError, match=message):
         IntegerLanguageModel(config, tensors | {name: np.array(t) for name, t in tables.items()})
+
+
+def test_a_table_of_one_entry_makes_all_codes_equal() -> None:
+    config, tensors = sizes()
+    lm = IntegerLanguageModel(config, tensors | {"exp.output": np.array([3])})
+    before = lm.before_steps(np.zeros((1, 2), np.int16))
+    assert np.ptp(lm.logits(before, 0)) == 0
+    assert np.ptp(np.diff(lm.cumulative(before, 0))) <= 1
 
 
 def test_norms_of_many_channels_are_refused() -> None:

@@ -54,6 +54,14 @@ def test_any_bytes_decode_to_something(data: bytes, count: int) -> None:
         assert 0 <= decoder.pull(cumulative)[0] < 64
 
 
+def test_zeros_at_the_start_take_more_than_one_word() -> None:
+    words = [0, 12345, 678]
+    decoder = RangeDecoder([bytes(4) + struct.pack(">3I", *words)])
+    cumulative = np.array([[0, *range(TOTAL - 1023, TOTAL + 1)]])
+    assert decoder.pull(cumulative)[0] == 0
+    assert decoder._state[0] == (TOTAL - 1023) * ((12345 << 32) + 678 >> 20) + 678
+
+
 def test_damage_is_seen() -> None:
     random = np.random.default_rng(3)
     cumulative = random_tables(random, 200, 1024, 1.0)

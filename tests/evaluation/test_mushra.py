@@ -431,6 +431,8 @@ def test_a_sound_rated_twice_at_once_is_refused_and_later_replaces(tmp_path: Pat
     given = [{"stimulus": name, "score": 50} for name in TRIALS[0].stimuli]
     with pytest.raises(RatingError, match="one rating for each"):
         ratings.add({"rater": "r", "trial": "0", "ratings": [*given, given[0]]})
+    with pytest.raises(RatingError, match="ratings of no trial"):
+        ratings.add({"rater": "r", "trial": "0", "ratings": [{**r, "score": 10**400} for r in given]})
     for score in (50, 60):
         ratings.add({"rater": "r", "trial": "0", "ratings": [{**r, "score": score} for r in given]})
     assert [rating.score for rating in read_ratings(path, session)] == [60] * 4

@@ -151,10 +151,12 @@ def manifest(*rows: dict[str, object]) -> str:
         (manifest({"layers": [{"clips": [{"file": "a", "start": "soon"}]}]}), "'soon'"),
         (manifest({"layers": [{"clips": [{"file": "a", "start": -1}]}]}), "start is -1"),
         (manifest({"layers": [{"clips": [{"file": "a", "seconds": -0.5}]}]}), "seconds is -0.5"),
+        (manifest({"layers": [{"clips": [{"file": "a", "seconds": 0}]}]}), "seconds is 0"),
         (manifest({"layers": [{"clips": [{"file": "a"}], "snr": float("nan")}]}), "snr is nan"),
         (manifest({}).replace(str(RATE), "0"), "a sample rate is between 1 and"),
         (manifest({}).replace("{", '{"channels": 0, ', 1), "channels is 0"),
         (manifest({}).replace("{", '{"seconds": Infinity, ', 1), "seconds is inf"),
+        (manifest({}).replace("{", '{"seconds": 0.5, ', 1), "seconds is 0.5"),
         (manifest({}).replace("{", '{"floor": NaN, ', 1), "floor is nan"),
     ],
 )

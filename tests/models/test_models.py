@@ -87,6 +87,12 @@ def test_impossible_configs_are_sentences() -> None:
         {"overlap": -0.5},
         {"segment": 0.0},
         {"segment": float("inf")},
+        {"segment": 10**400},
+        {"sample_rate": 10**400},
+        {"compress": 64},
+        {"dilation_base": 10**9, "n_residual_layers": 2},
+        {"n_residual_layers": 10**9},
+        {"name": None},
     ):
         with pytest.raises(ConfigError):
             replace(ENCODEC_24KHZ, **change)
@@ -342,12 +348,43 @@ def test_what_a_config_of_transformers_lacks_is_as_there() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["[]", '{"target_bandwidths": []}', '{"sampling_rate": 0}', "{"])
+@pytest.mark.parametrize(
+    "text", ["[]", '{"target_bandwidths": []}', '{"sampling_rate": 0}', "{", "[" * 100_000]
+)
 def test_a_nonsense_config_of_transformers_is_a_sentence(golden: Golden, tmp_path: Path, text: str) -> None:
     export_transformers(golden.config, golden.weights, tmp_path)
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(WeightsError, match=r"config\.json"):
         sonant.load(tmp_path)
+
+
+@pytest.mark.parametrize("claim", [{"target_bandwidths": [1e7]}, {"num_lstm_layers": 10**7}])
+def test_a_config_that_claims_more_than_the_weights_have_takes_no_time(
+    golden: Golden, tmp_path: Path, claim: dict[str, object]
+) -> None:
+    export_transformers(golden.config, golden.weights, tmp_path)
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | claim))
+    with pytest.raises(WeightsError, match=r"the weights lack (en|de|quantizer)[a-z.]*layers\."):
+        sonant.load(tmp_path)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_tensors_of_types_that_numpy_has_not_are_a_sentence(tmp_path: Path, own: bool) -> None:
+    path, metadata = tmp_path / "a.safetensors", {store.CONFIG_KEY: ENCODEC_24KHZ.to_json()}
+    header = {"encoder.model.0": {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [0, 4]}}
+    text = json.dumps(header | ({"__metadata__": metadata} if own else {})).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(4))
+    with pytest.raises(WeightsError, match=r"a\.safetensors: cannot read the weights"):
+        sonant.load(path)
+
+
+def test_a_number_in_a_config_beyond_all_floats_is_a_sentence(golden: Golden, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    values = json.loads(golden.config.to_json()) | {"sample_rate": 10**400}
+    save_file(golden.weights, path, {store.CONFIG_KEY: json.dumps(values)})
+    with pytest.raises(WeightsError, match="config makes no sense"):
+        sonant.load(path)
 
 
 def test_a_model_that_transformers_has_not_is_not_exported(golden: Golden, tmp_path: Path) -> None:

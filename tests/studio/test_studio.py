@@ -222,7 +222,8 @@ def everything(raw: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("origin", "status"), [("http://evil.example", 403), ("null", 403), ("", 200), (None, 200)]
+    ("origin", "status"),
+    [("http://evil.example", 403), ("http://[", 403), ("null", 403), ("", 200), (None, 200)],
 )
 def test_pages_of_other_servers_hand_in_nothing(base: str, origin: str | None, status: int) -> None:
     headers = {} if origin is None else {"Origin": origin or base}
@@ -236,7 +237,13 @@ def test_pages_of_other_servers_hand_in_nothing(base: str, origin: str | None, s
 
 @pytest.mark.parametrize(
     ("host", "status"),
-    [("evil.example", 403), ("evil.example:80", 403), ("localhost:9", 200), ("[::1]:9", 200)],
+    [
+        ("evil.example", 403),
+        ("evil.example:80", 403),
+        ("[", 403),
+        ("localhost:9", 200),
+        ("[::1]:9", 200),
+    ],
 )
 def test_names_of_other_sites_are_not_answered(base: str, host: str, status: int) -> None:
     request = urllib.request.Request(f"{base}/models", headers={"Host": host})
@@ -245,6 +252,22 @@ def test_names_of_other_sites_are_not_answered(base: str, host: str, status: int
             assert answer.status == status
     except urllib.error.HTTPError as error:
         assert error.code == status
+
+
+@pytest.mark.parametrize(
+    ("first", "status"),
+    [
+        (b"POST /takes HTTP/1.1\r\nContent-Length: " + b"9" * 5000, b"400"),
+        (b"GET /" + b"a" * 5000 + b".js HTTP/1.1", b"404"),
+    ],
+)
+def test_what_no_browser_asks_for_is_answered_as_any_other(
+    base: str, first: bytes, status: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with connection(base) as raw:
+        raw.sendall(first + b"\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert everything(raw).split()[1] == status
+    assert not capfd.readouterr().err
 
 
 def test_an_error_of_the_server_is_an_answer(

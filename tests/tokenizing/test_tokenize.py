@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -438,6 +439,21 @@ def test_links_to_folders_are_followed_but_not_round_and_round(tmp_path: Path) -
     (tmp_path / "corpus" / "broken.wav").symlink_to("nowhere.wav")
     names = [item.name for item in find_items([tmp_path / "corpus"])]
     assert names == ["a/x.wav", "linked/b/y.wav"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a system without limits of files")
+@pytest.mark.parametrize("kind", ["npy", "safetensors"])
+def test_what_ends_a_file_of_codes_is_named(kind: str, tmp_path: Path) -> None:
+    import resource
+
+    codes = Codes(np.zeros((8, 10_000), np.int16), 3_200_000)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(SonantError, match=os.strerror(errno.EFBIG)):
+            make_writer(tmp_path, kind, []).add("a.wav", {"path": "a.wav"}, codes)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_name_too_long_for_a_file_of_codes_fails_alone(corpus: Path, tmp_path: Path) -> None:

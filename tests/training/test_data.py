@@ -241,6 +241,27 @@ def test_manifests_keep_every_value(tmp_path):
         read_manifest(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"file": 5}, "file is text, not 5"),
+        ({"kind": ["speech"]}, r'kind is text, not \["speech"\]'),
+        ({"title": None}, "title is text, not null"),
+        ({"length": "100"}, 'length is a whole number, not "100"'),
+        ({"length": 0.5}, "length is a whole number, not 0.5"),
+        ({"length": -1}, "length is -1"),
+        ({"gain": float("nan")}, "gain is nan"),
+        ({"length": 100, "channels": 1}, "a length, but no sample_rate"),
+    ],
+)
+def test_values_that_no_recording_has_are_told_by_their_line(tmp_path, values, message):
+    row = {"file": "a.wav", "kind": "speech"}
+    lines = [json.dumps(row), json.dumps(row | values)]
+    (tmp_path / MANIFEST_NAME).write_text("\n".join(lines))
+    with pytest.raises(ConfigError, match=f"line 2: is no recording .*{message}"):
+        read_manifest(tmp_path)
+
+
 def test_hash_splits_keep_their_shares():
     names = [f"file {n}" for n in range(4000)]
     shares = {"train": 0.9, "validation": 0.06, "test": 0.04}
@@ -317,6 +338,28 @@ def test_bad_files_are_left_out_by_name(tmp_path, form):
     assert len(packed) == 1
     assert packed[0].seconds == pytest.approx(0.2)
     assert not list((tmp_path / "out").glob("*.partial"))
+
+
+def test_a_part_of_a_file_without_its_number_of_channels_is_indexed(tmp_path):
+    path = write(tmp_path / "a.wav")
+    part = Recording(str(path), "speech", start=1200, length=2400, sample_rate=RATE)
+    assert not list(pack_recordings([part], tmp_path / "out", RATE, 1, "index"))
+    (indexed,) = read_manifest(tmp_path / "out")
+    assert (indexed.start, indexed.length, indexed.channels) == (1200, 2400, 1)
+
+
+@pytest.mark.parametrize("form", ["pcm", "index"])
+def test_a_file_of_two_sources_is_packed_once(tmp_path, form):
+    speech = write(tmp_path / "in" / "speech" / "a.wav").parent
+    (tmp_path / "in" / "link").symlink_to(speech)
+    sources = (speech, tmp_path / "in")
+    recordings = [recording for source in sources for recording in list_recordings(source, kind="music")]
+    assert len(recordings) == 3
+    problems = list(pack_recordings(recordings, tmp_path / "out", RATE, 1, form))
+    assert [problem.partition(": is listed before, as ")[2] for problem in problems] == 2 * [
+        str(speech / "a.wav")
+    ]
+    assert [recording.kind for recording in read_manifest(tmp_path / "out")] == ["music"]
 
 
 def test_nothing_usable_is_an_error(tmp_path):

@@ -191,6 +191,11 @@ def test_a_time_limit_counts_from_the_start_of_each_run(tmp_path):
     assert steps[1] > steps[0] > 0
 
 
+def test_a_run_that_takes_no_step_says_so(tmp_path, capsys):
+    trainer_in(tmp_path, time_limit=1e-9).run()
+    assert "no step was taken" in capsys.readouterr().err
+
+
 def test_a_resumed_run_sees_what_one_run_sees(tmp_path):
     def run_to(steps, folder, resume=False):
         trainer = trainer_in(folder, resume=resume)

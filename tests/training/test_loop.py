@@ -167,6 +167,12 @@ def test_a_time_limit_ends_the_run(tiny_recipe, tmp_path, monkeypatch):
         assert 0 < optimizer.param_groups[0]["lr"] < 1e-4
 
 
+def test_a_run_that_takes_no_step_says_so(tiny_recipe, tmp_path, capsys):
+    Trainer(tiny_recipe(), tmp_path, time_limit=1e-9).run()
+    assert "no step was taken" in capsys.readouterr().err
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
 def test_a_run_up_in_batches_of_one_is_refused(tiny_recipe, tmp_path):
     with pytest.raises(ConfigError, match="run_up is of use only with 2 crops or more in each process"):
         Trainer(tiny_recipe(run_up=1, data={"batch_size": 1}), tmp_path)

@@ -133,6 +133,7 @@ def test_overrides_come_last_and_may_be_words():
         ("24khz.toml", ["quantizer=lattice"], "choose one of rvq, diffq, gumbel"),
         ("24khz.toml", ["discriminator.kinds=['gan']"], "discriminator.kinds is 'gan'"),
         ("24khz.toml", ["codebooks=[40]"], "between 1 and 32"),
+        ("24khz.toml", ["model.n_filters=1"], "compress is 2, more than the 1 of n_filters"),
         ("24khz.toml", ["data.speed=[0.0, 1.0]"], "data.speed"),
         ("24khz.toml", ["data.speed=[1.1, 0.9]"], "data.speed"),
         ("24khz.toml", ["codebooks"], "not of the form"),

@@ -80,11 +80,15 @@ def with_targets(sources: Sequence[Path], output: str | None, ending: str) -> li
             raise SonantError(f"{folder}: several inputs need a folder as their output")
         _make_folder(folder)
     outputs = [(folder or source.parent) / f"{source.stem}{ending}" for source in sources]
-    different = set(outputs)
-    if same := next((path for path in sources if path in different), None):
+    inputs_of: dict[Path, Path] = {}
+    for source, target in zip(sources, outputs, strict=True):
+        if other := inputs_of.get(target):
+            raise SonantError(
+                f"{other} and {source} would get the same output, {target}; give them one by one with -o"
+            )
+        inputs_of[target] = source
+    if same := next((path for path in sources if path in inputs_of), None):
         raise SonantError(f"{same}: would be both input and output; name the output with -o")
-    if len(different) < len(outputs):
-        raise SonantError("two inputs would get the same output; give them one by one with -o")
     return list(map(Pair, sources, outputs))
 
 
@@ -133,7 +137,7 @@ def run_all(
 
 
 def _in_turn(pairs: Sequence[Pair], work: Work[Result]) -> Iterator[tuple[Pair, Result | SonantError]]:
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield from ((pair, _attempt(work, pair, lambda _: None)) for pair in pairs)
         return
     from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn

@@ -138,9 +138,10 @@ class ChunkReader:
 
 
 def read_chunk_at(file: BinaryIO, index: Index, number: int, header: Header) -> Chunk | Damage:
-    """One chunk of a file that can seek, by its number in the index."""
+    """One chunk of a file that can seek, by its number in the index, which has to agree with it."""
     (offset, start), size = index.places[number], index.sizes[number]
-    damage = Damage(start, index.samples[number], "data that does not match its checksum")
+    samples = index.samples[number]
+    damage = Damage(start, samples, "data that does not match its checksum")
     if size > MAX_CHUNK or offset > file.seek(0, 2):
         return damage
     file.seek(offset)
@@ -148,4 +149,4 @@ def read_chunk_at(file: BinaryIO, index: Index, number: int, header: Header) -> 
     if len(data) < CHUNK_FIXED or data[:2] != CHUNK_SYNC or len(data) != CHUNK_FIXED + payload_size(data):
         return damage
     chunk = parse_chunk(data, header.hop_length)
-    return damage if chunk is None or chunk.start != start else chunk
+    return chunk if chunk and (chunk.start, chunk.samples) == (start, samples) else damage

@@ -88,7 +88,7 @@ class CheckedTensors:
         """A table that falls from something above 0."""
         table = np.asarray(self.whole(name, (None,), np.float64), np.float64)
         if (
-            not len(table)
+            not 0 < len(table) <= TABLE_LIMIT
             or table[0] > TABLE_LIMIT
             or table.min() < 0
             or table[0] < 1
@@ -111,13 +111,16 @@ class CheckedTensors:
     def layer(self, name: str, config: LanguageModelConfig) -> Layer:
         """A layer of the Transformer."""
         dim = config.dim
+        score_scale = np.float32(self.number(f"{name}.score.scale"))
+        if score_scale < 0:
+            raise WeightsError(f"the language model's {name}.score.scale is below 0")
         return Layer(
             query_key_value=self.linear(f"{name}.qkv", dim, 3 * dim, ACTIVATION_LIMIT),
             attended=self.linear(f"{name}.attended", dim, dim, ATTENDED_LIMIT),
             feed_forward=self.feed_forward(name, dim, config.feed_forward),
             norm1=self.norm(f"{name}.norm1", dim),
             norm2=self.norm(f"{name}.norm2", dim),
-            score_scale=np.float32(self.number(f"{name}.score.scale")),
+            score_scale=score_scale,
         )
 
     def check_norm_inputs(self, embedding: Whole, step: Whole | None, dim: int) -> None:

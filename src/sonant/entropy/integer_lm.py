@@ -248,4 +248,4 @@ class IntegerLanguageModel:
 def _slope(table: Wide) -> np.float32:
     """By how much the logarithm of a table of exponentials falls from place to place."""
     place = max(1, int(np.count_nonzero(table * table >= table[0])) - 1)
-    return np.float32(np.log(table[0] / max(table[place], 1)) / place)
+    return np.float32(np.log(table[0] / max(table[min(place, len(table) - 1)], 1)) / place)

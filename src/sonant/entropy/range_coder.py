@@ -59,7 +59,8 @@ class RangeDecoder:
             [int.from_bytes(payload[:head], "big") for payload, head in zip(payloads, heads, strict=True)],
             np.int64,
         )
-        self._refill()
+        while self._refill():
+            pass  # no encoder begins with a zero, which takes more than one word
 
     def pull(self, cumulative: Integers) -> Integers:
         """The next symbol of every payload, `[lanes]`.
@@ -75,12 +76,15 @@ class RangeDecoder:
         self._refill()
         return symbols
 
-    def _refill(self) -> None:
+    def _refill(self) -> bool:
+        """Take a word where the state is low and one is left; whether there was any."""
         short = (self._state < LOWEST) & (self._next < self._counts)
-        if short.any():
-            lanes = self._lanes[short]
-            self._state[lanes] = self._state[lanes] << WORD_BITS | self._words[lanes, self._next[lanes]]
-            self._next[lanes] += 1
+        if not short.any():
+            return False
+        lanes = self._lanes[short]
+        self._state[lanes] = self._state[lanes] << WORD_BITS | self._words[lanes, self._next[lanes]]
+        self._next[lanes] += 1
+        return True
 
     def intact(self) -> NDArray[np.bool_]:
         """After the last symbol: whether each payload ended as an encoder's does."""

@@ -31,6 +31,7 @@ PEAK_LIMIT = 0.98
 FLOOR_SEED = 0
 SILENCE_RMS = 10 ** (-70 / 20)
 MIN_SECONDS = 1.0
+SHORTEST_CLIP = 0.001
 MIN_RATE = 16_000
 UNSAID = (("start", 0.0), ("repeat", False))
 
@@ -184,7 +185,7 @@ def _number(row: dict[str, Any], key: str, least: float = -math.inf) -> float | 
 
 def _layer(row: dict[str, Any]) -> Layer:
     clips = tuple(
-        Clip(str(clip["file"]), _number(clip, "start", 0.0) or 0.0, _number(clip, "seconds", 0.0))
+        Clip(str(clip["file"]), _number(clip, "start", 0.0) or 0.0, _number(clip, "seconds", SHORTEST_CLIP))
         for clip in row["clips"]
     )
     if not clips:
@@ -216,7 +217,7 @@ def _parse(manifest: dict[str, Any]) -> EvaluationSet:
         sample_rate=sample_rate,
         channels=channels,
         excerpts=excerpts,
-        seconds=_number(manifest, "seconds", 0.0),
+        seconds=_number(manifest, "seconds", MIN_SECONDS),
         level=bool(manifest.get("level", False)),
         floor=_number(manifest, "floor"),
     )

@@ -7,7 +7,7 @@ after the network is the layer's place in the chain, as in `sonant.nn.seanet`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,19 +100,25 @@ def _norm_and_direction(weight: Array) -> tuple[Array, Array]:
 
 
 class _Reader:
-    """A mapping whose missing keys are a sentence."""
+    """Tensors by their official names, of which a missing one is a sentence.
 
-    def __init__(self, tensors: Mapping[str, Array]) -> None:
-        self._tensors = tensors
+    Args:
+        tensors: of a file.
+        name_there: the file's name of a tensor of this official name.
+    """
+
+    def __init__(self, tensors: Mapping[str, Array], name_there: Callable[[str], str] = str) -> None:
+        self._tensors, self._name_there = tensors, name_there
 
     def __contains__(self, key: str) -> bool:
-        return key in self._tensors
+        return self._name_there(key) in self._tensors
 
     def __getitem__(self, key: str) -> Array:
+        name = self._name_there(key)
         try:
-            return np.asarray(self._tensors[key], dtype=np.float32)
+            return np.asarray(self._tensors[name], dtype=np.float32)
         except KeyError:
-            raise WeightsError(f"the weights lack {key}; they are of another model") from None
+            raise WeightsError(f"the weights lack {name}; they are of another model") from None
 
     def convolution(self, name: str) -> Array:
         """The folded weight under any way of storing weight normalisation."""
@@ -131,7 +137,21 @@ def from_official(tensors: Mapping[str, Array], config: CodecConfig) -> Weights:
     Raises:
         WeightsError: if a tensor is missing.
     """
-    read, weights = _Reader(tensors), {}
+    return _ours(_Reader(tensors), config)
+
+
+def from_transformers(tensors: Mapping[str, Array], config: CodecConfig) -> Weights:
+    """Names of 🤗 Transformers to ours.
+
+    Raises:
+        WeightsError: if a tensor is missing.
+    """
+    return _ours(_Reader(tensors, _transformers_name), config)
+
+
+def _ours(read: _Reader, config: CodecConfig) -> Weights:
+    """The first that is missing ends it: a config may claim any number of layers."""
+    weights: Weights = {}
     for layer in convolutions(config):
         weights[f"{layer.name}.weight"] = read.convolution(layer.official)
         weights[f"{layer.name}.bias"] = read[f"{layer.official}.bias"]
@@ -187,37 +207,6 @@ def to_transformers(weights: Mapping[str, Array], config: CodecConfig) -> Weight
     g, v = ".weight_g", ".weight_v"
     p = ".parametrizations.weight.original"
     return {key.replace(g, p + "0").replace(v, p + "1"): value for key, value in renamed.items()}
-
-
-def from_transformers(tensors: Mapping[str, Array], config: CodecConfig) -> Weights:
-    """Names of 🤗 Transformers to ours.
-
-    Raises:
-        WeightsError: if a tensor is missing.
-    """
-    official: dict[str, Array] = {}
-    for layer in convolutions(config):
-        name = _transformers_name(layer.official + ".")[:-1]
-        for part in (".weight", ".weight_g", ".weight_v", ".bias"):
-            if name + part in tensors:
-                official[layer.official + part] = tensors[name + part]
-        for k, part in enumerate((".weight_g", ".weight_v")):
-            if (parametrised := f"{name}.parametrizations.weight.original{k}") in tensors:
-                official[layer.official + part] = tensors[parametrised]
-        for part in (".norm.weight", ".norm.bias"):
-            norm = name.removesuffix(".conv") + part
-            if norm in tensors:
-                official[layer.official.rsplit(".", 1)[0] + part] = tensors[norm]
-    for layer in recurrences(config):
-        for part in lstm_parts(config):
-            key = f"{layer.official}.{part}"
-            if _transformers_name(key) in tensors:
-                official[key] = tensors[_transformers_name(key)]
-    for k in range(config.n_q):
-        key = f"quantizer.vq.layers.{k}._codebook.embed"
-        if _transformers_name(key) in tensors:
-            official[key] = tensors[_transformers_name(key)]
-    return from_official(official, config)
 
 
 def is_transformers(tensors: Mapping[str, Array]) -> bool:

@@ -134,7 +134,7 @@ def _from_layout(
     if layouts.is_transformers(tensors):
         try:
             values = json.loads(config_file.read_text())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise WeightsError(f"{config_file}: these weights need it ({error})") from None
         try:
             config = config_from_transformers(values, name)
@@ -156,7 +156,7 @@ def _read_safetensors(path: Path) -> dict[str, Array]:
     try:
         with safe_open(path, framework="np") as file:
             return {key: np.asarray(file.get_tensor(key), np.float32) for key in list(file.keys())}
-    except (SafetensorError, OSError, TypeError) as error:
+    except (SafetensorError, OSError, TypeError, AttributeError) as error:  # types that NumPy has not
         raise WeightsError(f"{path}: cannot read the weights ({error})") from None
 
 

@@ -34,13 +34,13 @@ def load_weights(path: Path) -> tuple[Weights, CodecConfig]:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
             weights = {key: file.get_tensor(key).astype(np.float32) for key in list(file.keys())}
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, TypeError, AttributeError) as error:  # types that NumPy has not
         raise WeightsError(f"{path}: cannot read the weights ({error})") from None
     if CONFIG_KEY not in metadata:
         raise WeightsError(f"{path}: holds no Sonant codec; `sonant models` lists what can be used")
     try:
         return weights, CodecConfig.from_json(metadata[CONFIG_KEY])
-    except ConfigError as error:
+    except (ConfigError, ArithmeticError) as error:
         raise WeightsError(f"{path}: its config makes no sense ({error})") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any, Protocol
@@ -142,8 +143,9 @@ def make_writer(folder: Path, kind: str, done: list[Row]) -> CodesWriter:
 
 
 def _save_npy(path: Path, row: Row, codes: Codes) -> None:
-    with path.open("wb") as file:
-        np.save(file, codes.values)
+    array = io.BytesIO()
+    np.save(array, codes.values)
+    path.write_bytes(array.getbuffer())  # np.save itself would not say why it cannot write a file
 
 
 def _save_safetensors(path: Path, row: Row, codes: Codes) -> None:

@@ -41,7 +41,7 @@ from sonant.training.lm_restore import restored_state, silent_step_networks
 from sonant.training.lm_tables import start_from_codebooks
 from sonant.training.memory import keep_freed_memory
 from sonant.training.optimizers import load_moments
-from sonant.training.progress import LOG_NAME, ProgressLine, cut_log
+from sonant.training.progress import LOG_NAME, ProgressLine, cut_log, tell_of_no_step
 from sonant.training.schedule import learning_rate, share_done, share_to_go_on_from
 from sonant.training.shares import share_of_a_rank
 from sonant.training.stopping import StopRequest
@@ -153,6 +153,8 @@ class LanguageModelTrainer:
         finally:
             if self.step > begun_at:
                 self.save(done)
+        if first and self.step == begun_at and not self.stopped:
+            tell_of_no_step()
 
     def validate(self) -> dict[str, float]:
         """Bits per code by kind and number of codebooks, chunked as in files."""

@@ -38,7 +38,7 @@ from sonant.training.monitor import Monitor, validation_examples
 from sonant.training.networks import build_codec, build_discriminators, frames_per_batch
 from sonant.training.objective import Objective
 from sonant.training.optimizers import load_moments, make_optimizers
-from sonant.training.progress import LOG_NAME, ProgressLine, cut_log
+from sonant.training.progress import LOG_NAME, ProgressLine, cut_log, tell_of_no_step
 from sonant.training.recipe import Recipe
 from sonant.training.schedule import learning_rate, share_done, share_to_go_on_from
 from sonant.training.shares import share_of_a_rank
@@ -148,6 +148,8 @@ class Trainer:
             self.problems.report()
             if self.step > begun_at:
                 self.save(done)
+        if first and self.step == begun_at and not self._stop.made:
+            tell_of_no_step()
 
     def _batches(self) -> Any:
         data, fabric = self.recipe.data, self.fabric

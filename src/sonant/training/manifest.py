@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from sonant.errors import ConfigError
 from sonant.whole_files import replacing
@@ -70,6 +72,11 @@ class Recording:
 
 
 _DEFAULTS = {f.name: f.default for f in fields(Recording) if f.default is not MISSING}
+_KINDS: dict[str, tuple[Any, str]] = {
+    "str": (str, "text"),
+    "int": (int, "a whole number"),
+    "float": ((int, float), "a number"),
+}
 
 
 def write_manifest(path: Path, recordings: Iterable[Recording]) -> None:
@@ -84,7 +91,7 @@ def read_manifest(path: Path) -> list[Recording]:
     """Read a manifest, or the manifest of a folder; files become paths that can be opened.
 
     Raises:
-        ConfigError: if it is missing or a line is no recording.
+        ConfigError: if it is missing or a line is no recording, or one whose values cannot be.
     """
     if path.is_dir():
         path = path / MANIFEST_NAME
@@ -94,12 +101,25 @@ def read_manifest(path: Path) -> list[Recording]:
             for number, line in enumerate(file, 1):
                 try:
                     recording = Recording(**json.loads(line))
+                    _check(recording)
                 except (TypeError, ValueError) as error:
                     raise ConfigError(f"{path}, line {number}: is no recording ({error})") from None
                 recordings.append(recording)
     except OSError as error:
         raise ConfigError(f"{path}: is not a manifest ({error.strerror})") from None
     return [_placed(recording, path.parent) for recording in recordings]
+
+
+def _check(recording: Recording) -> None:
+    """Raise TypeError or ValueError unless every value is of its type, and no number below 0."""
+    for field in fields(Recording):
+        value, (kind, words) = getattr(recording, field.name), _KINDS[str(field.type)]
+        if not isinstance(value, kind):
+            raise TypeError(f"{field.name} is {words}, not {json.dumps(value, ensure_ascii=False)}")
+        if kind is not str and not 0 <= value < math.inf:
+            raise ValueError(f"{field.name} is {value}")
+    if recording.length and not recording.sample_rate:
+        raise ValueError("it has a length, but no sample_rate")
 
 
 def _placed(recording: Recording, folder: Path) -> Recording:

@@ -216,7 +216,7 @@ def _measure(recordings: list[Recording]) -> Contents:
     for recording in recordings:
         try:
             rate, channels = recording.sample_rate, recording.channels
-            if not recording.length:
+            if not recording.length or not channels:
                 with open_recording(recording) as file:
                     rate, channels = file.samplerate, file.channels
                     if not file.frames:
@@ -294,6 +294,20 @@ def _clear(out: Path, shards: set[Path], recordings: Iterable[Recording]) -> Non
         remove_note(shard)
 
 
+def _once_each(recordings: Iterable[Recording]) -> tuple[list[Recording], list[str]]:
+    """Recordings without those that are there already by another path, and a sentence for each of these.
+
+    Splits go by names within a source: one file in two would be trained on and validated with.
+    """
+    first: dict[tuple[str, int, int, int], Recording] = {}
+    repeated = []
+    for recording in recordings:
+        key = (os.path.realpath(recording.file), recording.offset, recording.start, recording.length)
+        if first.setdefault(key, recording) is not recording:
+            repeated.append(f"{recording.name}: is listed before, as {first[key].name}")
+    return list(first.values()), repeated
+
+
 def pack_recordings(
     recordings: list[Recording],
     out: Path,
@@ -305,6 +319,7 @@ def pack_recordings(
 ) -> Iterator[str]:
     """Pack recordings into the folder `out`; yields a sentence for each one that was left out.
 
+    Of files that are listed twice, in two sources or through links, the first place counts.
     A pack that was there is gone from the start: half of its shards would not be what its manifest says.
     Shards that an interrupted run of the same call has finished are kept, those of other calls go.
 
@@ -326,6 +341,8 @@ def pack_recordings(
     if form == "opus" and sample_rate not in OPUS_RATES:
         known = ", ".join(map(str, OPUS_RATES))
         raise ConfigError(f"Opus shards cannot have {sample_rate} Hz; choose one of {known}, or pcm")
+    recordings, repeated = _once_each(recordings)
+    yield from repeated
     work = [] if form == "index" else _shard_jobs(recordings, out, form)
     out.mkdir(parents=True, exist_ok=True)
     if work:

@@ -86,6 +86,11 @@ class ProgressLine:
         print(erase + line, end=end, file=sys.stderr, flush=True)
 
 
+def tell_of_no_step() -> None:
+    """Say on standard error that a run has left everything as it was."""
+    print("no step was taken: the steps of the recipe, or the time, are over", file=sys.stderr, flush=True)
+
+
 def cut_log(log: Path, step: int) -> None:
     """Drop the rows after `step`, which a resumed run writes again."""
     if not log.exists():

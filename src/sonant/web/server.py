@@ -23,6 +23,8 @@ KINDS = {
 }
 PAGE_KINDS = (".html", ".css", ".js")
 GONE = (ConnectionError, TimeoutError)
+MOST_DIGITS = 20
+"""Of a length that are looked at: more than memory has."""
 
 
 def _address(name: str) -> IPv4Address | IPv6Address | None:
@@ -74,7 +76,7 @@ class PageHandler(BaseHTTPRequestHandler):
 
     def _post(self, path: str) -> None:
         origin = self.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != self.headers.get("Host"):
+        if origin is not None and origin.partition("://")[2] != self.headers.get("Host"):
             self.send_problem("this comes from the page of another server", HTTPStatus.FORBIDDEN)
         else:
             self.post(path)
@@ -101,7 +103,10 @@ class PageHandler(BaseHTTPRequestHandler):
         Another site can give a name of its own the address of this machine (DNS rebinding), and its page
         would then count as one of this server.
         """
-        name = urlsplit(f"//{self.headers.get('Host', '')}").hostname or "localhost"
+        try:
+            name = urlsplit(f"//{self.headers.get('Host', '')}").hostname or "localhost"
+        except ValueError:
+            return False
         here = _address(str(self.connection.getsockname()[0]))
         return not (here and here.is_loopback) or name == "localhost" or _address(name) is not None
 
@@ -125,13 +130,13 @@ class PageHandler(BaseHTTPRequestHandler):
 
     def _send_page(self, path: str) -> bool:
         name = "page.html" if path == "/" else path.removeprefix("/")
-        if "/" in name or PurePosixPath(name).suffix not in PAGE_KINDS:
+        if PurePosixPath(name).suffix not in PAGE_KINDS:
             return False
         for package in (self.package, "sonant.web"):
-            file = resources.files(package) / name
-            if file.is_file():
-                self.send_data(file.read_bytes(), name)
-                return True
+            for file in resources.files(package).iterdir():
+                if file.name == name:
+                    self.send_data(file.read_bytes(), name)
+                    return True
         return False
 
     def send_data(self, data: bytes, name: str) -> None:
@@ -153,10 +158,11 @@ class PageHandler(BaseHTTPRequestHandler):
     def body(self, largest: int) -> bytes | None:
         """What was sent, up to so many bytes; None if it is nothing, more, or was cut off."""
         length = self.headers.get("Content-Length") or ""
-        if not length.isdecimal() or not 0 < int(length) <= largest:
+        size = int(length[:MOST_DIGITS]) if length.isdecimal() else 0
+        if not 0 < size <= largest:
             return None
-        data = self.rfile.read(int(length))
-        if len(data) < int(length):
+        data = self.rfile.read(size)
+        if len(data) < size:
             return None
         self.close_connection = not self._keep
         return data

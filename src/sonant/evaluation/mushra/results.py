@@ -59,7 +59,7 @@ class RatingsFile:
             given = {
                 str(r["stimulus"]): (float(r["score"]), float(r.get("time", 0))) for r in message["ratings"]
             }
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise RatingError("ratings of no trial of this session") from None
         if not 0 < len(rater) <= MAX_RATER_LENGTH or not rater.replace("-", "").isalnum():
             raise RatingError("a rater's name is letters, digits and dashes")
