@@ -165,21 +165,22 @@ def predictable(seed):
     return (rows % 16).astype(np.int16)
 
 
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_it_learns_what_can_be_predicted(precision, tmp_path):
+@pytest.mark.parametrize("settings", [{}, {"precision": "bf16-mixed"}, {"optimizer": "muon"}])
+def test_it_learns_what_can_be_predicted(settings, tmp_path):
     tokens = {"train-a": predictable(0), "validation-a": predictable(1)}
     books = np.random.default_rng(0).standard_normal((4, 16, 8)).astype(np.float32)
-    trainer = LanguageModelTrainer(tiny_recipe(precision=precision), tokens, books, tmp_path)
+    trainer = LanguageModelTrainer(tiny_recipe(**settings), tokens, books, tmp_path)
     before = trainer.validate()["validation-a 4"]
     trainer.run()
     after = trainer.validate()["validation-a 4"]
     assert before > 3.5 and after < 1.0
 
 
-def trainer_in(folder, **settings):
+def trainer_in(folder, optimizer="adam", **settings):
     tokens = {"train-a": predictable(0), "validation-a": predictable(1)}
     books = np.random.default_rng(0).standard_normal((4, 16, 8)).astype(np.float32)
-    return LanguageModelTrainer(tiny_recipe(steps=100_000), tokens, books, folder, **settings)
+    recipe = tiny_recipe(steps=100_000, optimizer=optimizer)
+    return LanguageModelTrainer(recipe, tokens, books, folder, **settings)
 
 
 def test_a_time_limit_counts_from_the_start_of_each_run(tmp_path):
@@ -198,7 +199,7 @@ def test_a_run_that_takes_no_step_says_so(tmp_path, capsys):
 
 def test_a_resumed_run_sees_what_one_run_sees(tmp_path):
     def run_to(steps, folder, resume=False):
-        trainer = trainer_in(folder, resume=resume)
+        trainer = trainer_in(folder, optimizer="muon", resume=resume)
         trainer.recipe = replace(trainer.recipe, random_offset=10, log_every=1, checkpoint_minutes=0.0)
         take_step = trainer._train_step
 
@@ -271,6 +272,8 @@ def test_a_checkpoint_tells_of_what_it_is(tmp_path, capsys):
         "learning_rate = 0.5 (0.01 before); seed = 1 (0 before)\n"
     )
     assert said in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="its optimiser is not muon; start from it in another --output"):
+        trainer_of(tmp_path, tokens, tiny_recipe(optimizer="muon"), resume=True)
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -423,7 +426,7 @@ def test_recipes_can_be_read(name):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("precision=half", "precision is one of 32-true, bf16-mixed, not half"),
+        ("precision=half", "precision is 'half'; choose one of 32-true, bf16-mixed"),
         ("nonsense=1", "unknown key in the recipe: nonsense"),
         ("codebooks=[2, 4, 8, 64]", "more codebooks than its model has"),
         ("model.n_q=0", "model.n_q is more than 0"),
@@ -473,7 +476,7 @@ def test_the_learning_rate_rises_at_first_and_falls_to_a_fiftieth(tmp_path):
     for step, done in ((0, 0.0), (10, 0.0), (10, 0.5), (10, 1.0)):
         trainer.step = step
         trainer._train_step(codes, done)
-        rates.append(trainer.optimizer.param_groups[0]["lr"])
+        rates.append(trainer.optimizers[0].param_groups[0]["lr"])
     assert rates == pytest.approx([2e-3, 1e-2, 0.51e-2, 2e-4])
 
 

@@ -6,13 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from sonant.config import CodecConfig
+from sonant.config import CodecConfig, LanguageModelConfig
 from sonant.nn.codec import CodecNetwork
 from sonant.nn.discriminators import Discriminators, multi_scale_stft
 from sonant.nn.initialization import initialise
+from sonant.nn.language_model import LanguageModel
 from sonant.nn.soft_quantizers import GumbelQuantizer
+from sonant.training.lm_loss import NatsPerCode
+from sonant.training.lm_tables import start_from_codebooks
 from sonant.training.muon import RMS_OF_ADAM, Muon, orthogonalised
-from sonant.training.optimizers import make_optimizers
+from sonant.training.optimizers import make_lm_optimizers, make_optimizers
 
 
 @given(
@@ -87,6 +90,20 @@ def test_kernels_of_discriminators_are_matrices_too():
     assert {p.dim() for p in muon.param_groups[0]["params"]} == {4}
     assert len(muon.param_groups[0]["params"]) == 5
     assert all(min(len(p), p[0].numel()) < 8 for p in adam.param_groups[0]["params"])
+
+
+def test_matrices_inside_a_language_model_learn_by_muon():
+    sizes = LanguageModelConfig("a", 4, 16, 16, 1, 2, 32, conditioned=True, step_feed_forward=24)
+    network = LanguageModel(sizes)
+    projections = start_from_codebooks(network, torch.randn(4, 16, 8))
+    adam, muon = make_lm_optimizers(NatsPerCode(network, projections), "muon", 1e-3, 0.01)
+    others, attention = (group["params"] for group in muon.param_groups)
+    assert [p.shape for p in attention] == [(48, 16)]
+    assert len(others) == 3 + 2 * 4
+    count = sum(len(group["params"]) for group in adam.param_groups) + len(others) + len(attention)
+    assert count == len([*network.parameters(), *projections.parameters()])
+    (alone,) = make_lm_optimizers(NatsPerCode(network, projections), "adam", 1e-3, 0.01)
+    assert len(alone.param_groups[0]["params"]) == count
 
 
 def test_a_step_follows_nesterovs_momentum():

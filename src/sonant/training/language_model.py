@@ -40,7 +40,7 @@ from sonant.training.lm_recipe import LanguageModelRecipe
 from sonant.training.lm_restore import restored_state, silent_step_networks
 from sonant.training.lm_tables import start_from_codebooks
 from sonant.training.memory import keep_freed_memory
-from sonant.training.optimizers import load_moments
+from sonant.training.optimizers import load_moments, make_lm_optimizers
 from sonant.training.progress import LOG_NAME, ProgressLine, cut_log, tell_of_no_step
 from sonant.training.schedule import learning_rate, share_done, share_to_go_on_from
 from sonant.training.shares import share_of_a_rank
@@ -90,17 +90,13 @@ class LanguageModelTrainer:
                 nn.init.normal_(parameter, std=0.02)
         self.projections = nn.ModuleList()
         resumes = resume and is_there(self.checkpoint_path, self.fabric.device)
-        state = read_checkpoint(self.checkpoint_path) if resumes else None
+        state = self._checkpoint() if resumes else None
         self._begin(torch.from_numpy(codebooks[: recipe.model.n_q]), state)
         network = NatsPerCode(self.model, self.projections)
-        optimizer = torch.optim.AdamW(
-            network.parameters(),
-            recipe.learning_rate,
-            betas=(0.9, 0.95),
-            weight_decay=recipe.weight_decay,
-            fused=True,
+        optimizers = make_lm_optimizers(
+            network, recipe.optimizer, recipe.learning_rate, recipe.weight_decay
         )
-        self.network, self.optimizer = self.fabric.setup(network, optimizer)
+        self.network, *self.optimizers = self.fabric.setup(network, *optimizers)
         self.step, self.seconds, self._done_before = 0, 0.0, 0.0
         self._stop, self._finite = StopRequest(), FiniteSteps()
         if state is not None:
@@ -173,7 +169,7 @@ class LanguageModelTrainer:
         state = {
             "model": self.model.state_dict(),
             "projections": self.projections.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "step": self.step,
             "skipped": self._finite.skipped,
             "seconds": self.seconds,
@@ -198,8 +194,16 @@ class LanguageModelTrainer:
             with _of_the_model(path):
                 self._take_over(state or torch.load(path, map_location="cpu", weights_only=True))
 
+    def _checkpoint(self) -> State:
+        state = read_checkpoint(self.checkpoint_path)
+        if state["recipe"].get("optimizer") != self.recipe.optimizer:
+            reason = f"its optimiser is not {self.recipe.optimizer}; start from it in another --output"
+            raise ConfigError(f"{self.checkpoint_path}: {reason}")
+        return state
+
     def _restore(self, state: State) -> None:
-        load_moments(self.optimizer, state["optimizer"])
+        for optimizer, moments in zip(self.optimizers, state["optimizers"], strict=True):
+            load_moments(optimizer, moments)
         self.step, self.seconds = state["step"], state["seconds"]
         self._finite = FiniteSteps(state["skipped"])
         self._done_before = share_to_go_on_from(state["done"])
@@ -248,8 +252,9 @@ class LanguageModelTrainer:
         recipe = self.recipe
         highest = recipe.learning_rate
         rate = learning_rate(self.step, done, highest, LOWEST_RATE * highest, recipe.warmup_steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
         self.model.train()
         position: int | Tensor = 0
         if recipe.random_offset:
@@ -257,11 +262,12 @@ class LanguageModelTrainer:
             offsets = torch.randint(recipe.random_offset, (recipe.batch_size, 1, 1), generator=drawn)
             position = self._own_share(offsets)
         loss = self.network(codes, position).mean()
-        self.optimizer.zero_grad()
+        self.network.zero_grad()
         self.fabric.backward(loss)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), recipe.gradient_clip)
         if self._finite.may_take(self.step, norm):
-            self.optimizer.step()
+            for optimizer in self.optimizers:
+                optimizer.step()
         bits = loss.item() / math.log(2)
         return {"bits": bits, f"bits_{codes.shape[1]}": bits}
 

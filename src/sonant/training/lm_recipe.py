@@ -11,11 +11,13 @@ from sonant.errors import ConfigError
 from sonant.training.recipe_values import (
     AT_LEAST_TWO,
     NOT_NEGATIVE,
+    OPTIMIZERS,
     POSITIVE,
     PRECISIONS,
     THREADS,
     Ranges,
     build,
+    check_choice,
     parse_override,
     read_toml,
 )
@@ -40,6 +42,7 @@ class LanguageModelRecipe:
         start: `checkpoint.pt` of a run, or an integer model, to begin from instead.
         random_offset: positions start anywhere below this; 0 for always at the start.
         batch_size: sequences per step, over all processes together.
+        optimizer: `adam` is AdamW; `muon` is Muon for the matrices inside the network, AdamW for the rest.
         learning_rate: the highest; by a cosine it falls to 2 % of that over the run.
         weight_decay: of AdamW.
         warmup_steps: over which the learning rate rises at first, in a straight line.
@@ -66,6 +69,7 @@ class LanguageModelRecipe:
     start: str | None = None
     random_offset: int = 0
     batch_size: int = 8
+    optimizer: str = "adam"
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     warmup_steps: int = 50
@@ -124,8 +128,8 @@ def recipe_from_dict(values: dict[str, Any]) -> LanguageModelRecipe:
         ConfigError: on unknown or missing keys, or values that cannot be.
     """
     recipe = build(LanguageModelRecipe, values, RANGES)
-    if recipe.precision not in PRECISIONS:
-        raise ConfigError(f"precision is one of {', '.join(PRECISIONS)}, not {recipe.precision}")
+    check_choice("precision", recipe.precision, PRECISIONS)
+    check_choice("optimizer", recipe.optimizer, OPTIMIZERS)
     _check_codebooks(recipe)
     model = recipe.model
     if model.dim % 2 or model.dim % model.num_heads:

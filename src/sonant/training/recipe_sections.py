@@ -8,9 +8,16 @@ from typing import Any
 
 from sonant.errors import ConfigError
 from sonant.training.datasets import KINDS
-from sonant.training.recipe_values import NOT_NEGATIVE, PRECISIONS, Values, check_choice, checked, shown
+from sonant.training.recipe_values import (
+    NOT_NEGATIVE,
+    OPTIMIZERS,
+    PRECISIONS,
+    Values,
+    check_choice,
+    checked,
+    shown,
+)
 
-OPTIMIZERS = ("adam", "muon")
 DISCRIMINATORS = ("ms-stft", "mpd", "msd", "mono-stft")
 NOT_MUSIC = "speech|general|effects|noise|instrument"
 ANYTHING = f"music|{NOT_MUSIC}"

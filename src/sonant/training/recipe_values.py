@@ -32,6 +32,7 @@ THREADS: Range = (f"0 to {MOST_THREADS}", lambda x: 0 <= x <= MOST_THREADS)
 DECAY: Range = ("0 or more and below 1", lambda x: 0 <= x < 1)
 
 PRECISIONS = ("32-true", "bf16-mixed")
+OPTIMIZERS = ("adam", "muon")
 
 WORDS = {
     bool: ("true or false", "truths"),
