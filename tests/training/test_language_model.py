@@ -87,7 +87,7 @@ def test_from_a_corpus_to_a_file_that_codes(codec_file, values, tmp_path):
     for name, bits in report["float_bits_per_code"].items():
         assert report["integer"][name]["bits_per_code"] == pytest.approx(bits, rel=0.02, abs=0.3)
     assert isinstance(run(folder, values).exception, ConfigError)
-    resumed = run(folder, values, "--resume", "--set", "steps=6")
+    resumed = run(folder, values, "--resume", "--set", "steps=6", "--set", "hours.train-effects=0")
     assert resumed.exit_code == 0, resumed.exception
     assert json.loads((folder / "lm.json").read_text())["steps"] == 6
     other = run(folder, values, "--resume", "--set", "hours.train-music=0.003").exception

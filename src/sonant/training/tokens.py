@@ -38,7 +38,8 @@ def coding_hash(codec: Codec) -> str:
 
 def choice(pack: str, hours: Mapping[str, float], seconds: float, n_q: int) -> str:
     """What tokens are made of, as text."""
-    asked = {"pack": str(Path(pack).resolve()), "hours": dict(hours), "seconds": seconds, "n_q": n_q}
+    wanted = {kind: float(amount) for kind, amount in hours.items() if amount}
+    asked = {"pack": str(Path(pack).resolve()), "hours": wanted, "seconds": float(seconds), "n_q": n_q}
     return json.dumps(asked, sort_keys=True)
 
 
