@@ -15,12 +15,10 @@ from sonant.audio import read_audio
 from sonant.codec import Codec
 from sonant.container import decoding, version1
 from sonant.container.index import find_index
-from sonant.container.reader import Damage
 from sonant.entropy.integer_lm import IntegerLanguageModel
 from sonant.entropy.packing import pack_codes
 from sonant.errors import ConfigError, FormatError, MissingDependencyError, WeightsError
 from sonant.files import compress, decompress
-from sonant.playback import Player
 from sonant.recording import Recording
 
 
@@ -294,12 +292,6 @@ def test_a_small_file_cannot_ask_for_days_of_silence(codec: Codec) -> None:
     with sonant.open(file_at_start(file), codec) as recording, pytest.raises(FormatError, match="missing"):
         for _ in recording.blocks():
             pass
-
-
-def test_silence_before_a_damage_counts_too(codec: Codec) -> None:
-    player = Player(codec, 0)
-    with pytest.raises(FormatError, match="are missing"):
-        next(player.conceal(Damage(1 << 62, 320, "lost")))
 
 
 def test_a_closed_recording_leaves_memory_at_once(codec: Codec, coded: tuple[Path, np.ndarray]) -> None:

@@ -23,7 +23,7 @@ LAYERS = ("n_residual_layers", "lstm_layers")
 MOST_BINS = 1 << 15
 """Codes are int16."""
 MOST = 1 << 24
-"""Of any size and of a segment's samples, since memory is needed for what weights do not bear out, too."""
+"""Of any size, of a frame's and of a segment's samples: memory is needed for some that no weights show."""
 MOST_DILATION = 1 << 16
 MOST_KBPS = 1e9
 USUAL_BITRATE = 6.0
@@ -89,7 +89,8 @@ class CodecConfig(JsonConfig):
         norm: weight_norm or none, or time_group_norm over the time of a segment, which needs `segment`.
         dimension: channels of a latent.
         n_filters: channels at the rate of the audio; every stage of the encoder doubles them.
-        ratios: strides of the stages in decoder order, one at least; the encoder uses them reversed.
+        ratios: strides of the stages in decoder order, one at least, their product up to 2^24; the encoder
+            uses them reversed.
         kernel_size, last_kernel_size: of the first and of the last convolution of either side.
         residual_kernel_size: of the first convolution of a residual unit.
         n_residual_layers: residual units of a stage, 0 or more.
@@ -150,11 +151,13 @@ class CodecConfig(JsonConfig):
     def _check_sizes(self) -> None:
         for name in (*SIZES, *LAYERS):
             if not _is_size(getattr(self, name), least=name in SIZES):
-                raise ConfigError(f"{name} is a whole number, not {getattr(self, name)!r:.40}")
+                raise ConfigError(f"{name} is a whole number up to {MOST}, not {getattr(self, name)!r:.40}")
         if not isinstance(self.name, str):
             raise ConfigError(f"name is a string, not {self.name!r:.40}")
-        if not self.ratios or not all(map(_is_size, self.ratios)):
-            raise ConfigError(f"ratios are whole numbers, not {self.ratios!r:.40}")
+        if not self.ratios or not all(map(_is_size, self.ratios)) or self.hop_length > MOST:
+            raise ConfigError(
+                f"ratios are whole numbers, their product up to {MOST}, not {self.ratios!r:.40}"
+            )
         if self.dilation_base > 1 and self.n_residual_layers > 1 + math.log(
             MOST_DILATION, self.dilation_base
         ):
@@ -170,7 +173,7 @@ class CodecConfig(JsonConfig):
                 f"bandwidths are kbit/s above 0, at most {MOST_KBPS:g}, not {self.bandwidths!r:.40}"
             )
         if self.segment is not None and not 1 <= self.segment * self.sample_rate <= MOST:
-            raise ConfigError(f"segment is a number of seconds, not {self.segment!r:.40}")
+            raise ConfigError(f"segment is seconds, 1 to {MOST} samples long, not {self.segment!r:.40}")
 
     @property
     def hop_length(self) -> int:

@@ -62,7 +62,7 @@ class Player:
         """
         config = self.codec.config
         held = self._end - self._origin - self._lost
-        self._lost += max(0, damage.start + damage.samples - self._end)
+        self._lost += damage.samples
         if self._lost > MOST_SILENCE_SECONDS * config.sample_rate + held:
             raise FormatError(f"the file is damaged: {self._lost / config.sample_rate:.0f} s are missing")
         if not damage.samples:

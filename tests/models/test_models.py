@@ -89,6 +89,7 @@ def test_impossible_configs_are_sentences() -> None:
         {"segment": float("inf")},
         {"segment": 10**400},
         {"sample_rate": 10**400},
+        {"ratios": (1 << 24,) * 60},
         {"compress": 64},
         {"dilation_base": 10**9, "n_residual_layers": 2},
         {"n_residual_layers": 10**9},

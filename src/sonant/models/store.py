@@ -40,7 +40,7 @@ def load_weights(path: Path) -> tuple[Weights, CodecConfig]:
         raise WeightsError(f"{path}: holds no Sonant codec; `sonant models` lists what can be used")
     try:
         return weights, CodecConfig.from_json(metadata[CONFIG_KEY])
-    except (ConfigError, ArithmeticError) as error:
+    except ConfigError as error:
         raise WeightsError(f"{path}: its config makes no sense ({error})") from None
 
 
