@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -123,6 +124,21 @@ def test_a_terminal_that_goes_ends_all_processes_without_a_word() -> None:
     os.killpg(run.pid, signal.SIGHUP)
     _, said = run.communicate(timeout=60)
     assert (run.returncode, said) == (128 + signal.SIGHUP, "")
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="a system without groups of processes")
+def test_the_processes_of_one_that_is_killed_end_too() -> None:
+    run = subprocess.Popen(
+        [sys.executable, "-c", SLEEPERS], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert run.stdout is not None
+    run.stdout.readline()
+    run.kill()
+    try:
+        run.communicate(timeout=30)  # they hold the other end of the pipe
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGKILL)
 
 
 def test_signals_after_the_first_do_not_end_the_cleaning_up() -> None:

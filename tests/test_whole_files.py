@@ -81,6 +81,11 @@ def test_errors_of_the_system_are_sentences(tmp_path: Path, error: OSError, sent
         raise error
 
 
+def test_a_file_for_which_there_is_no_room_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"No space left on device: .*a\.bin"), replacing(tmp_path / "a.bin"):
+        raise OSError(28, "No space left on device")
+
+
 @pytest.mark.parametrize("name", ["a" * 255, "ä" * 127, "b.ecdc"])
 def test_a_name_may_be_as_long_as_the_system_allows(tmp_path: Path, name: str) -> None:
     target = tmp_path / name

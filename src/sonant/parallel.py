@@ -159,6 +159,7 @@ def _executor(prepare: Prepare[Item, Result], jobs: int) -> ProcessPoolExecutor:
 def _initialise(prepare: bytes) -> None:
     """What goes wrong, from unpickling on, is kept for the calls to tell."""
     global _work
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, UNHEARD)
@@ -168,6 +169,14 @@ def _initialise(prepare: bytes) -> None:
         _work = error
     except Exception as error:
         _work = SonantError(f"a process cannot begin to work ({type(error).__name__}: {error})")
+
+
+def _end_with_parent() -> None:
+    """Stop when the process that asked for the work is gone; if it was killed, the queue stays open."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _begin() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -13,6 +14,8 @@ from pathlib import Path
 from sonant.errors import SonantError
 
 PARTIAL = ".partial"
+NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+"""Errors that only writing has."""
 LONGEST_NAME = 220
 """Bytes; what is added must not make it longer than file systems allow, which is 255."""
 
@@ -21,8 +24,9 @@ LONGEST_NAME = 220
 def replacing(target: Path) -> Iterator[Path]:
     """A name beside `target` to write to; what is there becomes `target` if all goes well, else it goes.
 
-    Who may read a `target` that was there may read the new one. Of several that write one target at a
-    time, in threads or on machines, each has a name of its own, and the last to end stays.
+    Who may read a `target` that was there may read the new one; an error for want of room names it. Of
+    several that write one target at a time, in threads or on machines, each has a name of its own, and the
+    last to end stays.
     """
     own = f"{os.getpid()}.{os.urandom(4).hex()}"
     temporary = target.with_name(f"{_beginning(target)}{own}{PARTIAL}")
@@ -31,6 +35,10 @@ def replacing(target: Path) -> Iterator[Path]:
         if target.exists():
             shutil.copymode(target, temporary)
         os.replace(temporary, target)
+    except OSError as error:
+        if error.filename is None and error.errno in NO_ROOM:
+            error.filename = str(target)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

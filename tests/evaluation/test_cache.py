@@ -4,6 +4,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,3 +35,18 @@ def test_decoded_audio_is_there_whole_or_not_at_all(channels: int, samples: int,
             assert cache.decoded("key") is None, size
         path.write_bytes(whole + bytes(4 * channels))
         assert cache.decoded("key") is None
+
+
+def test_on_a_full_disk_nothing_is_kept_and_nothing_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    cache = Cache(tmp_path)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    cache.add_decoded("key", np.zeros((1, 2), np.float32), Payload(b"x", 8))
+    cache.add_scores("key", {"mel": 1.0})
+    assert cache.decoded("key") is None
+    assert cache.scores("key") == {}
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -43,7 +43,15 @@ def test_a_first_table_of_a_folder(
         ([".", "--codecs", "evs:9.6"], "holds no audio files"),
         ([".", "--metrics", "beauty"], "no metric"),
         (["validation24"], "validation24 lists parts of the corpus: --root CORPUS"),
-        (["validation24", "--root", ".", "--quick", "--codecs", "reference"], "nothing could be measured"),
+        (
+            ["validation24", "--root", ".", "--quick", "--codecs", "reference", "--cache", "c"],
+            "nothing could be measured",
+        ),
+        (
+            [".", "--metrics", "mel", "--codecs", "reference", "--cache", "a.wav/c"],
+            "a.wav/c: Not a directory",
+        ),
+        ([".", "--metrics", "mel", "--codecs", "reference", "-o", "a.wav/r"], "a.wav/r: Not a directory"),
         (["a.wav", "--metrics", "mel"], "name the folder it is in"),
     ],
 )
@@ -55,7 +63,7 @@ def test_mistakes_are_one_sentence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    if "a.wav" in arguments or "beauty" in arguments:
+    if {"a.wav", "beauty", "a.wav/c", "a.wav/r"} & set(arguments):
         (tmp_path / "a.wav").write_bytes(b"")
     assert call(*arguments) == 2
     error = capsys.readouterr().err

@@ -28,6 +28,7 @@ def test_identical_is_best_and_noise_worsens_step_by_step(key: str, speech: Audi
     assert len(set(scores)) == len(scores)
     if key in BEST:
         assert scores[0] == pytest.approx(BEST[key], abs=2e-3)
+        assert METRICS[key].scale[1] == pytest.approx(BEST[key], abs=2e-3)
     else:
         assert scores[0] > 4.3
 

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from sonant.evaluation.codecs import CodecSources, make_codecs
+from sonant.evaluation.codecs.sonant import SonantCodec
 from sonant.evaluation.report import markdown, plots
+from sonant.evaluation.report.page import render
 from sonant.evaluation.report.paper import TABLES
 from sonant.evaluation.report.write import _file_names, write_report
 from sonant.evaluation.results import Results, Row
@@ -124,6 +126,41 @@ def test_categories_of_any_name_have_files_of_their_own(plan: Plan, tmp_path: Pa
     pictures = sorted(path.name for path in (tmp_path / "plots").glob("spectrograms*"))
     assert pictures == ["spectrograms-a-b-1.png", "spectrograms-a-b.png"]
     assert "<th>a|b</th>" in (tmp_path / "index.html").read_text()
+
+
+def test_names_stand_for_themselves_in_markdown_and_on_the_page(tmp_path: Path) -> None:
+    reason = "a<i>b: c\nd: cannot be read (C:\\*)"
+    rows = [
+        Row("x", "a|b*<i>\nc", "Opus 6", "Opus", 6, 6.0, scores={"si_snr": 1.0}),
+        Row("y", "music", "Opus 6", "Opus", 6, skipped={"codec": reason}),
+    ]
+    text = markdown.report(results_of(*rows), "sonant evaluate", [])
+    assert "| codec | kbps | a\\|b\\*\\<i>\\\\nc | music |" in text
+    assert "- Opus 6 on y: a\\<i>b: c\\\\nd: cannot be read (C:\\\\\\\\\\*)" in text
+    html = render(text, tmp_path)
+    assert "<th>a|b*&lt;i&gt;\\nc</th><th>music</th>" in html
+    assert "<li>Opus 6 on y: a&lt;i&gt;b: c\\nd: cannot be read (C:\\\\*)</li>" in html
+
+
+def test_a_metric_without_a_value_has_no_table() -> None:
+    row = Row("x", "music", "Opus 6", "Opus", 6, 6.0, scores={"si_snr": 1.0})
+    for text in (markdown.report(results_of(row), "", []), markdown.quick_table(results_of(row))):
+        assert "SI-SNR (dB)" in text
+        assert "ViSQOL audio:" not in text
+
+
+def test_a_codec_that_falls_over_leaves_the_rest_of_a_report(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fall_over(*_: object) -> None:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(SonantCodec, "encode", fall_over)
+    plan = replace(plan, metrics=("si_snr",))
+    write_report(run(plan), plan, "sonant evaluate x", tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "- Sonant 6 on music/good.wav, speech/good.wav: no memory (RuntimeError in fall_over)" in text
+    assert "codebooks-Sonant" not in text
 
 
 def test_names_that_look_like_numbered_ones_have_files_of_their_own() -> None:

@@ -94,6 +94,8 @@ def evaluate(
         speed=speed,
     )
     command = shlex.join(["sonant", *sys.argv[1:]])
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
     results, plan = evaluate_set(request, jobs)
     if output is None or quick:
         typer.echo(quick_table(results))

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,10 @@ def default_cache() -> Path:
 
 
 class Cache:
-    """Scores as JSON and decoded audio as float32, each written whole or not at all."""
+    """Scores as JSON and decoded audio as float32, each written whole or not at all.
+
+    What cannot be kept, on a full disk say, is computed again another time.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -52,9 +56,10 @@ class Cache:
         return self._root / key[:2] / (key + suffix)
 
     def _write(self, path: Path, data: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_bytes(data)
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as temporary:
+                temporary.write_bytes(data)
 
     def scores(self, key: str) -> dict[str, Any]:
         """What `add_scores` has stored under `key`; empty where there is nothing."""

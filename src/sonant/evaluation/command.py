@@ -121,11 +121,13 @@ def evaluate_set(request: Request, jobs: int = 1) -> tuple[Results, Plan]:
 
     Raises:
         ConfigError: if none of the codecs can be had, or nothing could be coded.
+        OSError: if there can be no folder for the cache.
     """
     codecs, missing = make_codecs(request.codecs, request.sources)
     if not codecs:
         raise ConfigError("no codec to evaluate: " + "; ".join(missing.values()))
     cache = request.cache or default_cache()
+    cache.mkdir(parents=True, exist_ok=True)
     plan = Plan(request.evaluation_set, request.root, tuple(codecs), request.metrics, cache)
     console = Console(stderr=True)
     bar = Progress(

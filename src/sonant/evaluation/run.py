@@ -99,9 +99,9 @@ def _first_line(error: Exception) -> str:
 
 
 def reason(error: Exception) -> str:
-    """The error in a line; one that we did not foresee with its type and place."""
+    """What an error says; of one that we did not foresee the first line, with its type and place."""
     if isinstance(error, (SonantError, OSError)):
-        return _first_line(error)
+        return str(error) or type(error).__name__
     where = traceback.extract_tb(error.__traceback__)[-1]
     return f"{_first_line(error)} ({type(error).__name__} in {where.name})"
 

@@ -85,7 +85,12 @@ def integer_tensors(model: LanguageModel, codes: Sequence[Tensor], max_frames: i
 
 
 def _activation_ranges(model: LanguageModel, codes: Sequence[Tensor]) -> dict[str, float]:
-    """The absolute values that nearly all activations stay below, by place in the network."""
+    """The absolute values that nearly all activations stay below for each of the codes, by place."""
+    each = [_ranges_of(model, batch) for batch in codes]
+    return {name: max(ranges.get(name, 0.0) for ranges in each) for name in set().union(*each)}
+
+
+def _ranges_of(model: LanguageModel, codes: Tensor) -> dict[str, float]:
     seen: defaultdict[str, list[Tensor]] = defaultdict(list)
 
     def watch(name: str, values: Tensor) -> None:
@@ -122,8 +127,7 @@ def _activation_ranges(model: LanguageModel, codes: Sequence[Tensor]) -> dict[st
             hooks.append(net.linear1.register_forward_hook(after(f"step.{k}.hidden")))
             hooks.append(net.register_forward_hook(after("conditioned")))
     with torch.no_grad():
-        for batch in codes:
-            model(shifted(batch), None, 0, batch)
+        model(shifted(codes), None, 0, codes)
     for hook in hooks:
         hook.remove()
     return {name: _almost_largest(torch.cat(values)) for name, values in seen.items()}

@@ -95,7 +95,7 @@ METRICS = {
             _mono(perceptual.visqol_audio),
             better=1,
             package="visqol-python",
-            scale=OPINION,
+            scale=(1.0, 4.733),
         ),
         Metric(
             "visqol_speech",
@@ -106,7 +106,7 @@ METRICS = {
             package="visqol-python",
             scale=OPINION,
         ),
-        Metric("pesq", "PESQ", _mono(perceptual.pesq_wideband), 1, "", True, "pesq", scale=OPINION),
+        Metric("pesq", "PESQ", _mono(perceptual.pesq_wideband), 1, "", True, "pesq", scale=(1.0, 4.644)),
         Metric("stoi", "STOI", _mono(perceptual.stoi), 1, "", True, "pystoi", 2, (0.0, 1.0)),
         Metric(
             "mel", "mel distance", _spectral(signal.mel_distance), -1, "dB", revision=2, scale=NOT_NEGATIVE

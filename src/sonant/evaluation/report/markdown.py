@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
+from sonant.errors import printable
 from sonant.evaluation.metrics import METRICS
 from sonant.evaluation.report.paper import TABLES, PaperTable
 from sonant.evaluation.results import ENTROPY_CODED_RATE, RATE, Results, attributed
@@ -12,10 +14,20 @@ from sonant.evaluation.statistics import Mean
 NOTHING = "–"
 
 
+def literal(text: str) -> str:
+    """Text on one line, in which `*`, `<`, `|` and backslashes mean nothing."""
+    return re.sub(r"([\\*<|])", r"\\\1", printable(text))
+
+
+def without_escapes(text: str) -> str:
+    """What `literal` was made from, on one line."""
+    return re.sub(r"\\([\\*<|])", r"\1", text)
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table; the first column to the left, the others to the right."""
     lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(literal, line)) + " |" for line in lines)
 
 
 def cell(mean: Mean | None, interval: bool = True) -> str:
@@ -32,13 +44,14 @@ def _rate(results: Results, codec: str, quantity: str = RATE) -> str:
 
 
 def metric_table(results: Results, key: str, interval: bool = True) -> str:
-    """One metric: a row per codec, a column per category."""
+    """One metric: a row per codec, a column per category; empty where it has no value at all."""
     rows = [
         [codec, _rate(results, codec)]
         + [cell(results.mean(codec, key, [category]), interval) for category in results.categories]
         for codec in results.codecs
     ]
-    return table(["codec", "kbps", *results.categories], [row for row in rows if set(row[2:]) != {NOTHING}])
+    known = [row for row in rows if set(row[2:]) != {NOTHING}]
+    return table(["codec", "kbps", *results.categories], known) if known else ""
 
 
 def rate_table(results: Results) -> str:
@@ -113,7 +126,8 @@ def quick_table(results: Results) -> str:
     """The most telling metrics without intervals, for a terminal."""
     parts = []
     for key in results.metrics:
-        parts += [f"{_title(key)}", metric_table(results, key, interval=False), ""]
+        if values := metric_table(results, key, interval=False):
+            parts += [_title(key), values, ""]
     return "\n".join([*parts, *_gaps(results)])
 
 
@@ -123,7 +137,7 @@ def _gaps(results: Results) -> list[str]:
     for (codec, reason), excerpts in results.skipped().items():
         where = ", ".join(excerpts[:3]) + (f" and {len(excerpts) - 3} more" if len(excerpts) > 3 else "")
         lines.append(f"- {codec} on {where}: {reason}")
-    return ["Skipped:", "", *lines, ""] if lines else []
+    return ["Skipped:", "", *map(printable, lines), ""] if lines else []
 
 
 def report(results: Results, command: str, pictures: Sequence[tuple[str, str]]) -> str:
@@ -139,10 +153,10 @@ def report(results: Results, command: str, pictures: Sequence[tuple[str, str]]) 
     }
     layout = {1: "mono", 2: "stereo"}.get(results.channels, f"{results.channels} channels")
     lines = [
-        f"# Evaluation on {results.set_name}",
+        f"# Evaluation on {literal(results.set_name)}",
         "",
         f"{results.sample_rate / 1000:g} kHz {layout}; excerpts: "
-        + ", ".join(f"{count} {category}" for category, count in counts.items())
+        + ", ".join(f"{count} {literal(category)}" for category, count in counts.items())
         + ". Rates are measured (payload bits over duration). In brackets: 95 % confidence interval of the "
         "mean, by bootstrap over excerpts.",
         "",
@@ -152,11 +166,12 @@ def report(results: Results, command: str, pictures: Sequence[tuple[str, str]]) 
         command,
         "```",
         "",
-        *_gaps(results),
+        *map(literal, _gaps(results)),
     ]
     lines += ["## Rates (kbit/s)", "", rate_table(results), ""]
     for key in results.metrics:
-        lines += [f"## {_title(key)}", "", metric_table(results, key), ""]
+        if values := metric_table(results, key):
+            lines += [f"## {_title(key)}", "", values, ""]
     if results.speed:
         lines += ["## Speed, × real time on one thread (not reproducible to the digit)", ""]
         lines += [table(["codec", "encode", "decode"], _speed_rows(results)), ""]
@@ -173,5 +188,5 @@ def report(results: Results, command: str, pictures: Sequence[tuple[str, str]]) 
             if text:
                 lines += [f"### Table {paper.number}: {paper.title}", "", text, ""]
     for title, path in pictures:
-        lines += [f"## {title}", "", f"![{title}]({path})", ""]
+        lines += [f"## {literal(title)}", "", f"![{literal(title)}]({path})", ""]
     return "\n".join(lines).rstrip() + "\n"

@@ -15,17 +15,17 @@ import numpy as np
 import soundfile
 
 from sonant.audio import Audio
+from sonant.evaluation.report.markdown import without_escapes
 
 Players = Sequence[tuple[str, Mapping[str, Audio]]]
 
 
 def _inline(text: str) -> str:
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(without_escapes(text)))
 
 
 def _table(lines: Sequence[str]) -> str:
-    parted = (re.split(r"(?<!\\)\|", line)[1:-1] for line in lines)
-    rows = [[part.strip().replace("\\|", "|") for part in parts] for parts in parted]
+    rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
     head, body = rows[0], rows[2:]
     cells = ["<tr>" + "".join(f"<th>{_inline(c)}</th>" for c in head) + "</tr>"]
     cells += ["<tr>" + "".join(f"<td>{_inline(c)}</td>" for c in row) + "</tr>" for row in body]
@@ -59,7 +59,8 @@ def render(markdown: str, folder: Path) -> str:
             parts.append("<ul>" + "".join(f"<li>{_inline(line[2:])}</li>" for line in lines) + "</ul>")
         elif picture := re.match(r"!\[(.*)\]\((.*)\)", first):
             source = _data_uri((folder / picture[2]).read_bytes(), "image/png")
-            parts.append(f'<img alt="{html.escape(picture[1])}" src="{source}">')
+            alt = html.escape(without_escapes(picture[1]))
+            parts.append(f'<img alt="{alt}" src="{source}">')
         else:
             parts.append(f"<p>{_inline(' '.join(lines))}</p>")
     return "\n".join(parts)
@@ -95,6 +96,6 @@ def page(markdown: str, folder: Path, players: Players, sample_rate: int) -> str
     """
     template = Template((resources.files("sonant.evaluation.report") / "page.html").read_text("utf-8"))
     return template.substitute(
-        title=html.escape(markdown.split("\n", 1)[0].lstrip("# ")),
+        title=html.escape(without_escapes(markdown.split("\n", 1)[0].lstrip("# "))),
         body=f"{render(markdown, folder)}\n{_players(players, sample_rate)}",
     )

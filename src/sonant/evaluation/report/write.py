@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonant.audio import Audio
-from sonant.errors import SonantError
 from sonant.evaluation.cache import Cache
 from sonant.evaluation.codecs.sonant import SonantCodec, read_codes
 from sonant.evaluation.metrics import METRICS
@@ -46,7 +45,7 @@ def _systems(plan: Plan, excerpt: Excerpt) -> dict[str, Audio]:
     """The excerpt itself and through every codec that can code it; empty if it cannot be read."""
     try:
         reference = plan.evaluation_set.render(excerpt, plan.root)
-    except SonantError:
+    except Exception:
         return {}
     systems = {"reference": reference}
     for codec in plan.codecs:
@@ -101,7 +100,7 @@ def _codebooks(plan: Plan, out: Path) -> Iterator[tuple[str, str]]:
                 payload = decoded_audio(
                     codec, reference, plan.evaluation_set.sample_rate, Cache(plan.cache)
                 )[1]
-            except SonantError:
+            except Exception:
                 continue
             codes.setdefault(excerpt.category, []).append(read_codes(payload).values)
         if codes:
