@@ -59,6 +59,7 @@ def common_voice(root: Path) -> Iterator[Recording]:
 
 def audioset(root: Path) -> Iterator[Recording]:
     """AudioSet: `<name>_segments.csv` beside a folder `<name>_segments` of files named by video."""
+    licence = "see the videos"
     for table in sorted(root.glob("*_segments.csv")):
         files: dict[str, Path] = {}
         for path in audio_files(table.with_suffix("")):
@@ -71,7 +72,7 @@ def audioset(root: Path) -> Iterator[Recording]:
                 if line.startswith("#") or video not in files:
                     continue
                 split = "train" if "train" in table.stem else split_by_hash(video, HALVES)
-                yield Recording(str(files[video]), "general", split, "AudioSet", "CC BY 4.0", title=video)
+                yield Recording(str(files[video]), "general", split, "AudioSet", licence, title=video)
 
 
 def fsd50k(root: Path) -> Iterator[Recording]:
