@@ -94,7 +94,9 @@ def test_a_process_that_is_stopped_as_it_begins_says_nothing(
 
 def cleans_up_after(file: Path) -> None:
     try:
-        file.write_text(str(os.getpid()))
+        written = file.with_suffix(".written")
+        written.write_text(str(os.getpid()))
+        written.rename(file)
         time.sleep(0 if file.name == "0" else 600)
     finally:
         file.unlink()
